@@ -1,0 +1,247 @@
+\echo Use "CREATE EXTENSION pg_fastcopy" to load this file. \quit
+
+-- The ledger: what survives a crash. Written only by the extension's own processes, as the owner of
+-- the extension; read through the views below.
+
+CREATE SEQUENCE fastcopy.job_id;
+
+CREATE TABLE fastcopy.job (
+    job bigint PRIMARY KEY,
+    owner oid NOT NULL,
+    source text NOT NULL,
+    source_table text NOT NULL,
+    target_table text NOT NULL,
+    target oid NOT NULL,
+    columns text[] NOT NULL,
+    key text,
+    filter text,
+    format text NOT NULL CHECK (format IN ('binary', 'text')),
+    truncate boolean NOT NULL,
+    triggers boolean NOT NULL,
+    statistics boolean NOT NULL,
+    workers integer NOT NULL,
+    state text NOT NULL CHECK (state IN ('copying', 'indexing', 'done', 'failed', 'cancelled')),
+    chunks integer NOT NULL,
+    started_at timestamptz NOT NULL,
+    finished_at timestamptz,
+    sqlstate text,
+    error text,
+    detail text,
+    hint text,
+    context text,
+    failed_chunk integer
+);
+COMMENT ON TABLE fastcopy.job IS 'ledger of pg_fastcopy jobs';
+
+CREATE TABLE fastcopy.chunk (
+    job bigint NOT NULL REFERENCES fastcopy.job ON DELETE CASCADE,
+    chunk integer NOT NULL,
+    relation text NOT NULL,
+    kind text NOT NULL CHECK (kind IN ('whole', 'blocks', 'range', 'nulls')),
+    first_block bigint,
+    end_block bigint,
+    key text,
+    key_type text,
+    lower_bound text,
+    upper_bound text,
+    done boolean NOT NULL DEFAULT false,
+    rows bigint,
+    bytes bigint,
+    worker integer,
+    started_at timestamptz,
+    finished_at timestamptz,
+    PRIMARY KEY (job, chunk)
+) WITH (fillfactor = 70);
+COMMENT ON TABLE fastcopy.chunk IS 'ledger of pg_fastcopy chunks: a chunk is done when its rows are committed';
+
+-- What the registry in shared memory knows, live. One row per running job, and per running worker, of
+-- those that the current user may see.
+
+CREATE FUNCTION fastcopy.live_jobs(
+    OUT job bigint, OUT owner oid, OUT target oid, OUT state text, OUT coordinator_pid integer,
+    OUT workers integer, OUT workers_wanted integer, OUT chunks integer, OUT chunks_done integer,
+    OUT chunks_in_flight integer, OUT rows_copied bigint, OUT bytes_copied bigint,
+    OUT fraction double precision, OUT started_at timestamptz)
+RETURNS SETOF record LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED
+AS 'MODULE_PATHNAME', 'fastcopy_live_jobs';
+
+CREATE FUNCTION fastcopy.live_workers(
+    OUT job bigint, OUT worker integer, OUT pid integer, OUT source_pid integer,
+    OUT chunk integer, OUT rows_in_chunk bigint, OUT bytes_in_chunk bigint, OUT chunks_done integer,
+    OUT rows_copied bigint, OUT bytes_copied bigint, OUT started_at timestamptz)
+RETURNS SETOF record LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED
+AS 'MODULE_PATHNAME', 'fastcopy_live_workers';
+
+CREATE FUNCTION fastcopy.may_see(owner oid) RETURNS boolean
+LANGUAGE C STABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'fastcopy_may_see';
+
+CREATE FUNCTION fastcopy.progress_line(
+    job bigint, name text, state text, fraction double precision, rows bigint, seconds double precision,
+    workers integer, workers_wanted integer)
+RETURNS text LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'fastcopy_progress_line';
+
+CREATE VIEW fastcopy.status WITH (security_barrier) AS
+SELECT s.job,
+       s.state,
+       s.source,
+       s.source_table,
+       s.target_table,
+       pg_catalog.pg_get_userbyid(s.owner) AS owner,
+       s.workers,
+       s.workers_wanted,
+       s.chunks_done,
+       s.chunks,
+       s.rows_copied,
+       s.bytes_copied,
+       pg_catalog.round((100 * s.fraction)::numeric, 1) AS percent,
+       CASE WHEN s.seconds > 0 THEN pg_catalog.round((s.rows_copied / s.seconds)::numeric) END AS rows_per_s,
+       CASE WHEN s.seconds > 0 THEN pg_catalog.round((s.bytes_copied / s.seconds)::numeric) END AS bytes_per_s,
+       pg_catalog.make_interval(secs => s.seconds) AS elapsed,
+       CASE WHEN s.state = 'copying' AND s.fraction > 0
+            THEN pg_catalog.make_interval(secs => pg_catalog.round((s.seconds * (1 - s.fraction) / s.fraction)::numeric)::double precision)
+       END AS eta,
+       s.started_at,
+       s.finished_at,
+       s.error,
+       s.sqlstate,
+       s.detail,
+       s.hint,
+       s.context,
+       s.failed_chunk,
+       s.format
+FROM (
+    SELECT coalesce(j.job, l.job) AS job,
+           CASE WHEN j.state IS NULL THEN l.state
+                WHEN j.state IN ('copying', 'indexing') AND l.job IS NULL THEN 'interrupted'
+                ELSE j.state END AS state,
+           j.source,
+           j.source_table,
+           coalesce(j.target_table, l.target::pg_catalog.regclass::text) AS target_table,
+           coalesce(j.owner, l.owner) AS owner,
+           coalesce(l.workers, 0) AS workers,
+           coalesce(l.workers_wanted, j.workers) AS workers_wanted,
+           CASE WHEN l.job IS NULL THEN c.chunks_done ELSE l.chunks_done END AS chunks_done,
+           coalesce(j.chunks, l.chunks) AS chunks,
+           CASE WHEN l.job IS NULL THEN c.rows ELSE l.rows_copied END AS rows_copied,
+           CASE WHEN l.job IS NULL THEN c.bytes ELSE l.bytes_copied END AS bytes_copied,
+           CASE WHEN j.state = 'done' THEN 1
+                WHEN l.job IS NULL THEN coalesce(c.chunks_done / nullif(j.chunks, 0)::double precision, 0)
+                ELSE l.fraction END AS fraction,
+           extract(epoch FROM coalesce(j.finished_at, CASE WHEN l.job IS NULL THEN c.last_finished_at
+                                                           ELSE pg_catalog.clock_timestamp() END)
+                              - coalesce(j.started_at, l.started_at))::double precision AS seconds,
+           coalesce(j.started_at, l.started_at) AS started_at,
+           j.finished_at,
+           j.error,
+           j.sqlstate,
+           j.detail,
+           j.hint,
+           j.context,
+           j.failed_chunk,
+           j.format
+    FROM fastcopy.job j
+    FULL JOIN fastcopy.live_jobs() l ON l.job = j.job
+    LEFT JOIN LATERAL (
+        SELECT count(*) FILTER (WHERE k.done)::integer AS chunks_done,
+               coalesce(sum(k.rows), 0)::bigint AS rows,
+               coalesce(sum(k.bytes), 0)::bigint AS bytes,
+               max(k.finished_at) AS last_finished_at
+        FROM fastcopy.chunk k
+        WHERE k.job = j.job AND l.job IS NULL) c ON true
+) s
+WHERE fastcopy.may_see(s.owner);
+COMMENT ON VIEW fastcopy.status IS 'one row per fastcopy job, running or ended';
+
+CREATE VIEW fastcopy.workers WITH (security_barrier) AS
+SELECT w.job, w.worker, w.pid, w.source_pid, w.chunk, w.rows_in_chunk, w.bytes_in_chunk, w.chunks_done,
+       w.rows_copied, w.bytes_copied, w.started_at
+FROM fastcopy.live_workers() w;
+COMMENT ON VIEW fastcopy.workers IS 'one row per running fastcopy worker';
+
+CREATE VIEW fastcopy.chunks WITH (security_barrier) AS
+SELECT c.job,
+       c.chunk,
+       CASE WHEN c.done THEN 'done'
+            WHEN w.chunk IS NOT NULL THEN 'copying'
+            WHEN j.failed_chunk = c.chunk THEN 'failed'
+            ELSE 'pending' END AS state,
+       c.relation,
+       c.kind,
+       c.first_block,
+       c.end_block,
+       c.key,
+       c.lower_bound,
+       c.upper_bound,
+       coalesce(c.rows, w.rows_in_chunk) AS rows,
+       coalesce(c.bytes, w.bytes_in_chunk) AS bytes,
+       coalesce(c.worker, w.worker) AS worker,
+       c.started_at,
+       c.finished_at
+FROM fastcopy.chunk c
+JOIN fastcopy.job j ON j.job = c.job
+LEFT JOIN fastcopy.live_workers() w ON w.job = c.job AND w.chunk = c.chunk
+WHERE fastcopy.may_see(j.owner);
+COMMENT ON VIEW fastcopy.chunks IS 'one row per chunk of each fastcopy job';
+
+CREATE VIEW fastcopy.progress WITH (security_barrier) AS
+SELECT s.job,
+       fastcopy.progress_line(s.job, s.target_table, s.state, (s.percent / 100)::double precision,
+                              s.rows_copied, extract(epoch FROM s.elapsed)::double precision,
+                              s.workers, s.workers_wanted) AS line
+FROM fastcopy.status s
+ORDER BY s.job;
+COMMENT ON VIEW fastcopy.progress IS 'one line of text per fastcopy job, for \watch 1';
+
+GRANT USAGE ON SCHEMA fastcopy TO PUBLIC;
+GRANT SELECT ON fastcopy.status, fastcopy.workers, fastcopy.chunks, fastcopy.progress TO PUBLIC;
+
+-- What users call.
+
+CREATE FUNCTION fastcopy.start(
+    source text, source_table text, target_table text, workers integer DEFAULT 4,
+    key text DEFAULT NULL, filter text DEFAULT NULL, columns text[] DEFAULT NULL,
+    truncate boolean DEFAULT false, triggers boolean DEFAULT true, statistics boolean DEFAULT true)
+RETURNS bigint LANGUAGE C VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'fastcopy_start';
+COMMENT ON FUNCTION fastcopy.start(text, text, text, integer, text, text, text[], boolean, boolean, boolean)
+IS 'starts to copy a remote table into a local one in the background; returns the job''s id';
+
+CREATE FUNCTION fastcopy.copy(
+    source text, source_table text, target_table text, workers integer DEFAULT 4,
+    key text DEFAULT NULL, filter text DEFAULT NULL, columns text[] DEFAULT NULL,
+    truncate boolean DEFAULT false, triggers boolean DEFAULT true, statistics boolean DEFAULT true)
+RETURNS bigint LANGUAGE C VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'fastcopy_copy';
+COMMENT ON FUNCTION fastcopy.copy(text, text, text, integer, text, text, text[], boolean, boolean, boolean)
+IS 'copies a remote table into a local one and waits for it; returns the number of rows';
+
+CREATE FUNCTION fastcopy.wait(job bigint, timeout interval DEFAULT NULL) RETURNS text
+LANGUAGE C VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'fastcopy_wait';
+COMMENT ON FUNCTION fastcopy.wait(bigint, interval)
+IS 'waits until a job has ended or the timeout has passed; returns its state, raises the error of a failed job';
+
+CREATE FUNCTION fastcopy.cancel(job bigint) RETURNS boolean
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'fastcopy_cancel';
+COMMENT ON FUNCTION fastcopy.cancel(bigint) IS 'cancels a running job; false if it was not running';
+
+CREATE FUNCTION fastcopy.set_workers(job bigint, workers integer) RETURNS integer
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'fastcopy_set_workers';
+COMMENT ON FUNCTION fastcopy.set_workers(bigint, integer)
+IS 'changes the number of workers of a running job; returns the former number';
+
+CREATE FUNCTION fastcopy.forget(job bigint) RETURNS void
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'fastcopy_forget';
+COMMENT ON FUNCTION fastcopy.forget(bigint) IS 'removes an ended job from the ledger';
+
+REVOKE ALL ON FUNCTION
+    fastcopy.start(text, text, text, integer, text, text, text[], boolean, boolean, boolean),
+    fastcopy.copy(text, text, text, integer, text, text, text[], boolean, boolean, boolean),
+    fastcopy.wait(bigint, interval), fastcopy.cancel(bigint), fastcopy.set_workers(bigint, integer),
+    fastcopy.forget(bigint)
+FROM PUBLIC;

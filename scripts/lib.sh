@@ -1,0 +1,138 @@
+# shellcheck shell=bash
+#
+# Shared by scripts/test and scripts/demo; source it, don't run it.
+#
+# PostgreSQL does not run as root, and the postgres user may not be able to read the checkout (it
+# could be in /root). So everything happens in a work directory that belongs to postgres: a copy of
+# the tree, built there, and throwaway clusters, each with its data and its socket in a directory of
+# its own. The clusters listen on no network address, and nobody but postgres and root gets into
+# the work directory, so they trust every connection. All of it is gone when the script ends,
+# however it ends, unless keep_work is set.
+
+set -euo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+jobs=$(nproc 2>/dev/null || echo 2)
+
+export PG_CONFIG=${PG_CONFIG:-/usr/lib/postgresql/15/bin/pg_config}
+# The caller's own PostgreSQL settings must not reach the throwaway clusters.
+for variable in "${!PG@}"; do
+    [[ $variable == PG_CONFIG ]] || unset "$variable"
+done
+# For counting characters, and so that messages are the same everywhere.
+export LC_ALL=C.UTF-8
+
+work=
+clusters=()
+keep_work=
+
+say() {
+    printf '\n== %s\n' "$*"
+}
+
+die() {
+    printf '%s: %s\n' "${0##*/}" "$*" >&2
+    exit 1
+}
+
+as_root() {
+    if [[ $(id -u) -eq 0 ]]; then
+        "$@"
+    else
+        command -v sudo >/dev/null || die "run me as root, or install sudo"
+        sudo -- "$@"
+    fi
+}
+
+# The prefix of a command that runs as postgres.
+postgres_prefix() {
+    if [[ $(id -un) == postgres ]]; then
+        echo "env"
+    elif [[ $(id -u) -eq 0 ]]; then
+        echo "runuser -u postgres --"
+    else
+        echo "sudo -u postgres --"
+    fi
+}
+
+# Runs a command as postgres, in the work directory (once there is one).
+as_postgres() {
+    (
+        cd "${work:-/}" 2>/dev/null || cd /
+        # shellcheck disable=SC2046
+        exec $(postgres_prefix) env HOME="${work:-/}" TMPDIR="${work:-/tmp}" LC_ALL="$LC_ALL" \
+            PG_CONFIG="$PG_CONFIG" "$@"
+    )
+}
+
+# Makes the work directory and arranges for its end. Call it after the packages are installed,
+# since they bring the postgres user.
+make_work_dir() {
+    local base=${TMPDIR:-/tmp}
+    # The path of a socket may have some 100 characters.
+    if [[ ${#base} -gt 60 ]] || ! as_postgres test -w "$base"; then
+        base=/tmp
+    fi
+    trap 'exit 130' INT
+    trap 'exit 143' TERM HUP
+    trap clean_up EXIT
+    work=$(as_postgres mktemp -d "$base/pg_fastcopy.XXXXXX")
+    bindir=$("$PG_CONFIG" --bindir)
+}
+
+clean_up() {
+    local status=$? name
+    trap '' INT TERM HUP
+    trap - EXIT
+    if [[ -n $work && -z $keep_work ]]; then
+        for name in "${clusters[@]}"; do
+            as_postgres "$bindir/pg_ctl" -D "$work/$name/data" -m immediate -s stop || true
+        done
+        as_root rm -rf "$work"
+    fi
+    exit "$status"
+}
+
+# Copies the checkout, as it stands, to a directory in the work directory. Objects that an earlier
+# make has left come along only if asked for: they save time, but nobody knows how they were built.
+copy_tree() {
+    local target=$1 objects=${2:-} exclude=()
+    [[ -n $objects ]] || exclude=(--exclude='*.o' --exclude='*.bc' --exclude='*.d' --exclude='*.so')
+    as_postgres mkdir "$work/$target"
+    tar -C "$root" -cf - --exclude=./.git --exclude='./build*' --exclude=./tmp_check \
+        --exclude=./results --exclude=./output_iso "${exclude[@]}" . |
+        as_postgres tar -C "$work/$target" --no-same-permissions -xf -
+}
+
+# Builds a copy of the tree, as postgres. More arguments go to make.
+build() {
+    local tree=$1
+    shift
+    as_postgres make -C "$work/$tree" --no-print-directory -s -j"$jobs" PG_CONFIG="$PG_CONFIG" "$@"
+}
+
+# Installs a built tree into the PostgreSQL that it was built for.
+install_tree() {
+    as_root make -C "$work/$1" --no-print-directory -s PG_CONFIG="$PG_CONFIG" install >/dev/null
+}
+
+# Creates and starts a throwaway cluster: its name, its port (which only names the socket), and
+# lines for postgresql.conf.
+start_cluster() {
+    local name=$1 port=$2 settings=$3
+    local dir=$work/$name
+    as_postgres mkdir "$dir"
+    as_postgres "$bindir/initdb" -D "$dir/data" -U postgres --auth=trust --encoding=UTF8 \
+        --locale=C.UTF-8 --no-sync --no-instructions >/dev/null
+    as_postgres tee -a "$dir/data/postgresql.conf" >/dev/null <<END
+listen_addresses = ''
+unix_socket_directories = '$dir'
+port = $port
+$settings
+END
+    clusters+=("$name")
+    if ! as_postgres "$bindir/pg_ctl" -D "$dir/data" -l "$dir/log" -s -w start; then
+        as_root cat "$dir/log" >&2
+        die "the $name cluster did not start"
+    fi
+}

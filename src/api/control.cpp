@@ -1,0 +1,214 @@
+// fastcopy.wait, copy, cancel, set_workers, forget: what a session can do with a job.
+//
+// A running job is found in the registry, an ended one in the ledger. wait() sleeps on the condition
+// variable in the job's slot, which is broadcast when the coordinator lets go of the slot: the ledger has
+// the end state by then.
+#include <signal.h>
+
+#include "api/access.hpp"
+#include "api/start.hpp"
+#include "api/waiting.hpp"
+#include "job/ledger.hpp"
+#include "job/registry.hpp"
+
+namespace fastcopy::api {
+
+namespace {
+
+// A live job's slot and owner, copied out of the registry.
+struct Live {
+    bool found;
+    job::SlotRef slot;
+    Oid owner;
+    Oid target;
+};
+
+Live find_live(int64 job) {
+    Live live{};
+    job::lock_registry(LW_SHARED);
+    job::JobSlot *slot = job::find_job(job);
+    if (slot != nullptr) {
+        live.found = true;
+        live.slot = job::SlotRef{static_cast<uint32>(slot - job::job_slot(0)), slot->generation};
+        live.owner = slot->owner;
+        live.target = slot->target;
+    }
+    job::unlock_registry();
+    return live;
+}
+
+bool is_live(job::SlotRef ref) {
+    job::lock_registry(LW_SHARED);
+    job::JobSlot *slot = job::job_slot(ref.index);
+    bool live = slot->in_use && slot->generation == ref.generation;
+    job::unlock_registry();
+    return live;
+}
+
+const char *target_name(Oid relid) {
+    const char *name = get_rel_name(relid);
+    return name != nullptr ? name : "target";
+}
+
+// Sleeps until the job has no coordinator any more, or until `deadline` (0: none). True if it ended.
+bool sleep_until_ended(const Live &live, TimestampTz deadline) {
+    ConditionVariable *ended = &job::job_slot(live.slot.index)->ended;
+    bool over = false;
+    ConditionVariablePrepareToSleep(ended);
+    while (!(over = !is_live(live.slot))) {
+        long timeout = look_every_ms;
+        if (deadline != 0) {
+            long left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), deadline);
+            if (left <= 0)
+                break;
+            timeout = Min(timeout, left);
+        }
+        if (ConditionVariableTimedSleep(ended, timeout, PG_WAIT_EXTENSION) &&
+            job_waits_for_me(live.slot))
+            raise_blocked_by_me(target_name(live.target));
+    }
+    ConditionVariableCancelSleep();
+    return over;
+}
+
+// The job's row, if the current role may see it; `live` tells whether it is running.
+job::ledger::JobRow require_job(int64 job, const Live &live, bool (*may)(Oid owner)) {
+    job::ledger::JobRow row = job::ledger::read_job(job);
+    if (!row.found && !live.found)
+        raise_no_such_job(job);
+    Oid owner = live.found ? live.owner : row.owner;
+    if (!may_see(owner))
+        raise_no_such_job(job);
+    if (!may(owner))
+        ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+                        errmsg("permission denied for fastcopy job " INT64_FORMAT, job),
+                        errdetail("It belongs to another role.")));
+    return row;
+}
+
+// The state to tell of a job that has no coordinator.
+const char *state_at_rest(const job::ledger::JobRow &row) {
+    bool running = strcmp(row.state, "copying") == 0 || strcmp(row.state, "indexing") == 0;
+    return running ? "interrupted" : row.state;
+}
+
+// Waits for the job's end and returns its state; raises a failed job's error.
+const char *wait_for(int64 job, TimestampTz deadline) {
+    Live live = find_live(job);
+    (void)require_job(job, live, is_owner);
+    if (live.found && !sleep_until_ended(live, deadline)) {
+        auto state = pg_atomic_read_u32(&job::job_slot(live.slot.index)->state);
+        return job::name_of(static_cast<job::State>(state));
+    }
+    job::ledger::JobRow row = job::ledger::read_job(job);
+    if (!row.found)
+        raise_no_such_job(job);
+    if (row.has_error)
+        job::ledger::raise_error(job);
+    return state_at_rest(row);
+}
+
+bool request_cancel(int64 job) {
+    bool found = false;
+    job::lock_registry(LW_SHARED);
+    job::JobSlot *slot = job::find_job(job);
+    if (slot != nullptr && slot->coordinator_pid != 0) {
+        found = true;
+        pg_atomic_write_u32(&slot->cancel, 1);
+        // Interrupts whatever it is doing: a wait for a lock, ANALYZE, a query on the source.
+        kill(slot->coordinator_pid, SIGINT);
+        SetLatch(slot->coordinator_latch);
+    }
+    job::unlock_registry();
+    return found;
+}
+
+void cancel_at_error(int, Datum job) {
+    (void)request_cancel(DatumGetInt64(job));
+}
+
+}  // namespace
+}  // namespace fastcopy::api
+
+using namespace fastcopy;
+using namespace fastcopy::api;
+
+extern "C" {
+
+PG_FUNCTION_INFO_V1(fastcopy_wait);
+PG_FUNCTION_INFO_V1(fastcopy_copy);
+PG_FUNCTION_INFO_V1(fastcopy_cancel);
+PG_FUNCTION_INFO_V1(fastcopy_set_workers);
+PG_FUNCTION_INFO_V1(fastcopy_forget);
+
+// fastcopy.wait(job bigint, timeout interval) → text
+PGDLLEXPORT Datum fastcopy_wait(PG_FUNCTION_ARGS) {
+    if (PG_ARGISNULL(0))
+        PG_RETURN_NULL();
+    TimestampTz deadline = 0;
+    if (!PG_ARGISNULL(1))
+        deadline = DatumGetTimestampTz(
+            DirectFunctionCall2(timestamptz_pl_interval, TimestampTzGetDatum(GetCurrentTimestamp()),
+                                PG_GETARG_DATUM(1)));
+    PG_RETURN_TEXT_P(cstring_to_text(wait_for(PG_GETARG_INT64(0), deadline)));
+}
+
+// fastcopy.copy(...) → bigint
+PGDLLEXPORT Datum fastcopy_copy(PG_FUNCTION_ARGS) {
+    volatile int64 job = start_job(fcinfo);
+    const char *state = nullptr;
+
+    PG_ENSURE_ERROR_CLEANUP(cancel_at_error, Int64GetDatum(job));
+    { state = wait_for(job, 0); }
+    PG_END_ENSURE_ERROR_CLEANUP(cancel_at_error, Int64GetDatum(job));
+    if (strcmp(state, "done") != 0)
+        ereport(ERROR, (errcode(strcmp(state, "cancelled") == 0 ? ERRCODE_QUERY_CANCELED
+                                                                : ERRCODE_OPERATOR_INTERVENTION),
+                        errmsg("fastcopy job " INT64_FORMAT " was %s", job, state),
+                        errdetail("Chunks that were done by then are in the target.")));
+    PG_RETURN_INT64(job::ledger::read_job(job).rows);
+}
+
+// fastcopy.cancel(job bigint) → boolean
+PGDLLEXPORT Datum fastcopy_cancel(PG_FUNCTION_ARGS) {
+    int64 job = PG_GETARG_INT64(0);
+    (void)require_job(job, find_live(job), may_steer);
+    PG_RETURN_BOOL(request_cancel(job));
+}
+
+// fastcopy.set_workers(job bigint, workers integer) → integer
+PGDLLEXPORT Datum fastcopy_set_workers(PG_FUNCTION_ARGS) {
+    int64 job = PG_GETARG_INT64(0);
+    int workers = PG_GETARG_INT32(1);
+    check_workers(workers);
+    (void)require_job(job, find_live(job), may_steer);
+
+    bool found = false;
+    uint32 former = 0;
+    job::lock_registry(LW_SHARED);
+    job::JobSlot *slot = job::find_job(job);
+    if (slot != nullptr && slot->coordinator_pid != 0) {
+        found = true;
+        former = pg_atomic_exchange_u32(&slot->workers_wanted, static_cast<uint32>(workers));
+        SetLatch(slot->coordinator_latch);
+    }
+    job::unlock_registry();
+    if (!found)
+        ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+                        errmsg("fastcopy job " INT64_FORMAT " is not running", job)));
+    PG_RETURN_INT32(static_cast<int32>(former));
+}
+
+// fastcopy.forget(job bigint)
+PGDLLEXPORT Datum fastcopy_forget(PG_FUNCTION_ARGS) {
+    int64 job = PG_GETARG_INT64(0);
+    Live live = find_live(job);
+    (void)require_job(job, live, is_owner);
+    if (live.found)
+        ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE),
+                        errmsg("fastcopy job " INT64_FORMAT " is running", job),
+                        errhint("Cancel it first, or wait for its end.")));
+    job::ledger::remove_job(job);
+    PG_RETURN_VOID();
+}
+}

@@ -1,0 +1,208 @@
+#include "api/start.hpp"
+
+#include "api/waiting.hpp"
+#include "job/area.hpp"
+#include "job/registry.hpp"
+#include "run/coordinator.hpp"
+#include "settings.hpp"
+#include "source/connection.hpp"
+
+namespace fastcopy::api {
+
+namespace {
+
+// Most workers a job may ask for; the limit of max_parallel_workers.
+constexpr int max_workers = 1024;
+
+[[noreturn]] void raise_null(const char *argument) {
+    ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+                    errmsg("argument \"%s\" must not be null", argument)));
+}
+
+const char *text_argument(FunctionCallInfo fcinfo, int n, const char *required_name) {
+    if (PG_ARGISNULL(n)) {
+        if (required_name != nullptr)
+            raise_null(required_name);
+        return nullptr;
+    }
+    return text_to_cstring(PG_GETARG_TEXT_PP(n));
+}
+
+bool bool_argument(FunctionCallInfo fcinfo, int n, const char *name) {
+    if (PG_ARGISNULL(n))
+        raise_null(name);
+    return PG_GETARG_BOOL(n);
+}
+
+void read_columns(FunctionCallInfo fcinfo, int n, job::Request *request) {
+    request->ncolumns = -1;
+    if (PG_ARGISNULL(n))
+        return;
+    Datum *elements;
+    bool *nulls;
+    int count;
+    deconstruct_array(PG_GETARG_ARRAYTYPE_P(n), TEXTOID, -1, false, TYPALIGN_INT, &elements, &nulls,
+                      &count);
+    if (count == 0)
+        ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+                        errmsg("argument \"columns\" must not be empty"),
+                        errhint("Leave it out to copy all columns.")));
+    request->ncolumns = count;
+    request->columns = static_cast<const char **>(palloc(sizeof(char *) * count));
+    for (int i = 0; i < count; i++) {
+        if (nulls[i])
+            ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+                            errmsg("argument \"columns\" must not contain nulls")));
+        request->columns[i] = TextDatumGetCString(elements[i]);
+    }
+}
+
+// Resolves the target by the caller's search_path, and refuses what other processes cannot see yet.
+void resolve_target(const char *name, job::Request *request) {
+    List *names = textToQualifiedNameList(cstring_to_text(name));
+    request->target = RangeVarGetRelid(makeRangeVarFromNameList(names), NoLock, false);
+
+    HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(request->target));
+    if (!HeapTupleIsValid(tuple))
+        ereport(ERROR,
+                (errcode(ERRCODE_UNDEFINED_TABLE), errmsg("relation \"%s\" does not exist", name)));
+    bool fresh = TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetXmin(tuple->t_data));
+    auto *relation = reinterpret_cast<Form_pg_class>(GETSTRUCT(tuple));
+    request->target_table = quote_qualified_identifier(get_namespace_name(relation->relnamespace),
+                                                       NameStr(relation->relname));
+    ReleaseSysCache(tuple);
+    if (fresh)
+        ereport(
+            ERROR,
+            (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+             errmsg("target table \"%s\" was created or altered by the calling transaction", name),
+             errdetail("Background workers cannot see it before this transaction commits."),
+             errhint("Commit first, then start the copy.")));
+}
+
+job::Request read_request(FunctionCallInfo fcinfo) {
+    job::Request request{};
+    request.source = text_argument(fcinfo, 0, "source");
+    request.source_table = text_argument(fcinfo, 1, "source_table");
+    const char *target_table = text_argument(fcinfo, 2, "target_table");
+    if (PG_ARGISNULL(3))
+        raise_null("workers");
+    request.workers = PG_GETARG_INT32(3);
+    request.key = text_argument(fcinfo, 4, nullptr);
+    request.filter = text_argument(fcinfo, 5, nullptr);
+    read_columns(fcinfo, 6, &request);
+    request.truncate = bool_argument(fcinfo, 7, "truncate");
+    request.triggers = bool_argument(fcinfo, 8, "triggers");
+    request.statistics = bool_argument(fcinfo, 9, "statistics");
+    request.chunk_size_kb = settings::chunk_size_kb;
+
+    check_workers(request.workers);
+    request.safe_source = source::without_secrets(request.source);
+    resolve_target(target_table, &request);
+    return request;
+}
+
+// What a start in progress has to undo, on an error or at the session's end.
+struct Pending {
+    job::SlotRef slot;
+    BackgroundWorkerHandle *handle;
+};
+
+// The caller gives up: so must the coordinator, or nobody would know of the job.
+void abandon(int, Datum argument) {
+    auto *pending = reinterpret_cast<Pending *>(DatumGetPointer(argument));
+    if (pending->handle != nullptr)
+        TerminateBackgroundWorker(pending->handle);
+    else
+        job::release_job(pending->slot);
+}
+
+[[noreturn]] void raise_no_coordinator() {
+    ereport(ERROR, (errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+                    errmsg("no background worker slot is free for the job's coordinator"),
+                    errhint("Wait for other background workers to end, or raise "
+                            "max_worker_processes.")));
+}
+
+// Waits until the coordinator has answered; false when the job could not start.
+bool wait_for_answer(job::Area *area, const Pending &pending, const char *target_table) {
+    for (;;) {
+        uint32 answer = pg_atomic_read_u32(&area->answer);
+        if (answer != static_cast<uint32>(job::Answer::pending)) {
+            pg_read_barrier();
+            return answer == static_cast<uint32>(job::Answer::ready);
+        }
+        pid_t pid;
+        BgwHandleStatus status = GetBackgroundWorkerPid(pending.handle, &pid);
+        // It may have answered just before it stopped: look again before believing that it did not.
+        if (status == BGWH_STOPPED &&
+            pg_atomic_read_u32(&area->answer) == static_cast<uint32>(job::Answer::pending))
+            return false;
+        int events = WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+                               look_every_ms, PG_WAIT_EXTENSION);
+        ResetLatch(MyLatch);
+        CHECK_FOR_INTERRUPTS();
+        if ((events & WL_TIMEOUT) != 0 && status == BGWH_STARTED && waits_for_me(pid))
+            raise_blocked_by_me(target_table);
+    }
+}
+
+}  // namespace
+
+void check_workers(int workers) {
+    if (workers < 1 || workers > max_workers)
+        ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+                        errmsg("number of workers must be between 1 and %d", max_workers),
+                        errdetail("It was %d.", workers)));
+}
+
+int64 start_job(FunctionCallInfo fcinfo) {
+    PreventCommandIfReadOnly("fastcopy.start()");
+    PreventCommandDuringRecovery("fastcopy.start()");
+    job::Request request = read_request(fcinfo);
+
+    dsm_segment *segment = job::create_area(request, pg::current_identity());
+    auto *area = static_cast<job::Area *>(dsm_segment_address(segment));
+    Pending pending{job::reserve_job(request.target, dsm_segment_handle(segment)), nullptr};
+    bool ready = false;
+
+    PG_ENSURE_ERROR_CLEANUP(abandon, PointerGetDatum(&pending));
+    {
+        if (!run::launch_coordinator(pending.slot, &pending.handle))
+            raise_no_coordinator();
+        ready = wait_for_answer(area, pending, request.target_table);
+    }
+    PG_END_ENSURE_ERROR_CLEANUP(abandon, PointerGetDatum(&pending));
+
+    if (!ready) {
+        // Its connection, workers and locks go with it: when start fails, nothing is left.
+        (void)WaitForBackgroundWorkerShutdown(pending.handle);
+        job::release_job(pending.slot);
+        if (pg::is_complete(&area->error))
+            pg::raise(&area->error, ERROR);
+        ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR),
+                        errmsg("the fastcopy coordinator ended before it could start the job"),
+                        errhint("The server log may say why.")));
+    }
+    if (area->workers_launched < request.workers)
+        ereport(WARNING, (errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+                          errmsg("only %d of %d workers could be started", area->workers_launched,
+                                 request.workers),
+                          errdetail("The server has no more free background worker slots."),
+                          errhint("Raise max_worker_processes.")));
+    int64 job = area->job;
+    dsm_detach(segment);
+    return job;
+}
+
+}  // namespace fastcopy::api
+
+extern "C" {
+
+PG_FUNCTION_INFO_V1(fastcopy_start);
+
+// fastcopy.start(...) → bigint
+PGDLLEXPORT Datum fastcopy_start(PG_FUNCTION_ARGS) {
+    PG_RETURN_INT64(fastcopy::api::start_job(fcinfo));
+}
+}

@@ -1,0 +1,18 @@
+// fastcopy.start, and the half of fastcopy.copy that is the same.
+#ifndef FASTCOPY_API_START_HPP
+#define FASTCOPY_API_START_HPP
+
+#include "pg/postgres.hpp"
+
+namespace fastcopy::api {
+
+// Starts a job from the arguments of fastcopy.start, in their order, and returns its id once its plan is
+// in the ledger. Raises whatever keeps it from starting; then there is no job.
+int64 start_job(FunctionCallInfo fcinfo);
+
+// An ERROR unless a job may ask for so many workers.
+void check_workers(int workers);
+
+}  // namespace fastcopy::api
+
+#endif

@@ -1,0 +1,61 @@
+#include "api/waiting.hpp"
+
+namespace fastcopy::api {
+
+bool waits_for_me(pid_t first) {
+    // Breadth first over "is blocked by"; a chain longer than this is left to the next look.
+    constexpr int most = 256;
+    pid_t pids[most];
+    int count = 0;
+    pids[count++] = first;
+    for (int i = 0; i < count; i++) {
+        Datum blockers = DirectFunctionCall1(pg_blocking_pids, Int32GetDatum(pids[i]));
+        ArrayType *array = DatumGetArrayTypeP(blockers);
+        int n = ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array));
+        auto *values = reinterpret_cast<int32 *>(ARR_DATA_PTR(array));
+        for (int j = 0; j < n; j++) {
+            if (values[j] == MyProcPid)
+                return true;
+            bool known = values[j] == 0;
+            for (int k = 0; k < count && !known; k++)
+                known = pids[k] == values[j];
+            if (!known && count < most)
+                pids[count++] = values[j];
+        }
+    }
+    return false;
+}
+
+bool job_waits_for_me(job::SlotRef ref) {
+    auto *pids = static_cast<pid_t *>(palloc(sizeof(pid_t) * (job::slot_count() + 1)));
+    int count = 0;
+    job::lock_registry(LW_SHARED);
+    job::JobSlot *slot = job::job_slot(ref.index);
+    if (slot->in_use && slot->generation == ref.generation && slot->coordinator_pid != 0)
+        pids[count++] = slot->coordinator_pid;
+    for (uint32 i = 0; i < job::slot_count(); i++) {
+        job::WorkerSlot *worker = job::worker_slot(i);
+        if (worker->in_use && worker->pid != 0 && worker->job_index == ref.index &&
+            worker->job_generation == ref.generation)
+            pids[count++] = worker->pid;
+    }
+    job::unlock_registry();
+
+    bool blocked = false;
+    for (int i = 0; i < count && !blocked; i++)
+        blocked = waits_for_me(pids[i]);
+    pfree(pids);
+    return blocked;
+}
+
+void raise_blocked_by_me(const char *target_table) {
+    ereport(
+        ERROR,
+        (errcode(ERRCODE_OBJECT_IN_USE),
+         errmsg("the copy into \"%s\" waits for a lock of the calling transaction", target_table),
+         errdetail("The copy runs in background processes with transactions of their own, "
+                   "which cannot go on before this transaction ends."),
+         errhint("Call it in a transaction that has not locked or changed the target.")));
+}
+
+}  // namespace fastcopy::api

@@ -1,0 +1,66 @@
+// A job's own shared memory: what its processes tell one another.
+//
+// One dynamic segment per job, made by the session that calls fastcopy.start and mapped by that
+// session until start returns, by the coordinator and by the workers. PostgreSQL frees it when the
+// last of them has gone. The connection string, password and all, is here and nowhere else.
+//
+// Who writes what:
+//   request        the caller, before the coordinator exists; read-only afterwards
+//   answer         the coordinator, once: ready or failed (then `error` is complete)
+//   snapshot, job  the coordinator, before it moves `gate`
+//   gate           the coordinator, once: workers wait at it until the plan is committed
+//   error          the first process of the job that fails
+#ifndef FASTCOPY_JOB_AREA_HPP
+#define FASTCOPY_JOB_AREA_HPP
+
+#include "pg/error_report.hpp"
+#include "pg/identity.hpp"
+
+namespace fastcopy::job {
+
+// What fastcopy.start was asked for. Strings point into the session's memory.
+struct Request {
+    const char *source;        // conninfo as given, with its password
+    const char *safe_source;   // the same without any password, for people and the ledger
+    const char *source_table;  // resolved by the source, so as given
+    const char *target_table;  // schema-qualified name of `target`
+    Oid target;
+    int workers;
+    const char *key;     // nullptr: the planner chooses
+    const char *filter;  // nullptr: all rows
+    int ncolumns;        // -1: all columns
+    const char **columns;
+    bool truncate;
+    bool triggers;
+    bool statistics;
+    int chunk_size_kb;  // 0: the planner chooses
+};
+
+enum class Answer : uint32 { pending, ready, failed };
+enum class Gate : uint32 { shut, open };
+
+struct Area {
+    pg::Identity identity;
+    Latch *caller_latch;
+    pg_atomic_uint32 answer;
+    pg_atomic_uint32 gate;
+    int64 job;               // the ledger's id, valid when the gate is open
+    int32 workers_launched;  // valid when the answer is ready
+    char snapshot[128];      // exported by the coordinator's source session
+    pg::ErrorReport error;
+    uint32 request_size;
+    char request[FLEXIBLE_ARRAY_MEMBER];  // serialised Request
+};
+
+// Makes the segment and writes the request into it. The mapping belongs to the current resource owner.
+dsm_segment *create_area(const Request &request, const pg::Identity &identity);
+
+// Maps a job's segment for the life of this process; nullptr when the job is gone.
+Area *attach_area(dsm_handle handle);
+
+// The request, its strings palloc'd in the current memory context.
+Request read_request(const Area *area);
+
+}  // namespace fastcopy::job
+
+#endif

@@ -1,0 +1,326 @@
+#include "job/ledger.hpp"
+
+#include <initializer_list>
+
+namespace fastcopy::job::ledger {
+
+namespace {
+
+constexpr int max_params = 24;
+
+// Collects the parameters of one statement.
+struct Params {
+    int count = 0;
+    Oid types[max_params];
+    Datum values[max_params];
+    char nulls[max_params];
+
+    void add(Oid type, Datum value, bool is_null = false) {
+        Assert(count < max_params);
+        types[count] = type;
+        values[count] = value;
+        nulls[count] = is_null ? 'n' : ' ';
+        count++;
+    }
+    void add_text(const char *text) {
+        add(TEXTOID, text != nullptr ? CStringGetTextDatum(text) : 0, text == nullptr);
+    }
+    void add_int8(int64 value, bool is_null = false) {
+        add(INT8OID, Int64GetDatum(value), is_null);
+    }
+    void add_int4(int32 value, bool is_null = false) {
+        add(INT4OID, Int32GetDatum(value), is_null);
+    }
+    void add_bool(bool value) { add(BOOLOID, BoolGetDatum(value)); }
+    void add_oid(Oid value) { add(OIDOID, ObjectIdGetDatum(value)); }
+    void add_time(TimestampTz value, bool is_null = false) {
+        add(TIMESTAMPTZOID, TimestampTzGetDatum(value), is_null);
+    }
+};
+
+// A session with the ledger: SPI, as the ledger's owner, in a snapshot of its own.
+struct Session {
+    pg::OwnerScope scope;
+};
+
+Session open() {
+    if (SPI_connect() != SPI_OK_CONNECT)
+        elog(ERROR, "SPI_connect failed");
+    return Session{pg::become_owner()};
+}
+
+void close(const Session &session) {
+    pg::become_self(session.scope);
+    SPI_finish();
+}
+
+void run(const char *sql, Params *params, int expected) {
+    int result = SPI_execute_with_args(sql, params->count, params->types, params->values,
+                                       params->nulls, false, 0);
+    if (result != expected)
+        elog(ERROR, "ledger statement returned %s: %s", SPI_result_code_string(result), sql);
+}
+
+// Reads with the newest snapshot, so that REPEATABLE READ callers see what jobs have committed.
+void read(const char *sql, Params *params) {
+    PushActiveSnapshot(GetLatestSnapshot());
+    int result = SPI_execute_with_args(sql, params->count, params->types, params->values,
+                                       params->nulls, true, 0);
+    PopActiveSnapshot();
+    if (result != SPI_OK_SELECT)
+        elog(ERROR, "ledger query returned %s: %s", SPI_result_code_string(result), sql);
+}
+
+// A field of the first result row as text in `context`; nullptr when it is NULL.
+const char *field(int column, MemoryContext context) {
+    char *text = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, column);
+    return text != nullptr ? MemoryContextStrdup(context, text) : nullptr;
+}
+
+Datum field_datum(int column, bool *is_null) {
+    return SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, column, is_null);
+}
+
+int64 field_int8(int column, int64 when_null) {
+    bool is_null;
+    Datum value = field_datum(column, &is_null);
+    return is_null ? when_null : DatumGetInt64(value);
+}
+
+Datum text_array(const char **texts, int count) {
+    auto *values = static_cast<Datum *>(palloc(sizeof(Datum) * Max(count, 1)));
+    for (int i = 0; i < count; i++)
+        values[i] = CStringGetTextDatum(texts[i]);
+    return PointerGetDatum(construct_array(values, count, TEXTOID, -1, false, TYPALIGN_INT));
+}
+
+plan::Kind to_kind(const char *name) {
+    for (plan::Kind kind : {plan::Kind::whole, plan::Kind::blocks, plan::Kind::range}) {
+        if (strcmp(name, plan::name_of(kind)) == 0)
+            return kind;
+    }
+    return plan::Kind::nulls;
+}
+
+}  // namespace
+
+int64 next_job() {
+    Session session = open();
+    Params none;
+    run("SELECT nextval('fastcopy.job_id')", &none, SPI_OK_SELECT);
+    int64 job = field_int8(1, 0);
+    close(session);
+    return job;
+}
+
+void add_job(int64 job, const Request &request, const plan::RowShape &shape, Oid owner,
+             TimestampTz started_at, const plan::Chunk *chunks, int nchunks) {
+    Session session = open();
+    Params p;
+    p.add_int8(job);
+    p.add_oid(owner);
+    p.add_text(request.safe_source);
+    p.add_text(request.source_table);
+    p.add_text(request.target_table);
+    p.add_oid(request.target);
+    p.add(TEXTARRAYOID, text_array(shape.columns, shape.ncolumns));
+    p.add_text(request.key);
+    p.add_text(shape.filter);
+    p.add_text(shape.binary ? "binary" : "text");
+    p.add_bool(request.truncate);
+    p.add_bool(request.triggers);
+    p.add_bool(request.statistics);
+    p.add_int4(request.workers);
+    p.add_int4(nchunks);
+    p.add_time(started_at);
+    run("INSERT INTO fastcopy.job (job, owner, source, source_table, target_table, target, columns,"
+        " key, filter, format, truncate, triggers, statistics, workers, chunks, started_at, state)"
+        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, "
+        "'copying')",
+        &p, SPI_OK_INSERT);
+
+    Oid types[] = {INT8OID, INT4OID, TEXTOID, TEXTOID, INT8OID,
+                   INT8OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID};
+    SPIPlanPtr insert = SPI_prepare(
+        "INSERT INTO fastcopy.chunk (job, chunk, relation, kind, first_block, end_block, key,"
+        " key_type, lower_bound, upper_bound) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+        lengthof(types), types);
+    if (insert == nullptr)
+        elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
+    MemoryContext per_chunk =
+        AllocSetContextCreate(CurrentMemoryContext, "fastcopy ledger chunk", ALLOCSET_SMALL_SIZES);
+    for (int i = 0; i < nchunks; i++) {
+        const plan::Chunk &chunk = chunks[i];
+        MemoryContext old = MemoryContextSwitchTo(per_chunk);
+        Params c;
+        c.add_int8(job);
+        c.add_int4(chunk.number);
+        c.add_text(psprintf("%s%s", chunk.only ? "ONLY " : "", chunk.relation));
+        c.add_text(plan::name_of(chunk.kind));
+        c.add_int8(chunk.first_block, chunk.kind != plan::Kind::blocks);
+        c.add_int8(chunk.end_block, chunk.kind != plan::Kind::blocks || chunk.end_block < 0);
+        c.add_text(chunk.key);
+        c.add_text(chunk.key_type);
+        c.add_text(chunk.lower);
+        c.add_text(chunk.upper);
+        int result = SPI_execute_plan(insert, c.values, c.nulls, false, 0);
+        MemoryContextSwitchTo(old);
+        MemoryContextReset(per_chunk);
+        if (result != SPI_OK_INSERT)
+            elog(ERROR, "could not insert chunk: %s", SPI_result_code_string(result));
+    }
+    close(session);
+}
+
+void end_job(int64 job, State state, const pg::ErrorReport *error) {
+    Session session = open();
+    auto text_or_null = [](const char *text) { return text[0] != '\0' ? text : nullptr; };
+    Params p;
+    p.add_int8(job);
+    p.add_text(name_of(state));
+    p.add_time(GetCurrentTimestamp());
+    p.add_text(error != nullptr ? unpack_sql_state(error->sqlerrcode) : nullptr);
+    p.add_text(error != nullptr ? error->message : nullptr);
+    p.add_text(error != nullptr ? text_or_null(error->detail) : nullptr);
+    p.add_text(error != nullptr ? text_or_null(error->hint) : nullptr);
+    p.add_text(error != nullptr ? text_or_null(error->context) : nullptr);
+    p.add_int4(error != nullptr ? error->chunk : 0, error == nullptr || error->chunk == 0);
+    run("UPDATE fastcopy.job SET state = $2, finished_at = $3, sqlstate = $4, error = $5,"
+        " detail = $6, hint = $7, context = $8, failed_chunk = $9 WHERE job = $1",
+        &p, SPI_OK_UPDATE);
+    close(session);
+}
+
+plan::RowShape read_shape(int64 job) {
+    MemoryContext caller = CurrentMemoryContext;
+    Session session = open();
+    Params p;
+    p.add_int8(job);
+    read("SELECT columns, filter, format FROM fastcopy.job WHERE job = $1", &p);
+    if (SPI_processed != 1)
+        ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
+                        errmsg("job " INT64_FORMAT " is no longer in the ledger", job)));
+    plan::RowShape shape;
+    bool is_null;
+    Datum columns = field_datum(1, &is_null);
+    MemoryContext old = MemoryContextSwitchTo(caller);
+    Datum *elements;
+    deconstruct_array(DatumGetArrayTypePCopy(columns), TEXTOID, -1, false, TYPALIGN_INT, &elements,
+                      nullptr, &shape.ncolumns);
+    shape.columns = static_cast<const char **>(palloc(sizeof(char *) * Max(shape.ncolumns, 1)));
+    for (int i = 0; i < shape.ncolumns; i++)
+        shape.columns[i] = TextDatumGetCString(elements[i]);
+    MemoryContextSwitchTo(old);
+    shape.filter = field(2, caller);
+    shape.binary = strcmp(field(3, caller), "binary") == 0;
+    close(session);
+    return shape;
+}
+
+plan::Chunk read_chunk(int64 job, int32 number) {
+    MemoryContext caller = CurrentMemoryContext;
+    Session session = open();
+    Params p;
+    p.add_int8(job);
+    p.add_int4(number);
+    read(
+        "SELECT relation, kind, first_block, end_block, key, key_type, lower_bound, upper_bound"
+        " FROM fastcopy.chunk WHERE job = $1 AND chunk = $2",
+        &p);
+    if (SPI_processed != 1)
+        ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
+                        errmsg("chunk %d of job " INT64_FORMAT " is no longer in the ledger",
+                               number, job)));
+    constexpr size_t only_length = sizeof("ONLY ") - 1;
+    plan::Chunk chunk;
+    chunk.number = number;
+    chunk.relation = field(1, caller);
+    chunk.only = strncmp(chunk.relation, "ONLY ", only_length) == 0;
+    if (chunk.only)
+        chunk.relation += only_length;
+    chunk.kind = to_kind(field(2, caller));
+    chunk.first_block = field_int8(3, 0);
+    chunk.end_block = field_int8(4, -1);
+    chunk.key = field(5, caller);
+    chunk.key_type = field(6, caller);
+    chunk.lower = field(7, caller);
+    chunk.upper = field(8, caller);
+    close(session);
+    return chunk;
+}
+
+void mark_done(int64 job, int32 number, int32 worker, uint64 rows, uint64 bytes,
+               TimestampTz started_at) {
+    Session session = open();
+    Params p;
+    p.add_int8(job);
+    p.add_int4(number);
+    p.add_int4(worker);
+    p.add_int8(static_cast<int64>(rows));
+    p.add_int8(static_cast<int64>(bytes));
+    p.add_time(started_at);
+    p.add_time(GetCurrentTimestamp());
+    run("UPDATE fastcopy.chunk SET done = true, worker = $3, rows = $4, bytes = $5,"
+        " started_at = $6, finished_at = $7 WHERE job = $1 AND chunk = $2 AND NOT done",
+        &p, SPI_OK_UPDATE);
+    if (SPI_processed != 1)
+        ereport(ERROR,
+                (errcode(ERRCODE_DATA_CORRUPTED),
+                 errmsg("chunk %d of job " INT64_FORMAT " could not be marked done", number, job),
+                 errdetail("It is marked done already, or it is no longer in the ledger.")));
+    close(session);
+}
+
+JobRow read_job(int64 job) {
+    MemoryContext caller = CurrentMemoryContext;
+    Session session = open();
+    Params p;
+    p.add_int8(job);
+    read(
+        "SELECT owner::int8, state, (SELECT coalesce(sum(rows), 0)::int8 FROM fastcopy.chunk c"
+        " WHERE c.job = j.job AND c.done), error FROM fastcopy.job j WHERE job = $1",
+        &p);
+    JobRow row{};
+    if (SPI_processed == 1) {
+        row.found = true;
+        row.owner = static_cast<Oid>(field_int8(1, 0));
+        row.state = field(2, caller);
+        row.rows = field_int8(3, 0);
+        row.has_error = field(4, caller) != nullptr;
+    }
+    close(session);
+    return row;
+}
+
+void raise_error(int64 job) {
+    MemoryContext caller = CurrentMemoryContext;
+    Session session = open();
+    Params p;
+    p.add_int8(job);
+    read("SELECT sqlstate, error, detail, hint, context FROM fastcopy.job WHERE job = $1", &p);
+    const char *sqlstate = field(1, caller);
+    const char *message = field(2, caller);
+    const char *detail = field(3, caller);
+    const char *hint = field(4, caller);
+    const char *context = field(5, caller);
+    close(session);
+    ereport(ERROR, (sqlstate != nullptr && strlen(sqlstate) == 5
+                        ? errcode(MAKE_SQLSTATE(sqlstate[0], sqlstate[1], sqlstate[2], sqlstate[3],
+                                                sqlstate[4]))
+                        : errcode(ERRCODE_INTERNAL_ERROR),
+                    errmsg_internal("%s", message != nullptr ? message : "the job failed"),
+                    detail != nullptr ? errdetail_internal("%s", detail) : 0,
+                    hint != nullptr ? errhint("%s", hint) : 0,
+                    context != nullptr ? errcontext("%s", context) : 0,
+                    errcontext("fastcopy job " INT64_FORMAT, job)));
+}
+
+void remove_job(int64 job) {
+    Session session = open();
+    Params p;
+    p.add_int8(job);
+    run("DELETE FROM fastcopy.job WHERE job = $1", &p, SPI_OK_DELETE);
+    close(session);
+}
+
+}  // namespace fastcopy::job::ledger

@@ -1,0 +1,56 @@
+// The ledger: the tables fastcopy.job and fastcopy.chunk, what survives a crash.
+//
+// Every statement on them is in this module, and runs as the extension's owner with a search_path that
+// nobody else can write to. Writers are the coordinator (a job's row and its chunks' rows, at the start
+// and at the end) and the workers (one chunk's done-mark, in the very transaction that inserts the
+// chunk's rows: both are there after a crash, or neither).
+//
+// Readers may be in any transaction: they see what is committed now, whatever their isolation level.
+#ifndef FASTCOPY_JOB_LEDGER_HPP
+#define FASTCOPY_JOB_LEDGER_HPP
+
+#include "job/area.hpp"
+#include "job/state.hpp"
+#include "pg/postgres.hpp"
+#include "plan/chunk.hpp"
+
+namespace fastcopy::job::ledger {
+
+int64 next_job();
+
+// Writes a job's row, in state copying, and one row per chunk.
+void add_job(int64 job, const Request &request, const plan::RowShape &shape, Oid owner,
+             TimestampTz started_at, const plan::Chunk *chunks, int nchunks);
+
+// Ends a job; `error` is given for state failed only.
+void end_job(int64 job, State state, const pg::ErrorReport *error);
+
+// The row shape of a job, palloc'd.
+plan::RowShape read_shape(int64 job);
+
+// A chunk of a job, palloc'd. An ERROR when it is not there.
+plan::Chunk read_chunk(int64 job, int32 number);
+
+// Marks a chunk done. An ERROR when it is done already: its rows would be there twice.
+void mark_done(int64 job, int32 number, int32 worker, uint64 rows, uint64 bytes,
+               TimestampTz started_at);
+
+// What a job's row says now. Strings are palloc'd.
+struct JobRow {
+    bool found;
+    Oid owner;
+    const char *state;
+    int64 rows;  // of chunks that are done
+    bool has_error;
+};
+JobRow read_job(int64 job);
+
+// Raises a failed job's error as it was.
+void raise_error(int64 job);
+
+// Removes a job's rows.
+void remove_job(int64 job);
+
+}  // namespace fastcopy::job::ledger
+
+#endif

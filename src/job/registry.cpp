@@ -1,0 +1,212 @@
+#include "job/registry.hpp"
+
+#include <signal.h>
+
+#include "pg/shmem.hpp"
+
+namespace fastcopy::job {
+
+namespace {
+
+void *memory = nullptr;
+LWLock *lock = nullptr;
+
+// Job slots first, worker slots behind them.
+size_t jobs_size() {
+    return MAXALIGN(sizeof(JobSlot) * slot_count());
+}
+
+void initialise(void *fresh) {
+    memset(fresh, 0, jobs_size() + sizeof(WorkerSlot) * slot_count());
+    auto *jobs = static_cast<JobSlot *>(fresh);
+    for (uint32 i = 0; i < slot_count(); i++)
+        ConditionVariableInit(&jobs[i].ended);
+}
+
+void attach() {
+    if (memory == nullptr)
+        memory = pg::named_segment("pg_fastcopy", jobs_size() + sizeof(WorkerSlot) * slot_count(),
+                                   initialise, &lock);
+}
+
+void free_worker(WorkerSlot *slot) {
+    slot->in_use = false;
+    slot->generation++;
+}
+
+}  // namespace
+
+uint32 slot_count() {
+    return static_cast<uint32>(Max(max_worker_processes, 1));
+}
+
+JobSlot *job_slot(uint32 index) {
+    attach();
+    return static_cast<JobSlot *>(memory) + index;
+}
+
+WorkerSlot *worker_slot(uint32 index) {
+    attach();
+    return reinterpret_cast<WorkerSlot *>(static_cast<char *>(memory) + jobs_size()) + index;
+}
+
+void lock_registry(LWLockMode mode) {
+    attach();
+    LWLockAcquire(lock, mode);
+}
+
+void unlock_registry() {
+    LWLockRelease(lock);
+}
+
+SlotRef reserve_job(Oid target, dsm_handle area) {
+    TimestampTz now = GetCurrentTimestamp();
+    lock_registry(LW_EXCLUSIVE);
+    for (uint32 i = 0; i < slot_count(); i++) {
+        JobSlot *slot = job_slot(i);
+        if (slot->in_use)
+            continue;
+        slot->in_use = true;
+        slot->database = MyDatabaseId;
+        slot->owner = GetUserId();
+        slot->target = target;
+        slot->job = 0;
+        slot->area = area;
+        slot->coordinator_pid = 0;
+        slot->coordinator_latch = nullptr;
+        slot->started_at = now;
+        pg_atomic_init_u32(&slot->state, static_cast<uint32>(State::planning));
+        pg_atomic_init_u32(&slot->cancel, 0);
+        pg_atomic_init_u32(&slot->stop, 0);
+        pg_atomic_init_u32(&slot->workers_wanted, 0);
+        pg_atomic_init_u32(&slot->chunks, 0);
+        pg_atomic_init_u32(&slot->next_chunk, 0);
+        pg_atomic_init_u32(&slot->chunks_done, 0);
+        pg_atomic_init_u64(&slot->rows, 0);
+        pg_atomic_init_u64(&slot->bytes, 0);
+        pg_atomic_init_u64(&slot->bytes_expected, 0);
+        SlotRef ref{i, slot->generation};
+        unlock_registry();
+        return ref;
+    }
+    unlock_registry();
+    ereport(ERROR,
+            (errcode(ERRCODE_INSUFFICIENT_RESOURCES), errmsg("too many fastcopy jobs are running"),
+             errhint("Wait for a job to end, or raise max_worker_processes.")));
+}
+
+JobSlot *adopt_job(SlotRef ref) {
+    JobSlot *slot = job_slot(ref.index);
+    lock_registry(LW_EXCLUSIVE);
+    bool mine = slot->in_use && slot->generation == ref.generation;
+    if (mine) {
+        slot->coordinator_pid = MyProcPid;
+        slot->coordinator_latch = MyLatch;
+    }
+    unlock_registry();
+    return mine ? slot : nullptr;
+}
+
+void release_job(SlotRef ref) noexcept {
+    JobSlot *slot = job_slot(ref.index);
+    lock_registry(LW_EXCLUSIVE);
+    bool mine = slot->in_use && slot->generation == ref.generation;
+    if (mine) {
+        slot->in_use = false;
+        slot->generation++;
+        slot->coordinator_pid = 0;
+    }
+    unlock_registry();
+    if (mine)
+        ConditionVariableBroadcast(&slot->ended);
+}
+
+bool reserve_worker(SlotRef job, int32 number, SlotRef *worker) {
+    lock_registry(LW_EXCLUSIVE);
+    for (uint32 i = 0; i < slot_count(); i++) {
+        WorkerSlot *slot = worker_slot(i);
+        if (slot->in_use)
+            continue;
+        slot->in_use = true;
+        slot->orphan = false;
+        slot->job_index = job.index;
+        slot->job_generation = job.generation;
+        slot->number = number;
+        slot->pid = 0;
+        slot->latch = nullptr;
+        pg_atomic_init_u32(&slot->retire, 0);
+        pg_atomic_init_u32(&slot->outcome, static_cast<uint32>(Outcome::running));
+        pg_atomic_init_u32(&slot->chunk, 0);
+        pg_atomic_init_u32(&slot->source_pid, 0);
+        pg_atomic_init_u64(&slot->rows, 0);
+        pg_atomic_init_u64(&slot->bytes, 0);
+        pg_atomic_init_u32(&slot->chunks_done, 0);
+        pg_atomic_init_u64(&slot->rows_done, 0);
+        pg_atomic_init_u64(&slot->bytes_done, 0);
+        *worker = SlotRef{i, slot->generation};
+        unlock_registry();
+        return true;
+    }
+    unlock_registry();
+    return false;
+}
+
+WorkerSlot *adopt_worker(SlotRef ref) {
+    TimestampTz now = GetCurrentTimestamp();
+    WorkerSlot *slot = worker_slot(ref.index);
+    lock_registry(LW_EXCLUSIVE);
+    bool mine = slot->in_use && slot->generation == ref.generation && !slot->orphan;
+    if (mine) {
+        slot->pid = MyProcPid;
+        slot->latch = MyLatch;
+        slot->started_at = now;
+    }
+    unlock_registry();
+    return mine ? slot : nullptr;
+}
+
+void leave_worker(SlotRef ref) noexcept {
+    WorkerSlot *slot = worker_slot(ref.index);
+    lock_registry(LW_EXCLUSIVE);
+    if (slot->in_use && slot->generation == ref.generation) {
+        slot->pid = 0;
+        if (slot->orphan)
+            free_worker(slot);
+    }
+    unlock_registry();
+}
+
+void release_worker(SlotRef ref) noexcept {
+    WorkerSlot *slot = worker_slot(ref.index);
+    lock_registry(LW_EXCLUSIVE);
+    if (slot->in_use && slot->generation == ref.generation)
+        free_worker(slot);
+    unlock_registry();
+}
+
+void orphan_workers(SlotRef job) noexcept {
+    lock_registry(LW_EXCLUSIVE);
+    for (uint32 i = 0; i < slot_count(); i++) {
+        WorkerSlot *slot = worker_slot(i);
+        if (!slot->in_use || slot->job_index != job.index || slot->job_generation != job.generation)
+            continue;
+        if (slot->pid == 0) {
+            free_worker(slot);
+        } else {
+            slot->orphan = true;
+            kill(slot->pid, SIGTERM);
+        }
+    }
+    unlock_registry();
+}
+
+JobSlot *find_job(int64 job) {
+    for (uint32 i = 0; i < slot_count(); i++) {
+        JobSlot *slot = job_slot(i);
+        if (slot->in_use && slot->job == job && slot->database == MyDatabaseId)
+            return slot;
+    }
+    return nullptr;
+}
+
+}  // namespace fastcopy::job

@@ -1,0 +1,123 @@
+// The registry: the shared memory of running jobs, which fastcopy.status reads live.
+//
+// One slot per job and one per worker, as many of each as the server may have background workers, so
+// the registry is never what runs out. A slot belongs to somebody from its reservation to its release;
+// its generation changes at each release, so that a reference to a former owner is recognised.
+//
+// Life of a job slot: reserved by the session in fastcopy.start, handed to the coordinator by the act
+// of starting it, released in the coordinator's before_shmem_exit callback (by the session, if the
+// coordinator never ran).
+//
+// Life of a worker slot: reserved by the coordinator, filled by the worker, released by the
+// coordinator once it has seen the worker stop. When a coordinator exits first, its workers are
+// orphans: they are told to stop, and release their slots themselves.
+//
+// Locks: `in_use`, `generation`, the plain fields and the pids change only under the registry's lock,
+// held exclusively, for a few instructions and nothing that can fail. Counters are atomics; each has
+// one writer (named beside it), but for the job's totals, which its workers add to when a chunk is
+// committed.
+#ifndef FASTCOPY_JOB_REGISTRY_HPP
+#define FASTCOPY_JOB_REGISTRY_HPP
+
+#include "job/state.hpp"
+#include "pg/postgres.hpp"
+
+namespace fastcopy::job {
+
+struct JobSlot {
+    bool in_use;
+    uint32 generation;
+    Oid database;
+    Oid owner;
+    Oid target;
+    int64 job;  // 0 until the coordinator has taken an id
+    dsm_handle area;
+    pid_t coordinator_pid;     // 0 until it runs
+    Latch *coordinator_latch;  // valid while coordinator_pid is not 0
+    TimestampTz started_at;
+
+    pg_atomic_uint32 state;           // coordinator: a job::State
+    pg_atomic_uint32 cancel;          // any session that may cancel: 0 → 1
+    pg_atomic_uint32 stop;            // coordinator: 0 → 1, workers leave
+    pg_atomic_uint32 workers_wanted;  // coordinator at start, then set_workers
+    pg_atomic_uint32 chunks;          // coordinator, before workers start
+    pg_atomic_uint32 next_chunk;      // the shared claim counter, from 0
+    pg_atomic_uint32 chunks_done;     // workers, after each commit
+    pg_atomic_uint64 rows;            // workers, after each commit
+    pg_atomic_uint64 bytes;           // workers, after each commit
+    pg_atomic_uint64 bytes_expected;  // coordinator, before workers start
+    ConditionVariable ended;          // broadcast when the slot is released
+};
+
+enum class Outcome : uint32 { running, finished, failed };
+
+struct WorkerSlot {
+    bool in_use;
+    bool orphan;  // its coordinator has gone
+    uint32 generation;
+    uint32 job_index;
+    uint32 job_generation;
+    int32 number;  // 1, 2, ... within the job
+    pid_t pid;     // 0 before it runs and after it has stopped
+    Latch *latch;  // valid while pid is not 0
+    TimestampTz started_at;
+
+    pg_atomic_uint32 retire;       // coordinator: 0 → 1, leave after this chunk
+    pg_atomic_uint32 outcome;      // worker: an Outcome
+    pg_atomic_uint32 chunk;        // worker: the chunk it copies; 0 between chunks
+    pg_atomic_uint32 source_pid;   // worker: its backend on the source
+    pg_atomic_uint64 rows;         // worker: of this chunk, so far
+    pg_atomic_uint64 bytes;        // worker: of this chunk, so far
+    pg_atomic_uint32 chunks_done;  // worker
+    pg_atomic_uint64 rows_done;    // worker: of committed chunks
+    pg_atomic_uint64 bytes_done;   // worker: of committed chunks
+};
+
+// A slot as a background worker's argument: where it is and whose it was when it was named.
+struct SlotRef {
+    uint32 index;
+    uint32 generation;
+};
+
+inline Datum to_datum(SlotRef ref) {
+    return UInt64GetDatum(static_cast<uint64>(ref.index) << 32 | ref.generation);
+}
+
+inline SlotRef to_slot_ref(Datum datum) {
+    uint64 value = DatumGetUInt64(datum);
+    return SlotRef{static_cast<uint32>(value >> 32), static_cast<uint32>(value)};
+}
+
+// The number of slots of either kind.
+uint32 slot_count();
+JobSlot *job_slot(uint32 index);
+WorkerSlot *worker_slot(uint32 index);
+void lock_registry(LWLockMode mode);
+void unlock_registry();
+
+// Reserves a slot for a job of the current role; an ERROR when all are taken.
+SlotRef reserve_job(Oid target, dsm_handle area);
+// Makes this process the coordinator of a reserved job; nullptr when the reservation is gone.
+JobSlot *adopt_job(SlotRef ref);
+// Frees the slot if the reference is still good, and wakes those who wait for the job.
+void release_job(SlotRef ref) noexcept;
+
+// Reserves a slot for worker `number`; false when all are taken.
+bool reserve_worker(SlotRef job, int32 number, SlotRef *worker);
+// Makes this process that worker; nullptr when it is no longer wanted.
+WorkerSlot *adopt_worker(SlotRef ref);
+// By the worker as it exits: the slot is the coordinator's to read, or freed if there is none.
+void leave_worker(SlotRef ref) noexcept;
+// By the coordinator, after the worker has stopped or if it never started.
+void release_worker(SlotRef ref) noexcept;
+// By the coordinator as it exits: frees the slots of workers that do not run, signals SIGTERM to the
+// others and leaves their slots to them.
+void orphan_workers(SlotRef job) noexcept;
+
+// The live job with this id in the current database, or nullptr.
+// Must be called with the registry locked.
+JobSlot *find_job(int64 job);
+
+}  // namespace fastcopy::job
+
+#endif

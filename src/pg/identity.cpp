@@ -1,0 +1,88 @@
+#include "pg/identity.hpp"
+
+namespace fastcopy::pg {
+
+namespace {
+
+bool may_log_in(Oid role) {
+    HeapTuple tuple = SearchSysCache1(AUTHOID, ObjectIdGetDatum(role));
+    if (!HeapTupleIsValid(tuple))
+        ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
+                        errmsg("role with OID %u does not exist", role)));
+    bool result = reinterpret_cast<Form_pg_authid>(GETSTRUCT(tuple))->rolcanlogin;
+    ReleaseSysCache(tuple);
+    return result;
+}
+
+// The ledger's owner is the extension's owner: CREATE EXTENSION made both.
+Oid ledger_owner() {
+    Oid schema = get_namespace_oid("fastcopy", true);
+    Oid relid = OidIsValid(schema) ? get_relname_relid("job", schema) : InvalidOid;
+    HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+    if (!HeapTupleIsValid(tuple))
+        ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
+                        errmsg("extension \"pg_fastcopy\" is not installed in this database"),
+                        errhint("Run CREATE EXTENSION pg_fastcopy.")));
+    Oid owner = reinterpret_cast<Form_pg_class>(GETSTRUCT(tuple))->relowner;
+    ReleaseSysCache(tuple);
+    return owner;
+}
+
+}  // namespace
+
+Identity current_identity() {
+    Oid role = GetUserId();
+    Oid login = may_log_in(role) ? role : GetAuthenticatedUserId();
+    // pg_cron and other background processes authenticate nobody: fall back to the session's role.
+    if (!OidIsValid(login))
+        login = GetSessionUserId();
+    return Identity{MyDatabaseId, login, role};
+}
+
+void connect_as(const Identity &identity) {
+    BackgroundWorkerInitializeConnectionByOid(identity.database, identity.login, 0);
+}
+
+void begin_transaction(const Identity &identity) {
+    SetCurrentStatementStartTimestamp();
+    StartTransactionCommand();
+    if (identity.role != identity.login) {
+        if (!SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(identity.role)))
+            ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
+                            errmsg("role with OID %u does not exist", identity.role),
+                            errdetail("The role was dropped while its job was running.")));
+        SetUserIdAndSecContext(identity.role, SECURITY_LOCAL_USERID_CHANGE);
+    }
+    PushActiveSnapshot(GetTransactionSnapshot());
+}
+
+void commit_transaction() {
+    PopActiveSnapshot();
+    // Deferred triggers fire in here, still as the job's role.
+    CommitTransactionCommand();
+    SetUserIdAndSecContext(GetSessionUserId(), 0);
+    pgstat_report_stat(false);
+}
+
+void abort_transaction() {
+    AbortCurrentTransaction();
+    pgstat_report_stat(false);
+}
+
+OwnerScope become_owner() {
+    OwnerScope scope;
+    Oid owner = ledger_owner();
+    GetUserIdAndSecContext(&scope.role, &scope.sec_context);
+    SetUserIdAndSecContext(owner, scope.sec_context | SECURITY_LOCAL_USERID_CHANGE);
+    scope.guc_nest_level = NewGUCNestLevel();
+    (void)set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION,
+                            GUC_ACTION_SAVE, true, 0, false);
+    return scope;
+}
+
+void become_self(const OwnerScope &scope) {
+    AtEOXact_GUC(false, scope.guc_nest_level);
+    SetUserIdAndSecContext(scope.role, scope.sec_context);
+}
+
+}  // namespace fastcopy::pg

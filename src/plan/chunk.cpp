@@ -1,0 +1,70 @@
+#include "plan/chunk.hpp"
+
+namespace fastcopy::plan {
+
+namespace {
+
+void append_condition(StringInfo sql, const Chunk &chunk) {
+    switch (chunk.kind) {
+        case Kind::whole:
+            break;
+        case Kind::blocks:
+            // A comparison of ctid with constants is a TID range scan on servers from 14 on.
+            appendStringInfo(sql, "ctid >= '(" INT64_FORMAT ",0)'::pg_catalog.tid",
+                             chunk.first_block);
+            if (chunk.end_block >= 0)
+                appendStringInfo(sql, " AND ctid < '(" INT64_FORMAT ",0)'::pg_catalog.tid",
+                                 chunk.end_block);
+            break;
+        case Kind::range:
+            if (chunk.lower != nullptr)
+                appendStringInfo(sql, "%s >= %s::%s", chunk.key, quote_literal_cstr(chunk.lower),
+                                 chunk.key_type);
+            if (chunk.lower != nullptr && chunk.upper != nullptr)
+                appendStringInfoString(sql, " AND ");
+            if (chunk.upper != nullptr)
+                appendStringInfo(sql, "%s < %s::%s", chunk.key, quote_literal_cstr(chunk.upper),
+                                 chunk.key_type);
+            if (chunk.lower == nullptr && chunk.upper == nullptr)
+                appendStringInfo(sql, "%s IS NOT NULL", chunk.key);
+            break;
+        case Kind::nulls:
+            appendStringInfo(sql, "%s IS NULL", chunk.key);
+            break;
+    }
+}
+
+}  // namespace
+
+char *select_statement(const Chunk &chunk, const RowShape &shape) {
+    StringInfoData sql;
+    initStringInfo(&sql);
+    appendStringInfoString(&sql, "SELECT ");
+    for (int i = 0; i < shape.ncolumns; i++)
+        appendStringInfo(&sql, "%s%s", i > 0 ? ", " : "", quote_identifier(shape.columns[i]));
+    appendStringInfo(&sql, " FROM %s%s", chunk.only ? "ONLY " : "", chunk.relation);
+
+    StringInfoData condition;
+    initStringInfo(&condition);
+    append_condition(&condition, chunk);
+    if (condition.len > 0)
+        appendStringInfo(&sql, " WHERE %s", condition.data);
+    // The filter may end in a comment, so its parenthesis closes on a line of its own.
+    if (shape.filter != nullptr)
+        appendStringInfo(&sql, " %s (%s\n)", condition.len > 0 ? "AND" : "WHERE", shape.filter);
+    return sql.data;
+}
+
+char *copy_statement(const Chunk &chunk, const RowShape &shape) {
+    return psprintf("COPY (%s) TO STDOUT (FORMAT %s)", select_statement(chunk, shape),
+                    shape.binary ? "binary" : "text");
+}
+
+char *describe(const Chunk &chunk) {
+    StringInfoData text;
+    initStringInfo(&text);
+    append_condition(&text, chunk);
+    return psprintf("%s%s%s", chunk.relation, text.len > 0 ? " where " : "", text.data);
+}
+
+}  // namespace fastcopy::plan

@@ -1,0 +1,69 @@
+// A chunk: the range of one source relation that one worker copies in one local transaction.
+//
+// This is data that the planner makes, the ledger keeps and a worker turns into the query it sends.
+// Ranges are half open; the first chunk of a relation has no lower bound and the last no upper bound,
+// so that every row is in exactly one chunk whatever its key, or wherever it has moved since.
+//
+// A block range is kept as two numbers rather than as SQL: another way of shipping a block range than
+// by rows needs nothing else.
+#ifndef FASTCOPY_PLAN_CHUNK_HPP
+#define FASTCOPY_PLAN_CHUNK_HPP
+
+#include "pg/postgres.hpp"
+
+namespace fastcopy::plan {
+
+enum class Kind : char {
+    whole,   // all rows of the relation
+    blocks,  // heap blocks [first_block, end_block); end_block < 0: to the end
+    range,   // keys in [lower, upper); a bound that is nullptr is open
+    nulls,   // rows whose key is NULL
+};
+
+constexpr const char *name_of(Kind kind) {
+    switch (kind) {
+        case Kind::whole:
+            return "whole";
+        case Kind::blocks:
+            return "blocks";
+        case Kind::range:
+            return "range";
+        case Kind::nulls:
+            return "nulls";
+    }
+    return "unknown";
+}
+
+struct Chunk {
+    int32 number;          // from 1, in the job
+    const char *relation;  // quoted, schema-qualified name on the source
+    Kind kind;
+    bool only;  // the relation's own rows, not those of its children
+    int64 first_block;
+    int64 end_block;
+    const char *key;       // quoted column name; range and nulls
+    const char *key_type;  // quoted type name; range
+    const char *lower;
+    const char *upper;
+};
+
+// What all chunks of a job are copied with.
+struct RowShape {
+    int ncolumns;
+    const char **columns;  // unquoted; the order of fields on the wire
+    const char *filter;    // nullptr: all rows
+    bool binary;
+};
+
+// The COPY statement for the source that yields the chunk's rows.
+char *copy_statement(const Chunk &chunk, const RowShape &shape);
+
+// The SELECT in it, without the COPY around it.
+char *select_statement(const Chunk &chunk, const RowShape &shape);
+
+// A few words that name the chunk's range, for people.
+char *describe(const Chunk &chunk);
+
+}  // namespace fastcopy::plan
+
+#endif

@@ -1,0 +1,133 @@
+#include "plan/row_shape.hpp"
+
+#include "sink/target.hpp"
+
+namespace fastcopy::plan {
+
+namespace {
+
+// Built-in types whose binary form is not the same thing on two servers: reg* types send OIDs, which
+// differ between databases, and money's meaning is in lc_monetary.
+bool is_local_by_nature(Oid type) {
+    switch (type) {
+        case REGPROCOID:
+        case REGPROCEDUREOID:
+        case REGOPEROID:
+        case REGOPERATOROID:
+        case REGCLASSOID:
+        case REGCOLLATIONOID:
+        case REGTYPEOID:
+        case REGCONFIGOID:
+        case REGDICTIONARYOID:
+        case REGROLEOID:
+        case REGNAMESPACEOID:
+        case MONEYOID:
+        case REGPROCARRAYOID:
+        case REGPROCEDUREARRAYOID:
+        case REGOPERARRAYOID:
+        case REGOPERATORARRAYOID:
+        case REGCLASSARRAYOID:
+        case REGCOLLATIONARRAYOID:
+        case REGTYPEARRAYOID:
+        case REGCONFIGARRAYOID:
+        case REGDICTIONARYARRAYOID:
+        case REGROLEARRAYOID:
+        case REGNAMESPACEARRAYOID:
+        case MONEYARRAYOID:
+            return true;
+        default:
+            return false;
+    }
+}
+
+// Whether the target's receive function reads what the source's send function writes:
+//
+//   both built in      the same type, or text and varchar for one another; not those above
+//   both enums         yes: labels are sent, whatever the types are called
+//   both others        base types of the same name with send and receive; they are one extension's
+//   arrays, ranges     of user-defined types: no, they carry the OID of their element type
+//   composite types    no, they carry the OIDs of their fields' types
+bool agree_in_binary(const SourceColumn &source, const sink::TargetColumn &target) {
+    if (!source.has_binary || !target.has_binary)
+        return false;
+    if (source.built_in != target.built_in || source.type_kind != target.type_kind)
+        return false;
+    if (source.type_kind == TYPTYPE_ENUM)
+        return true;
+    if (source.built_in) {
+        if (source.type_kind != TYPTYPE_BASE && source.type_kind != TYPTYPE_RANGE &&
+            source.type_kind != TYPTYPE_MULTIRANGE)
+            return false;
+        auto is_text = [](Oid type) { return type == TEXTOID || type == VARCHAROID; };
+        if (is_text(source.type) && is_text(target.type))
+            return true;
+        return source.type == target.type && !is_local_by_nature(source.type);
+    }
+    return source.type_kind == TYPTYPE_BASE && !source.is_array && !target.is_array &&
+           strcmp(source.type_name, target.type_name) == 0;
+}
+
+const SourceColumn *find(const SourceColumns &source, const char *name) {
+    for (int i = 0; i < source.count; i++) {
+        if (strcmp(source.columns[i].name, name) == 0)
+            return &source.columns[i];
+    }
+    return nullptr;
+}
+
+[[noreturn]] void raise_no_place(const job::Request &request, const char *name, bool generated) {
+    ereport(ERROR,
+            (errcode(generated ? ERRCODE_INVALID_COLUMN_REFERENCE : ERRCODE_UNDEFINED_COLUMN),
+             errmsg("column \"%s\" of source table \"%s\" has no place in target table \"%s\"",
+                    name, request.source_table, request.target_table),
+             generated ? errdetail("The target's column is a generated column.")
+                       : errdetail("The target has no column of that name."),
+             errhint("Leave the column out with columns => ARRAY[...], or add it to the target.")));
+}
+
+}  // namespace
+
+RowShape match_columns(const job::Request &request, const SourceColumns &source, Relation target,
+                       bool integer_datetimes) {
+    bool all = request.ncolumns < 0;
+    int wanted = all ? source.count : request.ncolumns;
+    RowShape shape{};
+    shape.columns = static_cast<const char **>(palloc(sizeof(char *) * Max(wanted, 1)));
+    shape.filter = request.filter;
+    shape.binary = integer_datetimes;
+
+    for (int i = 0; i < wanted; i++) {
+        const char *name = all ? source.columns[i].name : request.columns[i];
+        const SourceColumn *column = find(source, name);
+        if (column == nullptr)
+            ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
+                            errmsg("column \"%s\" of source table \"%s\" does not exist", name,
+                                   request.source_table)));
+        for (int j = 0; j < shape.ncolumns; j++) {
+            if (strcmp(shape.columns[j], name) == 0)
+                ereport(ERROR, (errcode(ERRCODE_DUPLICATE_COLUMN),
+                                errmsg("column \"%s\" specified more than once", name)));
+        }
+        sink::TargetColumn place = sink::find_column(target, name);
+        // A generated column is made anew by the target, or goes nowhere; its values are only copied
+        // into a column that the target does not generate.
+        if (all && column->generated && (!place.found || place.generated))
+            continue;
+        if (!place.found)
+            raise_no_place(request, name, false);
+        if (place.generated) {
+            if (all)
+                continue;
+            raise_no_place(request, name, true);
+        }
+        shape.columns[shape.ncolumns++] = column->name;
+        shape.binary = shape.binary && agree_in_binary(*column, place);
+    }
+    if (shape.ncolumns == 0 && source.count > 0 && RelationGetNumberOfAttributes(target) > 0)
+        ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
+                        errmsg("no column of source table \"%s\" can be copied into \"%s\"",
+                               request.source_table, request.target_table)));
+    return shape;
+}
+
+}  // namespace fastcopy::plan

@@ -1,0 +1,213 @@
+#include "plan/source_table.hpp"
+
+namespace fastcopy::plan {
+
+using source::Connection;
+using source::Rows;
+
+namespace {
+
+Oid to_oid(const char *text) {
+    return static_cast<Oid>(strtoul(text, nullptr, 10));
+}
+
+bool to_bool(const char *text) {
+    return text != nullptr && text[0] == 't';
+}
+
+// A relation's quoted name, as SQL that computes it on the source.
+constexpr const char *quoted_name_sql =
+    "pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname)";
+
+}  // namespace
+
+SourceTable find_table(Connection *connection, const char *name) {
+    char *sql = psprintf(
+        "SELECT c.oid, c.relkind, %s FROM pg_catalog.pg_class c"
+        " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
+        " WHERE c.oid = $1::pg_catalog.regclass",
+        quoted_name_sql);
+    Rows rows = source::query(connection, sql, 1, &name);
+    if (rows.count != 1)
+        ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
+                        errmsg("source table \"%s\" does not exist", name)));
+    SourceTable table{to_oid(rows.at(0, 0)), rows.at(0, 1)[0], rows.at(0, 2)};
+    if (strchr("rpmvf", table.relkind) == nullptr)
+        ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
+                        errmsg("\"%s\" on the source is not a table", name),
+                        errdetail("Tables, partitioned tables, materialized views, views and "
+                                  "foreign tables can be copied.")));
+    return table;
+}
+
+const char *begin_and_export(Connection *connection, const SourceTable &table) {
+    (void)source::query(connection, "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY");
+    // Locked before the snapshot is taken: a TRUNCATE or rewrite in between would show an empty table.
+    if (table.relkind == RELKIND_RELATION || table.relkind == RELKIND_PARTITIONED_TABLE)
+        (void)source::query(connection, psprintf("LOCK TABLE %s IN ACCESS SHARE MODE", table.name));
+    Rows rows = source::query(connection, "SELECT pg_catalog.pg_export_snapshot()");
+    const char *oid = psprintf("%u", table.oid);
+    const char *name = table.name;
+    const char *params[] = {oid, name};
+    Rows same =
+        source::query(connection, "SELECT $1::pg_catalog.oid = $2::pg_catalog.regclass", 2, params);
+    if (!to_bool(same.at(0, 0)))
+        ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE),
+                        errmsg("source table %s was replaced while the job started", table.name),
+                        errhint("Start the job again.")));
+    return rows.at(0, 0);
+}
+
+SourceColumns read_columns(Connection *connection, const SourceTable &table) {
+    // Domains are looked through, however deep: COPY sends and receives them as their base type.
+    char *sql = psprintf(
+        "WITH RECURSIVE a AS ("
+        " SELECT attnum, attname, attnotnull, %s AS generated, atttypid AS typid"
+        " FROM pg_catalog.pg_attribute WHERE attrelid = $1 AND attnum > 0 AND NOT attisdropped"
+        "), b AS ("
+        " SELECT attnum, typid FROM a"
+        " UNION ALL SELECT b.attnum, t.typbasetype FROM b JOIN pg_catalog.pg_type t ON t.oid = "
+        "b.typid"
+        " WHERE t.typtype = 'd')"
+        " SELECT a.attname, a.generated, a.attnotnull, t.oid, t.typname, t.typtype,"
+        " t.typelem <> 0 AND t.typlen = -1, t.typsend <> 0 AND t.typreceive <> 0"
+        " FROM a JOIN b USING (attnum) JOIN pg_catalog.pg_type t ON t.oid = b.typid"
+        " WHERE t.typtype <> 'd' ORDER BY a.attnum",
+        source::server_version(connection) >= 120000 ? "attgenerated <> ''" : "false");
+    const char *oid = psprintf("%u", table.oid);
+    Rows rows = source::query(connection, sql, 1, &oid);
+
+    SourceColumns columns;
+    columns.count = rows.count;
+    columns.columns =
+        static_cast<SourceColumn *>(palloc(sizeof(SourceColumn) * Max(rows.count, 1)));
+    for (int i = 0; i < rows.count; i++) {
+        Oid type = to_oid(rows.at(i, 3));
+        columns.columns[i] = SourceColumn{
+            .name = rows.at(i, 0),
+            .generated = to_bool(rows.at(i, 1)),
+            .not_null = to_bool(rows.at(i, 2)),
+            .type = type,
+            .type_name = rows.at(i, 4),
+            .type_kind = rows.at(i, 5)[0],
+            .built_in = type < FirstGenbkiObjectId,
+            .is_array = to_bool(rows.at(i, 6)),
+            .has_binary = to_bool(rows.at(i, 7)),
+        };
+    }
+    return columns;
+}
+
+SourceLeaves read_leaves(Connection *connection, const SourceTable &table) {
+    // Access methods for tables came with version 12; before, every table is a heap.
+    bool has_table_am = source::server_version(connection) >= 120000;
+    char *sql = psprintf(
+        "WITH RECURSIVE t(oid) AS (SELECT $1::pg_catalog.oid"
+        " UNION SELECT i.inhrelid FROM pg_catalog.pg_inherits i JOIN t ON i.inhparent = t.oid)"
+        " SELECT c.oid, c.relkind, %s, %s,"
+        " CASE WHEN c.relkind IN ('r', 'm') THEN pg_catalog.pg_relation_size(c.oid) ELSE 0 END,"
+        " CASE WHEN c.reltoastrelid <> 0 THEN pg_catalog.pg_relation_size(c.reltoastrelid) ELSE 0 "
+        "END,"
+        " pg_catalog.current_setting('block_size')"
+        " FROM t JOIN pg_catalog.pg_class c ON c.oid = t.oid"
+        " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace%s"
+        " WHERE c.relkind <> 'p' ORDER BY c.oid",
+        has_table_am ? "coalesce(am.amname = 'heap', false)" : "c.relkind IN ('r', 'm')",
+        quoted_name_sql, has_table_am ? " LEFT JOIN pg_catalog.pg_am am ON am.oid = c.relam" : "");
+    const char *oid = psprintf("%u", table.oid);
+    Rows rows = source::query(connection, sql, 1, &oid);
+
+    SourceLeaves leaves;
+    leaves.count = rows.count;
+    leaves.leaves = static_cast<SourceLeaf *>(palloc(sizeof(SourceLeaf) * Max(rows.count, 1)));
+    for (int i = 0; i < rows.count; i++) {
+        leaves.leaves[i] = SourceLeaf{
+            .oid = to_oid(rows.at(i, 0)),
+            .relkind = rows.at(i, 1)[0],
+            .is_heap = to_bool(rows.at(i, 2)),
+            .name = rows.at(i, 3),
+            .heap_bytes = rows.at(i, 4) != nullptr ? strtoll(rows.at(i, 4), nullptr, 10) : 0,
+            .toast_bytes = rows.at(i, 5) != nullptr ? strtoll(rows.at(i, 5), nullptr, 10) : 0,
+            .block_size = atoi(rows.at(i, 6)),
+        };
+    }
+    return leaves;
+}
+
+SplitKey find_key(Connection *connection, const SourceLeaf &leaf, const char *column) {
+    // Of the columns that lead a whole, valid btree index, the named one, or: the primary key's first,
+    // then a unique index's, then one without NULLs.
+    const char *sql =
+        "WITH RECURSIVE k AS ("
+        " SELECT a.attname, a.atttypid, a.atttypmod, a.attcollation, a.attnotnull,"
+        " i.indisprimary, i.indisunique"
+        " FROM pg_catalog.pg_index i"
+        " JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid"
+        " JOIN pg_catalog.pg_am m ON m.oid = x.relam AND m.amname = 'btree'"
+        " JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]"
+        " WHERE i.indrelid = $1 AND i.indisvalid AND i.indpred IS NULL"
+        " AND ($2::pg_catalog.text IS NULL OR a.attname = $2)"
+        " ORDER BY i.indisprimary DESC, i.indisunique DESC, a.attnotnull DESC, a.attnum LIMIT 1"
+        "), b AS ("
+        " SELECT atttypid AS typid FROM k UNION ALL"
+        " SELECT t.typbasetype FROM b JOIN pg_catalog.pg_type t ON t.oid = b.typid"
+        " WHERE t.typtype = 'd')"
+        " SELECT k.attname, pg_catalog.format_type(k.atttypid, NULL), t.oid,"
+        " (SELECT pg_catalog.quote_ident(cn.nspname) || '.' || pg_catalog.quote_ident(co.collname)"
+        "  FROM pg_catalog.pg_collation co JOIN pg_catalog.pg_namespace cn ON cn.oid = "
+        "co.collnamespace"
+        "  WHERE co.oid = k.attcollation), k.attnotnull"
+        " FROM k CROSS JOIN b JOIN pg_catalog.pg_type t ON t.oid = b.typid WHERE t.typtype <> 'd'";
+    const char *oid = psprintf("%u", leaf.oid);
+    const char *params[] = {oid, column};
+    Rows rows = source::query(connection, sql, 2, params);
+    SplitKey key{};
+    if (rows.count == 1) {
+        key.found = true;
+        key.column = rows.at(0, 0);
+        key.type_name = rows.at(0, 1);
+        key.type = to_oid(rows.at(0, 2));
+        key.collation = rows.at(0, 3);
+        key.not_null = to_bool(rows.at(0, 4));
+    }
+    return key;
+}
+
+Rows read_histogram(Connection *connection, const SourceLeaf &leaf, const SplitKey &key) {
+    // Where the values are so few that there is no histogram, the most common ones serve.
+    char *sql = psprintf(
+        "SELECT v::pg_catalog.text FROM (SELECT DISTINCT u.v"
+        " FROM pg_catalog.pg_stats s JOIN pg_catalog.pg_class c ON c.relname = s.tablename"
+        " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace AND n.nspname = s.schemaname"
+        " CROSS JOIN pg_catalog.unnest(coalesce(s.histogram_bounds, s.most_common_vals)"
+        "::pg_catalog.text::pg_catalog.text[]::%s[]) u(v)"
+        " WHERE c.oid = $1 AND s.attname = $2 AND NOT s.inherited) d"
+        " WHERE v IS NOT NULL ORDER BY v%s%s",
+        key.type_name, key.collation != nullptr ? " COLLATE " : "",
+        key.collation != nullptr ? key.collation : "");
+    const char *oid = psprintf("%u", leaf.oid);
+    const char *params[] = {oid, key.column};
+    return source::query(connection, sql, 2, params);
+}
+
+Rows read_extremes(Connection *connection, const SourceLeaf &leaf, const SplitKey &key) {
+    const char *column = quote_identifier(key.column);
+    return source::query(connection, psprintf("SELECT pg_catalog.min(%s), pg_catalog.max(%s)"
+                                              " FROM ONLY %s",
+                                              column, column, leaf.name));
+}
+
+Rows read_even_instants(Connection *connection, const SourceLeaf &leaf, const SplitKey &key,
+                        int pieces) {
+    const char *column = quote_identifier(key.column);
+    return source::query(
+        connection,
+        psprintf(
+            "SELECT DISTINCT (lo + (hi - lo) * (i / %d.0))::%s"
+            " FROM (SELECT pg_catalog.min(%s)::timestamp AS lo, pg_catalog.max(%s)::timestamp AS hi"
+            " FROM ONLY %s WHERE pg_catalog.isfinite(%s)) e"
+            " CROSS JOIN pg_catalog.generate_series(1, %d) i WHERE lo < hi ORDER BY 1",
+            pieces, key.type_name, column, column, leaf.name, column, pieces - 1));
+}
+
+}  // namespace fastcopy::plan

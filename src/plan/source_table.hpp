@@ -1,0 +1,92 @@
+// What the source says about a table: looked up in its catalogs and sizes, never by scanning it.
+//
+// The same few queries serve a thousand rows and a billion. All of them run in the coordinator's
+// transaction on the source, under the snapshot that the workers will import, but for the first, which
+// finds the table before the transaction locks it.
+#ifndef FASTCOPY_PLAN_SOURCE_TABLE_HPP
+#define FASTCOPY_PLAN_SOURCE_TABLE_HPP
+
+#include "source/connection.hpp"
+
+namespace fastcopy::plan {
+
+// The table that the job names.
+struct SourceTable {
+    Oid oid;
+    char relkind;
+    const char *name;  // quoted, schema-qualified
+};
+
+// A column of it.
+struct SourceColumn {
+    const char *name;  // unquoted
+    bool generated;
+    bool not_null;
+    Oid type;               // of the base type, domains looked through
+    const char *type_name;  // unquoted, of the base type
+    char type_kind;         // pg_type.typtype of the base type
+    bool built_in;          // the type's OID means the same on every server
+    bool is_array;
+    bool has_binary;  // has send and receive functions
+};
+
+// A relation that holds rows: the table itself, a partition, or an inheritance child.
+struct SourceLeaf {
+    Oid oid;
+    char relkind;
+    bool is_heap;
+    const char *name;  // quoted, schema-qualified
+    int64 heap_bytes;  // without TOAST
+    int64 toast_bytes;
+    int32 block_size;
+};
+
+struct SourceColumns {
+    int count;
+    SourceColumn *columns;
+};
+
+struct SourceLeaves {
+    int count;
+    SourceLeaf *leaves;
+};
+
+// A column that a leaf can be split on, because an index serves ranges of it.
+struct SplitKey {
+    bool found;
+    const char *column;     // unquoted
+    const char *type_name;  // quoted, schema-qualified: what format_type says
+    Oid type;               // of the base type
+    const char *collation;  // quoted, schema-qualified; nullptr: not collatable
+    bool not_null;
+};
+
+// Finds the table as the source's own session would, by its default search_path.
+SourceTable find_table(source::Connection *connection, const char *name);
+
+// Begins the job's transaction on the source, keeps the table from being changed in shape, and exports
+// the snapshot.
+const char *begin_and_export(source::Connection *connection, const SourceTable &table);
+
+SourceColumns read_columns(source::Connection *connection, const SourceTable &table);
+SourceLeaves read_leaves(source::Connection *connection, const SourceTable &table);
+
+// The key to split a leaf on: the one named, or the best that its indexes offer when column is nullptr.
+SplitKey find_key(source::Connection *connection, const SourceLeaf &leaf, const char *column);
+
+// Values of the key between which about equally many rows lie, as the source's statistics tell; in the
+// order of the source, without repetition.
+source::Rows read_histogram(source::Connection *connection, const SourceLeaf &leaf,
+                            const SplitKey &key);
+
+// The least and the greatest key in one row, by the index. Integers as they are.
+source::Rows read_extremes(source::Connection *connection, const SourceLeaf &leaf,
+                           const SplitKey &key);
+
+// Instants evenly spaced between the least and the greatest key, for date and timestamp keys.
+source::Rows read_even_instants(source::Connection *connection, const SourceLeaf &leaf,
+                                const SplitKey &key, int pieces);
+
+}  // namespace fastcopy::plan
+
+#endif

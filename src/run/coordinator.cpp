@@ -1,0 +1,340 @@
+#include "run/coordinator.hpp"
+
+#include "job/ledger.hpp"
+#include "plan/planner.hpp"
+#include "plan/row_shape.hpp"
+#include "plan/source_table.hpp"
+#include "run/crew.hpp"
+#include "sink/target.hpp"
+#include "source/connection.hpp"
+
+namespace fastcopy::run {
+
+namespace {
+
+job::SlotRef my_ref;
+job::JobSlot *me = nullptr;
+bool in_ledger = false;
+constexpr int32 no_chunk = 0;
+
+struct Coordinator {
+    job::Area *area;
+    job::Request request;
+    source::Connection *connection;
+    Crew crew;
+    TimestampTz started_at;
+    int chunks;
+};
+
+// The only way a job's live state changes.
+void move_to(job::State state) {
+    auto now = static_cast<job::State>(pg_atomic_read_u32(&me->state));
+    if (!job::may_move(now, state))
+        elog(ERROR, "fastcopy job cannot move from %s to %s", job::name_of(now),
+             job::name_of(state));
+    pg_atomic_write_u32(&me->state, static_cast<uint32>(state));
+}
+
+void answer(job::Area *area, job::Answer value) {
+    pg_write_barrier();
+    pg_atomic_write_u32(&area->answer, static_cast<uint32>(value));
+    SetLatch(area->caller_latch);
+}
+
+// Whatever ends this process, its workers go too, and the slot is free.
+void release_at_exit(int, Datum) {
+    pg_atomic_write_u32(&me->stop, 1);
+    job::orphan_workers(my_ref);
+    job::release_job(my_ref);
+}
+
+char *quoted_target(Oid relid) {
+    return quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)),
+                                      get_rel_name(relid));
+}
+
+// Runs a statement on the target as the job's role.
+void run_local(const char *sql) {
+    if (SPI_connect() != SPI_OK_CONNECT)
+        elog(ERROR, "SPI_connect failed");
+    int result = SPI_execute(sql, false, 0);
+    if (result < 0)
+        elog(ERROR, "%s: %s", sql, SPI_result_code_string(result));
+    SPI_finish();
+}
+
+// Has the source parse and plan what the workers will ask for: columns, filter, privileges, row
+// security. LIMIT 0 reads no row, and leaves every table in the query locked against changes of shape.
+void probe_source(Coordinator *c, const plan::SourceTable &table, const plan::RowShape &shape) {
+    plan::Chunk all{};
+    all.relation = table.name;
+    all.kind = plan::Kind::whole;
+    (void)source::query(c->connection, psprintf("%s LIMIT 0", plan::select_statement(all, shape)));
+    // A filter that only parses inside of our parentheses closes one of them, and could undo the
+    // condition on the chunk's range: ask without them.
+    if (shape.filter != nullptr)
+        source::check_syntax(c->connection,
+                             psprintf("SELECT FROM %s WHERE %s\n", table.name, shape.filter));
+}
+
+// True when the source is this very server and database: it can see a lock that only we hold.
+bool source_is_here(Coordinator *c) {
+    int32 token = static_cast<int32>(MyProcPid ^ static_cast<int32>(GetCurrentTimestamp()));
+    LOCKTAG tag;
+    SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, static_cast<uint32>(token),
+                         static_cast<uint32>(MyProcPid), 2);
+    (void)LockAcquire(&tag, ShareLock, false, false);
+    source::Rows rows = source::query(
+        c->connection,
+        psprintf("SELECT FROM pg_catalog.pg_locks WHERE locktype = 'advisory' AND pid = %d"
+                 " AND classid = %u AND objid = %u",
+                 MyProcPid, static_cast<uint32>(token), static_cast<uint32>(MyProcPid)));
+    (void)LockRelease(&tag, ShareLock, false);
+    return rows.count > 0;
+}
+
+// TRUNCATE must not empty what is about to be read, nor wait for ever for the lock our own session on
+// the source holds on it. That session has by now locked all it will read.
+void refuse_to_truncate_source(Coordinator *c) {
+    if (!source_is_here(c))
+        return;
+    StringInfoData relids;
+    initStringInfo(&relids);
+    List *all = find_all_inheritors(c->request.target, NoLock, nullptr);
+    ListCell *cell;
+    foreach (cell, all)
+        appendStringInfo(&relids, "%s%u", relids.len > 0 ? ", " : "", lfirst_oid(cell));
+    source::Rows rows = source::query(
+        c->connection,
+        psprintf("SELECT FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_database d"
+                 " ON d.oid = l.database AND d.datname = pg_catalog.current_database()"
+                 " WHERE l.locktype = 'relation' AND l.pid = pg_catalog.pg_backend_pid()"
+                 " AND l.relation IN (%s) AND %u = d.oid",
+                 relids.data, MyDatabaseId));
+    if (rows.count > 0)
+        ereport(ERROR,
+                (errcode(ERRCODE_OBJECT_IN_USE),
+                 errmsg("cannot truncate \"%s\": it is the source of the copy",
+                        c->request.target_table),
+                 errdetail("Source and target are the same table, or the source reads the target."),
+                 errhint("Leave truncate out, or check the source's host and dbname.")));
+}
+
+// From an empty hand to a committed plan.
+void start(Coordinator *c) {
+    pg::begin_transaction(c->area->identity);
+    normalise_local_session(c->request.triggers);
+    SetConfigOption("synchronous_commit", "on", PGC_USERSET, PGC_S_SESSION);
+
+    int64 job = job::ledger::next_job();
+    c->area->job = job;
+    job::lock_registry(LW_EXCLUSIVE);
+    me->job = job;
+    job::unlock_registry();
+    show_activity(psprintf("fastcopy job " INT64_FORMAT, job),
+                  psprintf("copying %s", c->request.target_table));
+
+    Relation target = sink::open_target(c->request.target);
+
+    MemoryContext transaction_context = MemoryContextSwitchTo(TopMemoryContext);
+    c->connection = source::connect(c->request.source,
+                                    psprintf("fastcopy job " INT64_FORMAT " coordinator", job));
+    MemoryContextSwitchTo(transaction_context);
+    plan::SourceTable table = plan::find_table(c->connection, c->request.source_table);
+    source::normalise_session(c->connection);
+    const char *snapshot = plan::begin_and_export(c->connection, table);
+    strlcpy(c->area->snapshot, snapshot, sizeof(c->area->snapshot));
+    plan::SourceColumns columns = plan::read_columns(c->connection, table);
+    const char *integer_datetimes = PQparameterStatus(c->connection->conn, "integer_datetimes");
+    plan::RowShape shape =
+        plan::match_columns(c->request, columns, target,
+                            integer_datetimes == nullptr || strcmp(integer_datetimes, "on") == 0);
+    (void)sink::check_insert(target, shape.ncolumns, shape.columns);
+    probe_source(c, table, shape);
+    plan::SourceLeaves leaves = plan::read_leaves(c->connection, table);
+    plan::Plan plan = plan::cut(c->connection, c->request, table, columns, leaves);
+    table_close(target, NoLock);
+
+    if (c->request.truncate) {
+        refuse_to_truncate_source(c);
+        run_local(psprintf("TRUNCATE %s", quoted_target(c->request.target)));
+    }
+
+    c->chunks = plan.count;
+    c->started_at = GetCurrentTimestamp();
+    job::ledger::add_job(job, c->request, shape, c->area->identity.role, c->started_at, plan.chunks,
+                         plan.count);
+    pg_atomic_write_u64(&me->bytes_expected, plan.bytes_expected);
+    pg_atomic_write_u32(&me->chunks, static_cast<uint32>(plan.count));
+    pg_atomic_write_u32(&me->workers_wanted, static_cast<uint32>(c->request.workers));
+
+    int useful = Min(c->request.workers, plan.count);
+    int launched = grow(&c->crew, useful);
+    if (launched == 0 && useful > 0)
+        ereport(ERROR, (errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+                        errmsg("no background worker slot is free for the job's workers"),
+                        errhint("Wait for other background workers to end, or raise "
+                                "max_worker_processes.")));
+    c->area->workers_launched = launched < useful ? launched : c->request.workers;
+
+    pg::commit_transaction();
+    in_ledger = true;
+    move_to(job::State::copying);
+    pg_write_barrier();
+    pg_atomic_write_u32(&c->area->gate, static_cast<uint32>(job::Gate::open));
+    wake(&c->crew);
+    answer(c->area, job::Answer::ready);
+}
+
+// Raises the job's error in this process, if one of its processes has recorded any.
+void raise_if_failed(Coordinator *c) {
+    if (pg::is_complete(&c->area->error))
+        pg::raise(&c->area->error, ERROR);
+    if (c->crew.died)
+        ereport(ERROR,
+                (errcode(ERRCODE_INTERNAL_ERROR), errmsg("a fastcopy worker ended unexpectedly"),
+                 errhint("The server log may say why.")));
+}
+
+// Waits for the latch, or for news from the source, which has none to tell but that it is gone.
+void wait_for_news(Coordinator *c) {
+    source::wait_readable(c->connection);
+    if (PQconsumeInput(c->connection->conn) == 0)
+        source::raise_remote_error(c->connection, nullptr, nullptr);
+}
+
+void watch(Coordinator *c) {
+    for (;;) {
+        CHECK_FOR_INTERRUPTS();
+        if (pg_atomic_read_u32(&me->cancel) != 0)
+            ereport(ERROR,
+                    (errcode(ERRCODE_QUERY_CANCELED), errmsg("canceling job due to user request")));
+        collect(&c->crew);
+        raise_if_failed(c);
+
+        uint32 done = pg_atomic_read_u32(&me->chunks_done);
+        uint32 claimed = pg_atomic_read_u32(&me->next_chunk);
+        if (done >= static_cast<uint32>(c->chunks) && c->crew.count == 0)
+            return;
+        int wanted = static_cast<int>(pg_atomic_read_u32(&me->workers_wanted));
+        if (claimed < static_cast<uint32>(c->chunks)) {
+            int unclaimed = c->chunks - static_cast<int>(claimed);
+            int now = active(&c->crew);
+            if (now > wanted)
+                shrink(&c->crew, wanted);
+            else if (now < wanted)
+                (void)grow(&c->crew, Min(wanted, now + unclaimed));
+            if (c->crew.count == 0)
+                ereport(ERROR, (errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+                                errmsg("no background worker slot is free for the job's workers"),
+                                errhint("Raise max_worker_processes.")));
+        }
+        wait_for_news(c);
+    }
+}
+
+// ANALYZE as the job's role. A role that may not is told by PostgreSQL in a warning, as always.
+void analyze_target(Coordinator *c) {
+    pg::begin_transaction(c->area->identity);
+    if (get_rel_relkind(c->request.target) != RELKIND_VIEW)
+        run_local(psprintf("ANALYZE %s", quoted_target(c->request.target)));
+    pg::commit_transaction();
+}
+
+void finish(Coordinator *c, job::State state, const pg::ErrorReport *error) {
+    pg::begin_transaction(c->area->identity);
+    job::ledger::end_job(c->area->job, state, error);
+    pg::commit_transaction();
+    move_to(state);
+}
+
+void run_job(Coordinator *c) {
+    start(c);
+    watch(c);
+    source::close(c->connection);
+    c->connection = nullptr;
+    if (c->request.statistics)
+        analyze_target(c);
+    finish(c, job::State::done, nullptr);
+}
+
+// The job's end when something has failed. Runs outside of any transaction.
+void fail(Coordinator *c, int sqlerrcode) {
+    pg_atomic_write_u32(&me->stop, 1);
+    dismiss(&c->crew);
+    bool cancelled = sqlerrcode == ERRCODE_QUERY_CANCELED && c->area->error.chunk == no_chunk;
+    if (in_ledger)
+        finish(c, cancelled ? job::State::cancelled : job::State::failed,
+               cancelled ? nullptr : &c->area->error);
+    else
+        answer(c->area, job::Answer::failed);
+}
+
+}  // namespace
+
+bool launch_coordinator(job::SlotRef job, BackgroundWorkerHandle **handle) {
+    return launch(coordinator_type, coordinator_type, "fastcopy_coordinator_main", job, handle);
+}
+
+}  // namespace fastcopy::run
+
+void fastcopy_coordinator_main(Datum argument) {
+    using namespace fastcopy;
+    using namespace fastcopy::run;
+
+    install_signal_handlers();
+    my_ref = job::to_slot_ref(argument);
+    me = job::adopt_job(my_ref);
+    if (me == nullptr)
+        return;
+    before_shmem_exit(release_at_exit, 0);
+
+    static Coordinator c;
+    c.area = job::attach_area(me->area);
+    if (c.area == nullptr)
+        return;
+    pg::watch_fatal(&c.area->error, &no_chunk);
+    CurrentMemoryContext =
+        AllocSetContextCreate(TopMemoryContext, "fastcopy coordinator", ALLOCSET_DEFAULT_SIZES);
+    MemoryContext context = CurrentMemoryContext;
+    pg::connect_as(c.area->identity);
+
+    volatile int failure = 0;
+    PG_TRY();
+    {
+        MemoryContextSwitchTo(context);
+        c.request = job::read_request(c.area);
+        c.crew = make_crew(my_ref);
+        run_job(&c);
+    }
+    PG_CATCH();
+    {
+        MemoryContextSwitchTo(context);
+        ErrorData *error = CopyErrorData();
+        pg::record(&c.area->error, error, no_chunk);
+        failure = error->sqlerrcode;
+        if (in_ledger)
+            EmitErrorReport();
+        FlushErrorState();
+        debug_query_string = nullptr;
+        pg::abort_transaction();
+    }
+    PG_END_TRY();
+
+    if (failure != 0) {
+        PG_TRY();
+        {
+            MemoryContextSwitchTo(context);
+            fail(&c, failure);
+        }
+        PG_CATCH();
+        {
+            // The ledger could not be written: it keeps saying that the job runs, and with nobody
+            // to own it the job reads interrupted.
+            EmitErrorReport();
+            FlushErrorState();
+            pg::abort_transaction();
+        }
+        PG_END_TRY();
+    }
+}

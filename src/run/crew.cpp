@@ -1,0 +1,92 @@
+#include "run/crew.hpp"
+
+#include "run/worker.hpp"
+
+namespace fastcopy::run {
+
+Crew make_crew(job::SlotRef job) {
+    Crew crew{};
+    crew.job = job;
+    crew.capacity = static_cast<int>(job::slot_count());
+    crew.members = static_cast<Member *>(
+        MemoryContextAllocZero(TopMemoryContext, sizeof(Member) * crew.capacity));
+    return crew;
+}
+
+int active(const Crew *crew) {
+    int count = 0;
+    for (int i = 0; i < crew->count; i++)
+        count += crew->members[i].retiring ? 0 : 1;
+    return count;
+}
+
+int grow(Crew *crew, int wanted) {
+    MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);  // handles live as long as we do
+    int now = active(crew);
+    while (now < wanted && crew->count < crew->capacity) {
+        Member *member = &crew->members[crew->count];
+        *member = Member{};
+        if (!launch_worker(crew->job, crew->next_number + 1, &member->slot, &member->handle))
+            break;
+        crew->next_number++;
+        crew->count++;
+        now++;
+    }
+    MemoryContextSwitchTo(old);
+    return now;
+}
+
+void shrink(Crew *crew, int wanted) {
+    int surplus = active(crew) - wanted;
+    for (int i = crew->count - 1; i >= 0 && surplus > 0; i--) {
+        Member *member = &crew->members[i];
+        if (member->retiring)
+            continue;
+        pg_atomic_write_u32(&job::worker_slot(member->slot.index)->retire, 1);
+        member->retiring = true;
+        surplus--;
+    }
+}
+
+void collect(Crew *crew) {
+    for (int i = crew->count - 1; i >= 0; i--) {
+        Member *member = &crew->members[i];
+        pid_t pid;
+        if (GetBackgroundWorkerPid(member->handle, &pid) != BGWH_STOPPED)
+            continue;
+        job::WorkerSlot *slot = job::worker_slot(member->slot.index);
+        if (pg_atomic_read_u32(&slot->outcome) != static_cast<uint32>(job::Outcome::finished))
+            crew->died = true;
+        job::release_worker(member->slot);
+        pfree(member->handle);
+        *member = crew->members[--crew->count];
+    }
+}
+
+void wake(const Crew *crew) {
+    job::lock_registry(LW_SHARED);
+    for (int i = 0; i < crew->count; i++) {
+        job::WorkerSlot *slot = job::worker_slot(crew->members[i].slot.index);
+        if (slot->pid != 0)
+            SetLatch(slot->latch);
+    }
+    job::unlock_registry();
+}
+
+void dismiss(Crew *crew) {
+    for (int i = 0; i < crew->count; i++)
+        TerminateBackgroundWorker(crew->members[i].handle);
+    for (;;) {
+        collect(crew);
+        if (crew->count == 0)
+            return;
+        // The postmaster sets the latch when a worker stops; the timeout covers one that it could
+        // not even start.
+        (void)WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 1000,
+                        PG_WAIT_EXTENSION);
+        ResetLatch(MyLatch);
+        CHECK_FOR_INTERRUPTS();
+    }
+}
+
+}  // namespace fastcopy::run

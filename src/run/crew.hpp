@@ -1,0 +1,50 @@
+// The crew: a coordinator's workers, from launch to release.
+//
+// The crew knows who was launched and who has stopped, and with what outcome; it takes on and dismisses.
+// It decides nothing about the job: that is the coordinator's.
+#ifndef FASTCOPY_RUN_CREW_HPP
+#define FASTCOPY_RUN_CREW_HPP
+
+#include "job/registry.hpp"
+
+namespace fastcopy::run {
+
+struct Member {
+    BackgroundWorkerHandle *handle;
+    job::SlotRef slot;
+    bool retiring;
+};
+
+struct Crew {
+    job::SlotRef job;
+    int count;  // members that have not been seen to stop
+    int capacity;
+    Member *members;
+    int32 next_number;
+    bool died;  // a worker has stopped without saying that it finished
+};
+
+Crew make_crew(job::SlotRef job);
+
+// Launches workers until there are `wanted` that are not retiring; returns how many there are then,
+// which is fewer when the server has no slot left.
+int grow(Crew *crew, int wanted);
+
+// Tells the workers beyond `wanted` to leave after their chunk.
+void shrink(Crew *crew, int wanted);
+
+// How many are at work and not retiring.
+int active(const Crew *crew);
+
+// Takes those who have stopped off the crew.
+void collect(Crew *crew);
+
+// Wakes all members: the gate is open.
+void wake(const Crew *crew);
+
+// Ends all members and returns when they have stopped.
+void dismiss(Crew *crew);
+
+}  // namespace fastcopy::run
+
+#endif

@@ -1,0 +1,48 @@
+#include "run/process.hpp"
+
+#include <signal.h>
+
+namespace fastcopy::run {
+
+bool launch(const char *type, const char *name, const char *entry_function, job::SlotRef slot,
+            BackgroundWorkerHandle **handle) {
+    BackgroundWorker worker{};
+    worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
+    worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
+    worker.bgw_restart_time = BGW_NEVER_RESTART;
+    strlcpy(worker.bgw_library_name, "pg_fastcopy", BGW_MAXLEN);
+    strlcpy(worker.bgw_function_name, entry_function, BGW_MAXLEN);
+    strlcpy(worker.bgw_type, type, BGW_MAXLEN);
+    strlcpy(worker.bgw_name, name, BGW_MAXLEN);
+    worker.bgw_main_arg = job::to_datum(slot);
+    worker.bgw_notify_pid = MyProcPid;
+    return RegisterDynamicBackgroundWorker(&worker, handle);
+}
+
+void install_signal_handlers() {
+    pqsignal(SIGTERM, die);
+    pqsignal(SIGINT, StatementCancelHandler);
+    pqsignal(SIGHUP, SignalHandlerForConfigReload);
+    BackgroundWorkerUnblockSignals();
+}
+
+void normalise_local_session(bool triggers) {
+    auto set = [](const char *name, const char *value) {
+        SetConfigOption(name, value, PGC_USERSET, PGC_S_SESSION);
+    };
+    set("client_encoding", GetDatabaseEncodingName());
+    set("datestyle", "ISO");
+    set("intervalstyle", "postgres");
+    set("xmloption", "content");
+    if (!triggers)
+        SetConfigOption("session_replication_role", "replica",
+                        superuser() ? PGC_SUSET : PGC_USERSET, PGC_S_SESSION);
+}
+
+void show_activity(const char *application_name, const char *statement) {
+    SetConfigOption("application_name", application_name, PGC_USERSET, PGC_S_SESSION);
+    debug_query_string = statement;
+    pgstat_report_activity(STATE_RUNNING, statement);
+}
+
+}  // namespace fastcopy::run

@@ -1,0 +1,34 @@
+// What coordinator and worker have in common: their life as background processes of a job.
+//
+// Each of them runs one body under the same frame: signals, shared memory, the connection to the
+// database, and what becomes of an error. An error never leaves the process by itself: the first one of
+// a job is recorded in the job's area, whose readers raise it (fastcopy.start) or write it to the
+// ledger (the coordinator).
+#ifndef FASTCOPY_RUN_PROCESS_HPP
+#define FASTCOPY_RUN_PROCESS_HPP
+
+#include "job/area.hpp"
+#include "job/registry.hpp"
+
+namespace fastcopy::run {
+
+inline constexpr const char *coordinator_type = "fastcopy coordinator";
+inline constexpr const char *worker_type = "fastcopy worker";
+
+// Asks the postmaster for a process; false when there is no free background worker slot.
+bool launch(const char *type, const char *name, const char *entry_function, job::SlotRef slot,
+            BackgroundWorkerHandle **handle);
+
+// First thing in a process: signal handlers of a regular backend (SIGTERM ends it, SIGINT cancels).
+void install_signal_handlers();
+
+// Settings of this process that do not depend on those of its role and database: what COPY FROM reads
+// must be what the source's normalised session writes.
+void normalise_local_session(bool triggers);
+
+// Shows what the process does in pg_stat_activity, on the process title and in log lines.
+void show_activity(const char *application_name, const char *statement);
+
+}  // namespace fastcopy::run
+
+#endif

@@ -1,0 +1,225 @@
+#include "run/worker.hpp"
+
+#include "job/ledger.hpp"
+#include "plan/chunk.hpp"
+#include "sink/copy_in.hpp"
+#include "sink/target.hpp"
+#include "source/connection.hpp"
+#include "source/row_stream.hpp"
+
+namespace fastcopy::run {
+
+namespace {
+
+// This process, for the exit callback and for error reports.
+job::SlotRef my_ref;
+job::WorkerSlot *me = nullptr;
+int32 current_chunk = 0;
+const char *current_range = nullptr;  // nullptr outside of a chunk
+
+// What a worker works with, set once.
+struct Worker {
+    job::JobSlot *job_slot;
+    job::Area *area;
+    job::Request request;
+    source::Connection *connection;
+    plan::RowShape shape;
+};
+
+// Where the stream counts go: the worker's slot, for fastcopy.status and fastcopy.workers.
+int read_and_count(void *self, char *buffer, int size) noexcept {
+    auto *stream = static_cast<source::RowStream *>(self);
+    int got = source::read(stream, buffer, size);
+    pg_atomic_write_u64(&me->rows, stream->messages);
+    pg_atomic_write_u64(&me->bytes, stream->bytes);
+    return got;
+}
+
+int largest_row(void *self) noexcept {
+    return static_cast<source::RowStream *>(self)->largest_message;
+}
+
+void add_chunk_context(void *) noexcept {
+    if (current_range != nullptr)
+        errcontext("fastcopy chunk %d: %s", current_chunk, current_range);
+}
+
+void leave_at_exit(int, Datum) {
+    job::leave_worker(my_ref);
+}
+
+// Waits until the coordinator has committed the plan. The coordinator ends its workers when it fails.
+void wait_at_gate(Worker *worker) {
+    for (;;) {
+        ResetLatch(MyLatch);
+        CHECK_FOR_INTERRUPTS();
+        if (pg_atomic_read_u32(&worker->area->gate) == static_cast<uint32>(job::Gate::open))
+            break;
+        (void)WaitLatch(MyLatch, WL_LATCH_SET | WL_EXIT_ON_PM_DEATH, -1, PG_WAIT_EXTENSION);
+    }
+    pg_read_barrier();
+}
+
+void join_source(Worker *worker) {
+    worker->connection = source::connect(
+        worker->request.source,
+        psprintf("fastcopy job " INT64_FORMAT " worker %d", worker->area->job, me->number));
+    pg_atomic_write_u32(&me->source_pid,
+                        static_cast<uint32>(source::backend_pid(worker->connection)));
+    source::normalise_session(worker->connection);
+    (void)source::query(worker->connection, "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY");
+    (void)source::query(worker->connection, psprintf("SET TRANSACTION SNAPSHOT %s",
+                                                     quote_literal_cstr(worker->area->snapshot)));
+}
+
+// The next chunk's number, or 0 when there is none left for this worker.
+int32 claim(Worker *worker) {
+    if (pg_atomic_read_u32(&worker->job_slot->stop) != 0 || pg_atomic_read_u32(&me->retire) != 0)
+        return 0;
+    uint32 claimed = pg_atomic_fetch_add_u32(&worker->job_slot->next_chunk, 1);
+    if (claimed >= pg_atomic_read_u32(&worker->job_slot->chunks)) {
+        // Keeps the counter from running away however often workers come to look.
+        pg_atomic_fetch_sub_u32(&worker->job_slot->next_chunk, 1);
+        return 0;
+    }
+    return static_cast<int32>(claimed) + 1;
+}
+
+// What the source is sent: the chunk's COPY, its name for the source's pg_stat_activity, and the
+// planner's way: a part of a table is found by ctid or index, all of it by a sequential scan.
+char *source_statement(const Worker *worker, const plan::Chunk &chunk) {
+    return psprintf("SET application_name = 'fastcopy job " INT64_FORMAT
+                    " chunk %d';"
+                    "SET enable_seqscan = %s; %s",
+                    worker->area->job, chunk.number, chunk.kind == plan::Kind::whole ? "on" : "off",
+                    plan::copy_statement(chunk, worker->shape));
+}
+
+// Copies one chunk. All it allocates goes with its transaction, whose memory is the current context.
+void copy_chunk(Worker *worker, int32 number) {
+    TimestampTz started_at = GetCurrentTimestamp();
+    current_chunk = number;
+    pg_atomic_write_u32(&me->chunk, static_cast<uint32>(number));
+
+    pg::begin_transaction(worker->area->identity);
+    plan::Chunk chunk = job::ledger::read_chunk(worker->area->job, number);
+    current_range = plan::describe(chunk);
+    char *statement =
+        psprintf("COPY %s FROM fastcopy source %s", worker->request.target_table, current_range);
+    show_activity(psprintf("fastcopy job " INT64_FORMAT " chunk %d", worker->area->job, number),
+                  statement);
+
+    Relation target = sink::open_target(worker->request.target);
+    ParseState *pstate = sink::check_insert(target, worker->shape.ncolumns, worker->shape.columns);
+    source::RowStream stream = source::open(worker->connection, source_statement(worker, chunk));
+    sink::ByteSource bytes{&stream, read_and_count, largest_row};
+    uint64 rows = sink::copy_in(target, pstate, worker->shape.ncolumns, worker->shape.columns,
+                                worker->shape.binary, bytes);
+    if (!stream.at_end)
+        (void)read_and_count(&stream, static_cast<char *>(palloc(1)), 1);
+    table_close(target, NoLock);
+
+    job::ledger::mark_done(worker->area->job, number, me->number, rows, stream.bytes, started_at);
+    pg::commit_transaction();
+
+    current_range = nullptr;
+    debug_query_string = nullptr;
+    pg_atomic_write_u32(&me->chunk, 0);
+    pg_atomic_write_u64(&me->rows, 0);
+    pg_atomic_write_u64(&me->bytes, 0);
+    pg_atomic_fetch_add_u64(&worker->job_slot->rows, static_cast<int64>(rows));
+    pg_atomic_fetch_add_u64(&worker->job_slot->bytes, static_cast<int64>(stream.bytes));
+    pg_atomic_fetch_add_u32(&worker->job_slot->chunks_done, 1);
+    pg_atomic_fetch_add_u32(&me->chunks_done, 1);
+    pg_atomic_fetch_add_u64(&me->rows_done, static_cast<int64>(rows));
+    pg_atomic_fetch_add_u64(&me->bytes_done, static_cast<int64>(stream.bytes));
+    current_chunk = 0;
+}
+
+void work(Worker *worker) {
+    join_source(worker);
+    for (;;) {
+        if (ConfigReloadPending) {
+            ConfigReloadPending = false;
+            ProcessConfigFile(PGC_SIGHUP);
+        }
+        CHECK_FOR_INTERRUPTS();
+        int32 chunk = claim(worker);
+        if (chunk == 0)
+            break;
+        copy_chunk(worker, chunk);
+    }
+    pgstat_report_activity(STATE_IDLE, nullptr);
+    source::close(worker->connection);
+}
+
+}  // namespace
+
+bool launch_worker(job::SlotRef job, int32 number, job::SlotRef *worker,
+                   BackgroundWorkerHandle **handle) {
+    if (!job::reserve_worker(job, number, worker))
+        return false;
+    if (launch(worker_type, psprintf("%s %d", worker_type, number), "fastcopy_worker_main", *worker,
+               handle))
+        return true;
+    job::release_worker(*worker);
+    return false;
+}
+
+}  // namespace fastcopy::run
+
+void fastcopy_worker_main(Datum argument) {
+    using namespace fastcopy;
+    using namespace fastcopy::run;
+
+    install_signal_handlers();
+    my_ref = job::to_slot_ref(argument);
+    me = job::adopt_worker(my_ref);
+    if (me == nullptr)
+        return;
+    before_shmem_exit(leave_at_exit, 0);
+
+    static Worker worker;
+    worker.job_slot = job::job_slot(me->job_index);
+    worker.area = job::attach_area(worker.job_slot->area);
+    if (worker.area == nullptr)
+        return;
+    pg::watch_fatal(&worker.area->error, &current_chunk);
+    CurrentMemoryContext =
+        AllocSetContextCreate(TopMemoryContext, "fastcopy worker", ALLOCSET_DEFAULT_SIZES);
+    MemoryContext context = CurrentMemoryContext;
+    pg::connect_as(worker.area->identity);
+
+    ErrorContextCallback callback{error_context_stack, add_chunk_context, nullptr};
+    error_context_stack = &callback;
+
+    PG_TRY();
+    {
+        MemoryContextSwitchTo(context);
+        worker.request = job::read_request(worker.area);
+        wait_at_gate(&worker);
+
+        pg::begin_transaction(worker.area->identity);
+        normalise_local_session(worker.request.triggers);
+        SetConfigOption("synchronous_commit", "off", PGC_USERSET, PGC_S_SESSION);
+        MemoryContextSwitchTo(context);
+        worker.shape = job::ledger::read_shape(worker.area->job);
+        pg::commit_transaction();
+
+        MemoryContextSwitchTo(context);
+        work(&worker);
+        pg_atomic_write_u32(&me->outcome, static_cast<uint32>(job::Outcome::finished));
+    }
+    PG_CATCH();
+    {
+        MemoryContextSwitchTo(context);
+        ErrorData *error = CopyErrorData();
+        pg::record(&worker.area->error, error, current_chunk);
+        pg_atomic_write_u32(&me->outcome, static_cast<uint32>(job::Outcome::failed));
+        EmitErrorReport();
+        FlushErrorState();
+        debug_query_string = nullptr;
+        pg::abort_transaction();
+    }
+    PG_END_TRY();
+}

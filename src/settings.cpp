@@ -1,0 +1,16 @@
+#include "settings.hpp"
+#include "pg/postgres.hpp"
+
+namespace fastcopy::settings {
+
+int chunk_size_kb = 0;
+
+void define() {
+    DefineCustomIntVariable(
+        "fastcopy.chunk_size", "Sets how much of a source table one chunk copies.",
+        "Zero chooses by the size of the table and the number of workers.", &chunk_size_kb, 0, 0,
+        MAX_KILOBYTES, PGC_USERSET, GUC_UNIT_KB, nullptr, nullptr, nullptr);
+    MarkGUCPrefixReserved("fastcopy");
+}
+
+}  // namespace fastcopy::settings

@@ -1,0 +1,15 @@
+// The extension's settings.
+#ifndef FASTCOPY_SETTINGS_HPP
+#define FASTCOPY_SETTINGS_HPP
+
+namespace fastcopy::settings {
+
+// fastcopy.chunk_size, in kB: how much of the source table, heap and TOAST, makes a chunk. 0: by the
+// size of the table and the number of workers.
+extern int chunk_size_kb;
+
+void define();
+
+}  // namespace fastcopy::settings
+
+#endif

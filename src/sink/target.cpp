@@ -1,0 +1,96 @@
+#include "sink/target.hpp"
+
+namespace fastcopy::sink {
+
+Relation open_target(Oid relid) {
+    Relation target = try_table_open(relid, RowExclusiveLock);
+    if (target == nullptr)
+        ereport(ERROR,
+                (errcode(ERRCODE_UNDEFINED_TABLE), errmsg("the target table no longer exists"),
+                 errdetail("It had OID %u.", relid)));
+
+    const char *name = RelationGetRelationName(target);
+    if (IsSystemRelation(target))
+        ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+                        errmsg("cannot copy into system catalog \"%s\"", name)));
+    if (target->rd_rel->relpersistence == RELPERSISTENCE_TEMP)
+        ereport(ERROR,
+                (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+                 errmsg("cannot copy into temporary table \"%s\"", name),
+                 errdetail("Background workers cannot see the temporary tables of a session."),
+                 errhint("Copy into a regular or an unlogged table.")));
+    switch (target->rd_rel->relkind) {
+        case RELKIND_RELATION:
+        case RELKIND_PARTITIONED_TABLE:
+        case RELKIND_FOREIGN_TABLE:
+            break;
+        case RELKIND_VIEW:
+            if (target->trigdesc != nullptr && target->trigdesc->trig_insert_instead_row)
+                break;
+            ereport(ERROR,
+                    (errcode(ERRCODE_WRONG_OBJECT_TYPE), errmsg("cannot copy to view \"%s\"", name),
+                     errhint("To enable copying to a view, provide an INSTEAD OF INSERT "
+                             "trigger.")));
+        default:
+            ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
+                            errmsg("cannot copy to non-table relation \"%s\"", name)));
+    }
+    return target;
+}
+
+ParseState *check_insert(Relation target, int ncolumns, const char *const *columns) {
+    ParseState *pstate = make_parsestate(nullptr);
+    ParseNamespaceItem *item =
+        addRangeTableEntryForRelation(pstate, target, RowExclusiveLock, nullptr, false, false);
+    RangeTblEntry *entry = item->p_rte;
+    entry->requiredPerms = ACL_INSERT;
+    for (int i = 0; i < ncolumns; i++) {
+        AttrNumber attnum = get_attnum(RelationGetRelid(target), columns[i]);
+        if (attnum == InvalidAttrNumber)
+            ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
+                            errmsg("column \"%s\" of target table \"%s\" does not exist",
+                                   columns[i], RelationGetRelationName(target))));
+        entry->insertedCols =
+            bms_add_member(entry->insertedCols, attnum - FirstLowInvalidHeapAttributeNumber);
+    }
+    ExecCheckRTPerms(pstate->p_rtable, true);
+
+    if (check_enable_rls(entry->relid, InvalidOid, false) == RLS_ENABLED)
+        ereport(
+            ERROR,
+            (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+             errmsg("cannot copy into \"%s\" because of its row-level security",
+                    RelationGetRelationName(target)),
+             errdetail("Row security applies to role \"%s\", and COPY FROM does not support it.",
+                       GetUserNameFromId(GetUserId(), false)),
+             errhint("Run the job as the table's owner or as a role with BYPASSRLS.")));
+    return pstate;
+}
+
+TargetColumn find_column(Relation target, const char *name) {
+    TargetColumn column{};
+    TupleDesc tupdesc = RelationGetDescr(target);
+    for (int i = 0; i < tupdesc->natts; i++) {
+        Form_pg_attribute attribute = TupleDescAttr(tupdesc, i);
+        if (attribute->attisdropped || strcmp(NameStr(attribute->attname), name) != 0)
+            continue;
+        column.found = true;
+        column.generated = attribute->attgenerated != '\0';
+        column.type = getBaseType(attribute->atttypid);
+
+        HeapTuple tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(column.type));
+        if (!HeapTupleIsValid(tuple))
+            elog(ERROR, "cache lookup failed for type %u", column.type);
+        auto *type = reinterpret_cast<Form_pg_type>(GETSTRUCT(tuple));
+        column.type_name = pstrdup(NameStr(type->typname));
+        column.type_kind = type->typtype;
+        column.built_in = column.type < FirstGenbkiObjectId;
+        column.is_array = OidIsValid(type->typelem) && type->typlen == -1;
+        column.has_binary = OidIsValid(type->typsend) && OidIsValid(type->typreceive);
+        ReleaseSysCache(tuple);
+        return column;
+    }
+    return column;
+}
+
+}  // namespace fastcopy::sink

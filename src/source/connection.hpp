@@ -1,0 +1,65 @@
+// A connection to the source server, as a background process may have one: every wait is on the latch,
+// the socket and the postmaster's death, and answers to interrupts at once.
+//
+// The connection owns its PGconn, one reserved file descriptor and one wait event set. It is closed by
+// close(), or by the process's exit: coordinators and workers never outlive an error, so there is no
+// other path. PGresults never leave this module: answers are copied into palloc'd memory and cleared,
+// so an error cannot orphan them.
+#ifndef FASTCOPY_SOURCE_CONNECTION_HPP
+#define FASTCOPY_SOURCE_CONNECTION_HPP
+
+#include "pg/postgres.hpp"
+
+namespace fastcopy::source {
+
+struct Connection {
+    PGconn *conn;
+    WaitEventSet *events;
+};
+
+// The text rows of an answer, palloc'd. A NULL field is nullptr.
+struct Rows {
+    int count;
+    int columns;
+    const char **fields;
+
+    const char *at(int row, int column) const { return fields[row * columns + column]; }
+};
+
+// Checks a connection string or URI without connecting, and returns it in keyword form without
+// anything secret in it, for people to see. An ERROR when it cannot be parsed.
+char *without_secrets(const char *source);
+
+// Connects, or raises an ERROR that says what libpq said.
+Connection *connect(const char *source, const char *application_name);
+void close(Connection *connection);
+
+int server_version(const Connection *connection);  // as PQserverVersion: 150004
+int backend_pid(const Connection *connection);
+
+// Runs statements (simple protocol) or one statement with text parameters (extended protocol), and
+// returns the rows of the last. A remote error is raised here with its SQLSTATE, message, detail and
+// hint, and the statement as context.
+Rows query(Connection *connection, const char *sql);
+Rows query(Connection *connection, const char *sql, int nparams, const char *const *params);
+
+// Has the source parse one statement without running it.
+void check_syntax(Connection *connection, const char *sql);
+
+// Sets what makes a session's output independent of the settings of its server, database and role,
+// and keeps the server from ending it.
+void normalise_session(Connection *connection);
+
+// Sends statements whose last is a COPY TO STDOUT, and returns once the source has begun to copy.
+void start_copy(Connection *connection, const char *sql);
+
+// Returns when the socket is readable or the latch was set; processes interrupts.
+void wait_readable(Connection *connection);
+
+// Raises the source's error: that of `result`, or of the connection when it has none. Clears the
+// result. `sql` is the statement for the context line.
+[[noreturn]] void raise_remote_error(Connection *connection, PGresult *result, const char *sql);
+
+}  // namespace fastcopy::source
+
+#endif
