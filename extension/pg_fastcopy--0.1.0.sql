@@ -1,5 +1,8 @@
 \echo Use "CREATE EXTENSION pg_fastcopy" to load this file. \quit
 
+-- Made here, so that it is ours: CREATE EXTENSION would take one that somebody else had made and owns.
+CREATE SCHEMA fastcopy;
+
 -- The ledger: what survives a crash. Written only by the extension's own processes, as the owner of
 -- the extension; read through the views below.
 
@@ -13,6 +16,7 @@ CREATE TABLE fastcopy.job (
     target_table text NOT NULL,
     target oid NOT NULL,
     columns text[] NOT NULL,
+    column_types oid[] NOT NULL,
     key text,
     filter text,
     format text NOT NULL CHECK (format IN ('binary', 'text')),
@@ -42,6 +46,8 @@ CREATE TABLE fastcopy.chunk (
     end_block bigint,
     key text,
     key_type text,
+    less text,
+    not_less text,
     lower_bound text,
     upper_bound text,
     done boolean NOT NULL DEFAULT false,

@@ -3,8 +3,6 @@
 // A running job is found in the registry, an ended one in the ledger. wait() sleeps on the condition
 // variable in the job's slot, which is broadcast when the coordinator lets go of the slot: the ledger has
 // the end state by then.
-#include <signal.h>
-
 #include "api/access.hpp"
 #include "api/start.hpp"
 #include "api/waiting.hpp"
@@ -37,38 +35,37 @@ Live find_live(int64 job) {
     return live;
 }
 
-bool is_live(job::SlotRef ref) {
-    job::lock_registry(LW_SHARED);
-    job::JobSlot *slot = job::job_slot(ref.index);
-    bool live = slot->in_use && slot->generation == ref.generation;
-    job::unlock_registry();
-    return live;
-}
-
 const char *target_name(Oid relid) {
     const char *name = get_rel_name(relid);
     return name != nullptr ? name : "target";
 }
 
-// Sleeps until the job has no coordinator any more, or until `deadline` (0: none). True if it ended.
-bool sleep_until_ended(const Live &live, TimestampTz deadline) {
+enum class Rest { ended, timed_out, blocked_by_me };
+
+// Sleeps until the job has no coordinator any more, until `deadline` (0: none), or, if asked to look,
+// until the job is found to wait for this session.
+Rest sleep_until_ended(const Live &live, TimestampTz deadline, bool look) {
     ConditionVariable *ended = &job::job_slot(live.slot.index)->ended;
-    bool over = false;
+    Rest rest = Rest::ended;
     ConditionVariablePrepareToSleep(ended);
-    while (!(over = !is_live(live.slot))) {
+    while (job::is_live(live.slot)) {
         long timeout = look_every_ms;
         if (deadline != 0) {
             long left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), deadline);
-            if (left <= 0)
+            if (left <= 0) {
+                rest = Rest::timed_out;
                 break;
+            }
             timeout = Min(timeout, left);
         }
-        if (ConditionVariableTimedSleep(ended, timeout, PG_WAIT_EXTENSION) &&
-            job_waits_for_me(live.slot))
-            raise_blocked_by_me(target_name(live.target));
+        if (ConditionVariableTimedSleep(ended, timeout, PG_WAIT_EXTENSION) && look &&
+            job_waits_for_me(live.slot)) {
+            rest = Rest::blocked_by_me;
+            break;
+        }
     }
     ConditionVariableCancelSleep();
-    return over;
+    return rest;
 }
 
 // The job's row, if the current role may see it; `live` tells whether it is running.
@@ -92,13 +89,19 @@ const char *state_at_rest(const job::ledger::JobRow &row) {
     return running ? "interrupted" : row.state;
 }
 
-// Waits for the job's end and returns its state; raises a failed job's error.
-const char *wait_for(int64 job, TimestampTz deadline) {
+// Waits for the job's end and returns its state; raises a failed job's error. A job that waits for this
+// very session is an error too; if it is ours to end, it has ended by then.
+const char *wait_for(int64 job, TimestampTz deadline, bool ours) {
     Live live = find_live(job);
     (void)require_job(job, live, is_owner);
-    if (live.found && !sleep_until_ended(live, deadline)) {
-        auto state = pg_atomic_read_u32(&job::job_slot(live.slot.index)->state);
-        return job::name_of(static_cast<job::State>(state));
+    Rest rest = live.found ? sleep_until_ended(live, deadline, true) : Rest::ended;
+    if (rest == Rest::timed_out)
+        return job::name_of(
+            static_cast<job::State>(pg_atomic_read_u32(&job::job_slot(live.slot.index)->state)));
+    if (rest == Rest::blocked_by_me) {
+        if (ours && job::cancel_job(live.slot))
+            (void)sleep_until_ended(live, 0, false);
+        raise_blocked_by_me(target_name(live.target));
     }
     job::ledger::JobRow row = job::ledger::read_job(job);
     if (!row.found)
@@ -108,23 +111,10 @@ const char *wait_for(int64 job, TimestampTz deadline) {
     return state_at_rest(row);
 }
 
-bool request_cancel(int64 job) {
-    bool found = false;
-    job::lock_registry(LW_SHARED);
-    job::JobSlot *slot = job::find_job(job);
-    if (slot != nullptr && slot->coordinator_pid != 0) {
-        found = true;
-        pg_atomic_write_u32(&slot->cancel, 1);
-        // Interrupts whatever it is doing: a wait for a lock, ANALYZE, a query on the source.
-        kill(slot->coordinator_pid, SIGINT);
-        SetLatch(slot->coordinator_latch);
-    }
-    job::unlock_registry();
-    return found;
-}
-
 void cancel_at_error(int, Datum job) {
-    (void)request_cancel(DatumGetInt64(job));
+    Live live = find_live(DatumGetInt64(job));
+    if (live.found)
+        (void)job::cancel_job(live.slot);
 }
 
 }  // namespace
@@ -150,7 +140,7 @@ PGDLLEXPORT Datum fastcopy_wait(PG_FUNCTION_ARGS) {
         deadline = DatumGetTimestampTz(
             DirectFunctionCall2(timestamptz_pl_interval, TimestampTzGetDatum(GetCurrentTimestamp()),
                                 PG_GETARG_DATUM(1)));
-    PG_RETURN_TEXT_P(cstring_to_text(wait_for(PG_GETARG_INT64(0), deadline)));
+    PG_RETURN_TEXT_P(cstring_to_text(wait_for(PG_GETARG_INT64(0), deadline, false)));
 }
 
 // fastcopy.copy(...) → bigint
@@ -159,7 +149,7 @@ PGDLLEXPORT Datum fastcopy_copy(PG_FUNCTION_ARGS) {
     const char *state = nullptr;
 
     PG_ENSURE_ERROR_CLEANUP(cancel_at_error, Int64GetDatum(job));
-    { state = wait_for(job, 0); }
+    { state = wait_for(job, 0, true); }
     PG_END_ENSURE_ERROR_CLEANUP(cancel_at_error, Int64GetDatum(job));
     if (strcmp(state, "done") != 0)
         ereport(ERROR, (errcode(strcmp(state, "cancelled") == 0 ? ERRCODE_QUERY_CANCELED
@@ -172,8 +162,9 @@ PGDLLEXPORT Datum fastcopy_copy(PG_FUNCTION_ARGS) {
 // fastcopy.cancel(job bigint) → boolean
 PGDLLEXPORT Datum fastcopy_cancel(PG_FUNCTION_ARGS) {
     int64 job = PG_GETARG_INT64(0);
-    (void)require_job(job, find_live(job), may_steer);
-    PG_RETURN_BOOL(request_cancel(job));
+    Live live = find_live(job);
+    (void)require_job(job, live, may_steer);
+    PG_RETURN_BOOL(live.found && job::cancel_job(live.slot));
 }
 
 // fastcopy.set_workers(job bigint, workers integer) → integer

@@ -111,10 +111,10 @@ struct Pending {
 // The caller gives up: so must the coordinator, or nobody would know of the job.
 void abandon(int, Datum argument) {
     auto *pending = reinterpret_cast<Pending *>(DatumGetPointer(argument));
-    if (pending->handle != nullptr)
-        TerminateBackgroundWorker(pending->handle);
-    else
+    if (pending->handle == nullptr)
         job::release_job(pending->slot);
+    else if (!job::cancel_job(pending->slot))
+        TerminateBackgroundWorker(pending->handle);  // it has not come to adopt its slot
 }
 
 [[noreturn]] void raise_no_coordinator() {

@@ -94,6 +94,13 @@ Datum text_array(const char **texts, int count) {
     return PointerGetDatum(construct_array(values, count, TEXTOID, -1, false, TYPALIGN_INT));
 }
 
+Datum oid_array(const Oid *oids, int count) {
+    auto *values = static_cast<Datum *>(palloc(sizeof(Datum) * Max(count, 1)));
+    for (int i = 0; i < count; i++)
+        values[i] = ObjectIdGetDatum(oids[i]);
+    return PointerGetDatum(construct_array(values, count, OIDOID, sizeof(Oid), true, TYPALIGN_INT));
+}
+
 plan::Kind to_kind(const char *name) {
     for (plan::Kind kind : {plan::Kind::whole, plan::Kind::blocks, plan::Kind::range}) {
         if (strcmp(name, plan::name_of(kind)) == 0)
@@ -124,6 +131,7 @@ void add_job(int64 job, const Request &request, const plan::RowShape &shape, Oid
     p.add_text(request.target_table);
     p.add_oid(request.target);
     p.add(TEXTARRAYOID, text_array(shape.columns, shape.ncolumns));
+    p.add(OIDARRAYOID, oid_array(shape.types, shape.ncolumns));
     p.add_text(request.key);
     p.add_text(shape.filter);
     p.add_text(shape.binary ? "binary" : "text");
@@ -134,16 +142,18 @@ void add_job(int64 job, const Request &request, const plan::RowShape &shape, Oid
     p.add_int4(nchunks);
     p.add_time(started_at);
     run("INSERT INTO fastcopy.job (job, owner, source, source_table, target_table, target, columns,"
-        " key, filter, format, truncate, triggers, statistics, workers, chunks, started_at, state)"
-        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, "
-        "'copying')",
+        " column_types, key, filter, format, truncate, triggers, statistics, workers, chunks,"
+        " started_at, state)"
+        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17,"
+        " 'copying')",
         &p, SPI_OK_INSERT);
 
-    Oid types[] = {INT8OID, INT4OID, TEXTOID, TEXTOID, INT8OID,
-                   INT8OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID};
+    Oid types[] = {INT8OID, INT4OID, TEXTOID, TEXTOID, INT8OID, INT8OID,
+                   TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID};
     SPIPlanPtr insert = SPI_prepare(
         "INSERT INTO fastcopy.chunk (job, chunk, relation, kind, first_block, end_block, key,"
-        " key_type, lower_bound, upper_bound) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+        " key_type, less, not_less, lower_bound, upper_bound)"
+        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
         lengthof(types), types);
     if (insert == nullptr)
         elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
@@ -161,6 +171,8 @@ void add_job(int64 job, const Request &request, const plan::RowShape &shape, Oid
         c.add_int8(chunk.end_block, chunk.kind != plan::Kind::blocks || chunk.end_block < 0);
         c.add_text(chunk.key);
         c.add_text(chunk.key_type);
+        c.add_text(chunk.less);
+        c.add_text(chunk.not_less);
         c.add_text(chunk.lower);
         c.add_text(chunk.upper);
         int result = SPI_execute_plan(insert, c.values, c.nulls, false, 0);
@@ -196,7 +208,7 @@ plan::RowShape read_shape(int64 job) {
     Session session = open();
     Params p;
     p.add_int8(job);
-    read("SELECT columns, filter, format FROM fastcopy.job WHERE job = $1", &p);
+    read("SELECT columns, filter, format, column_types FROM fastcopy.job WHERE job = $1", &p);
     if (SPI_processed != 1)
         ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
                         errmsg("job " INT64_FORMAT " is no longer in the ledger", job)));
@@ -210,6 +222,11 @@ plan::RowShape read_shape(int64 job) {
     shape.columns = static_cast<const char **>(palloc(sizeof(char *) * Max(shape.ncolumns, 1)));
     for (int i = 0; i < shape.ncolumns; i++)
         shape.columns[i] = TextDatumGetCString(elements[i]);
+    Datum types = field_datum(4, &is_null);
+    ArrayType *array = DatumGetArrayTypePCopy(types);
+    shape.types = reinterpret_cast<Oid *>(ARR_DATA_PTR(array));
+    if (ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array)) != shape.ncolumns)
+        elog(ERROR, "ledger of job " INT64_FORMAT " has columns without types", job);
     MemoryContextSwitchTo(old);
     shape.filter = field(2, caller);
     shape.binary = strcmp(field(3, caller), "binary") == 0;
@@ -224,7 +241,8 @@ plan::Chunk read_chunk(int64 job, int32 number) {
     p.add_int8(job);
     p.add_int4(number);
     read(
-        "SELECT relation, kind, first_block, end_block, key, key_type, lower_bound, upper_bound"
+        "SELECT relation, kind, first_block, end_block, key, key_type, less, not_less, lower_bound,"
+        " upper_bound"
         " FROM fastcopy.chunk WHERE job = $1 AND chunk = $2",
         &p);
     if (SPI_processed != 1)
@@ -243,8 +261,10 @@ plan::Chunk read_chunk(int64 job, int32 number) {
     chunk.end_block = field_int8(4, -1);
     chunk.key = field(5, caller);
     chunk.key_type = field(6, caller);
-    chunk.lower = field(7, caller);
-    chunk.upper = field(8, caller);
+    chunk.less = field(7, caller);
+    chunk.not_less = field(8, caller);
+    chunk.lower = field(9, caller);
+    chunk.upper = field(10, caller);
     close(session);
     return chunk;
 }

@@ -34,6 +34,23 @@ void free_worker(WorkerSlot *slot) {
     slot->generation++;
 }
 
+// Frees an abandoned job's slot if no worker refers to it any more.
+void free_if_deserted(JobSlot *slot) {
+    auto index = static_cast<uint32>(slot - job_slot(0));
+    for (uint32 i = 0; i < slot_count(); i++) {
+        WorkerSlot *worker = worker_slot(i);
+        if (worker->in_use && worker->job_index == index &&
+            worker->job_generation == slot->generation)
+            return;
+    }
+    slot->in_use = false;
+    slot->generation++;
+}
+
+bool is_mine(const JobSlot *slot, SlotRef ref) {
+    return slot->in_use && !slot->abandoned && slot->generation == ref.generation;
+}
+
 }  // namespace
 
 uint32 slot_count() {
@@ -67,6 +84,7 @@ SlotRef reserve_job(Oid target, dsm_handle area) {
         if (slot->in_use)
             continue;
         slot->in_use = true;
+        slot->abandoned = false;
         slot->database = MyDatabaseId;
         slot->owner = GetUserId();
         slot->target = target;
@@ -98,7 +116,7 @@ SlotRef reserve_job(Oid target, dsm_handle area) {
 JobSlot *adopt_job(SlotRef ref) {
     JobSlot *slot = job_slot(ref.index);
     lock_registry(LW_EXCLUSIVE);
-    bool mine = slot->in_use && slot->generation == ref.generation;
+    bool mine = is_mine(slot, ref);
     if (mine) {
         slot->coordinator_pid = MyProcPid;
         slot->coordinator_latch = MyLatch;
@@ -110,15 +128,40 @@ JobSlot *adopt_job(SlotRef ref) {
 void release_job(SlotRef ref) noexcept {
     JobSlot *slot = job_slot(ref.index);
     lock_registry(LW_EXCLUSIVE);
-    bool mine = slot->in_use && slot->generation == ref.generation;
+    bool mine = is_mine(slot, ref);
     if (mine) {
-        slot->in_use = false;
-        slot->generation++;
+        slot->abandoned = true;
+        slot->job = 0;
         slot->coordinator_pid = 0;
+        free_if_deserted(slot);
     }
     unlock_registry();
     if (mine)
         ConditionVariableBroadcast(&slot->ended);
+}
+
+bool is_live(SlotRef ref) {
+    JobSlot *slot = job_slot(ref.index);
+    lock_registry(LW_SHARED);
+    bool live = is_mine(slot, ref);
+    unlock_registry();
+    return live;
+}
+
+bool cancel_job(SlotRef ref) {
+    JobSlot *slot = job_slot(ref.index);
+    lock_registry(LW_SHARED);
+    bool running = is_mine(slot, ref) && slot->coordinator_pid != 0;
+    if (running) {
+        // Interrupts whatever it is doing: a wait for a lock, ANALYZE, a query on the source. Once: the
+        // second signal would interrupt the end of the job.
+        uint32 expected = 0;
+        if (pg_atomic_compare_exchange_u32(&slot->cancel, &expected, 1))
+            kill(slot->coordinator_pid, SIGINT);
+        SetLatch(slot->coordinator_latch);
+    }
+    unlock_registry();
+    return running;
 }
 
 bool reserve_worker(SlotRef job, int32 number, SlotRef *worker) {
@@ -170,8 +213,10 @@ void leave_worker(SlotRef ref) noexcept {
     lock_registry(LW_EXCLUSIVE);
     if (slot->in_use && slot->generation == ref.generation) {
         slot->pid = 0;
-        if (slot->orphan)
+        if (slot->orphan) {
             free_worker(slot);
+            free_if_deserted(job_slot(slot->job_index));
+        }
     }
     unlock_registry();
 }
@@ -203,7 +248,7 @@ void orphan_workers(SlotRef job) noexcept {
 JobSlot *find_job(int64 job) {
     for (uint32 i = 0; i < slot_count(); i++) {
         JobSlot *slot = job_slot(i);
-        if (slot->in_use && slot->job == job && slot->database == MyDatabaseId)
+        if (slot->in_use && !slot->abandoned && slot->job == job && slot->database == MyDatabaseId)
             return slot;
     }
     return nullptr;

@@ -10,7 +10,9 @@
 //
 // Life of a worker slot: reserved by the coordinator, filled by the worker, released by the
 // coordinator once it has seen the worker stop. When a coordinator exits first, its workers are
-// orphans: they are told to stop, and release their slots themselves.
+// orphans: they are told to stop, and release their slots themselves. Until the last of them has, the
+// job's slot stays reserved, though nobody finds it any more: a late worker must not count, or worse
+// claim, on a slot that has become another job's.
 //
 // Locks: `in_use`, `generation`, the plain fields and the pids change only under the registry's lock,
 // held exclusively, for a few instructions and nothing that can fail. Counters are atomics; each has
@@ -26,6 +28,7 @@ namespace fastcopy::job {
 
 struct JobSlot {
     bool in_use;
+    bool abandoned;  // its coordinator has gone; in use until its last worker has, too
     uint32 generation;
     Oid database;
     Oid owner;
@@ -99,8 +102,13 @@ void unlock_registry();
 SlotRef reserve_job(Oid target, dsm_handle area);
 // Makes this process the coordinator of a reserved job; nullptr when the reservation is gone.
 JobSlot *adopt_job(SlotRef ref);
-// Frees the slot if the reference is still good, and wakes those who wait for the job.
+// Frees the slot if the reference is still good and no worker runs, or abandons it to the last of them;
+// wakes those who wait for the job.
 void release_job(SlotRef ref) noexcept;
+// Whether a job has its coordinator, or will have it.
+bool is_live(SlotRef ref);
+// Tells a job to end as cancelled. False when no coordinator runs yet, or any more, to be told.
+bool cancel_job(SlotRef ref);
 
 // Reserves a slot for worker `number`; false when all are taken.
 bool reserve_worker(SlotRef job, int32 number, SlotRef *worker);
@@ -110,8 +118,8 @@ WorkerSlot *adopt_worker(SlotRef ref);
 void leave_worker(SlotRef ref) noexcept;
 // By the coordinator, after the worker has stopped or if it never started.
 void release_worker(SlotRef ref) noexcept;
-// By the coordinator as it exits: frees the slots of workers that do not run, signals SIGTERM to the
-// others and leaves their slots to them.
+// By the coordinator as it exits, before release_job: frees the slots of workers that do not run,
+// signals SIGTERM to the others and leaves their slots to them.
 void orphan_workers(SlotRef job) noexcept;
 
 // The live job with this id in the current database, or nullptr.

@@ -4,6 +4,12 @@ namespace fastcopy::plan {
 
 namespace {
 
+// The index's own operator, by its full name: with an empty search_path, the < of a type that is not
+// built in would not be found, or be another type's.
+void append_comparison(StringInfo sql, const Chunk &chunk, const char *op, const char *bound) {
+    appendStringInfo(sql, "%s %s %s::%s", chunk.key, op, quote_literal_cstr(bound), chunk.key_type);
+}
+
 void append_condition(StringInfo sql, const Chunk &chunk) {
     switch (chunk.kind) {
         case Kind::whole:
@@ -18,13 +24,11 @@ void append_condition(StringInfo sql, const Chunk &chunk) {
             break;
         case Kind::range:
             if (chunk.lower != nullptr)
-                appendStringInfo(sql, "%s >= %s::%s", chunk.key, quote_literal_cstr(chunk.lower),
-                                 chunk.key_type);
+                append_comparison(sql, chunk, chunk.not_less, chunk.lower);
             if (chunk.lower != nullptr && chunk.upper != nullptr)
                 appendStringInfoString(sql, " AND ");
             if (chunk.upper != nullptr)
-                appendStringInfo(sql, "%s < %s::%s", chunk.key, quote_literal_cstr(chunk.upper),
-                                 chunk.key_type);
+                append_comparison(sql, chunk, chunk.less, chunk.upper);
             if (chunk.lower == nullptr && chunk.upper == nullptr)
                 appendStringInfo(sql, "%s IS NOT NULL", chunk.key);
             break;

@@ -41,8 +41,10 @@ struct Chunk {
     bool only;  // the relation's own rows, not those of its children
     int64 first_block;
     int64 end_block;
-    const char *key;       // quoted column name; range and nulls
+    const char *key;       // quoted column name, with its COLLATE if it needs one; range and nulls
     const char *key_type;  // quoted type name; range
+    const char *less;  // the operators < and >= of the index on the key, as OPERATOR(...); range
+    const char *not_less;
     const char *lower;
     const char *upper;
 };
@@ -51,6 +53,7 @@ struct Chunk {
 struct RowShape {
     int ncolumns;
     const char **columns;  // unquoted; the order of fields on the wire
+    Oid *types;            // base types of the target's columns when the job was planned
     const char *filter;    // nullptr: all rows
     bool binary;
 };

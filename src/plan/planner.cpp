@@ -91,7 +91,7 @@ Bounds to_texts(const int64 *values, size_t count) {
 Bounds find_bounds(Connection *connection, const SourceLeaf &leaf, const SplitKey &key,
                    uint32 pieces) {
     Rows histogram = read_histogram(connection, leaf, key);
-    if (is_integer(key.type)) {
+    if (is_integer(key.type) && key.usual_order) {
         auto *values = static_cast<int64 *>(palloc(sizeof(int64) * pieces));
         std::span<std::int64_t> out(reinterpret_cast<std::int64_t *>(values), pieces);
         if (histogram.count >= 2) {
@@ -108,7 +108,7 @@ Bounds find_bounds(Connection *connection, const SourceLeaf &leaf, const SplitKe
         return to_texts(values, core::integer_bounds(to_int64(extremes.at(0, 0)),
                                                      to_int64(extremes.at(0, 1)), pieces, out));
     }
-    if (histogram.count == 0 && is_instant(key.type))
+    if (histogram.count == 0 && is_instant(key.type) && key.usual_order)
         histogram = read_even_instants(connection, leaf, key, static_cast<int>(pieces));
     return pick(histogram, pieces);
 }
@@ -117,10 +117,14 @@ void cut_keys(Builder *builder, Connection *connection, const SourceLeaf &leaf, 
               uint32 pieces) {
     Bounds bounds = find_bounds(connection, leaf, key, pieces);
     const char *column = quote_identifier(key.column);
+    if (key.collate_index)
+        column = psprintf("%s COLLATE %s", column, key.collation);
     for (size_t i = 0; i <= bounds.count; i++) {
         Chunk *chunk = builder->add(leaf, Kind::range);
         chunk->key = column;
         chunk->key_type = key.type_name;
+        chunk->less = key.less;
+        chunk->not_less = key.not_less;
         chunk->lower = i > 0 ? bounds.texts[i - 1] : nullptr;
         chunk->upper = i < bounds.count ? bounds.texts[i] : nullptr;
     }
@@ -168,6 +172,16 @@ int by_size_descending(const void *a, const void *b) {
     return size_a > size_b ? -1 : size_a < size_b ? 1 : 0;
 }
 
+// Whether the leaves can be read one by one. Who was granted the parent only reads them through it, in
+// one chunk. A table without children has been probed already, with its columns' privileges.
+bool can_read_leaves(const SourceTable &table, const SourceLeaves &leaves) {
+    for (int i = 0; i < leaves.count; i++) {
+        if (!leaves.leaves[i].readable && leaves.leaves[i].oid != table.oid)
+            return false;
+    }
+    return true;
+}
+
 // What the key must be, whether or not the table turns out to be large enough to be split on it.
 void check_key(Connection *connection, const job::Request &request, const SourceTable &table,
                const SourceColumns &columns) {
@@ -202,9 +216,19 @@ Plan cut(Connection *connection, const job::Request &request, const SourceTable 
         core::chunk_bytes(plan.bytes_expected, static_cast<unsigned>(request.workers),
                           static_cast<uint64>(request.chunk_size_kb) * 1024);
 
+    Builder builder;
+    if (!can_read_leaves(table, leaves)) {
+        SourceLeaf root{};
+        root.relkind = RELKIND_PARTITIONED_TABLE;
+        root.name = table.name;
+        (void)builder.add(root, Kind::whole);
+        plan.count = builder.count;
+        plan.chunks = builder.chunks;
+        return plan;
+    }
+
     // Largest first, so that no large leaf is begun when the others are done.
     qsort(leaves.leaves, leaves.count, sizeof(SourceLeaf), by_size_descending);
-    Builder builder;
     for (int i = 0; i < leaves.count; i++) {
         CHECK_FOR_INTERRUPTS();
         cut_leaf(&builder, connection, request, leaves.leaves[i], chunk_bytes);

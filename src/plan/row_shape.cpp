@@ -93,6 +93,7 @@ RowShape match_columns(const job::Request &request, const SourceColumns &source,
     int wanted = all ? source.count : request.ncolumns;
     RowShape shape{};
     shape.columns = static_cast<const char **>(palloc(sizeof(char *) * Max(wanted, 1)));
+    shape.types = static_cast<Oid *>(palloc(sizeof(Oid) * Max(wanted, 1)));
     shape.filter = request.filter;
     shape.binary = integer_datetimes;
 
@@ -120,6 +121,7 @@ RowShape match_columns(const job::Request &request, const SourceColumns &source,
                 continue;
             raise_no_place(request, name, true);
         }
+        shape.types[shape.ncolumns] = place.type;
         shape.columns[shape.ncolumns++] = column->name;
         shape.binary = shape.binary && agree_in_binary(*column, place);
     }

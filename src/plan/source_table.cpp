@@ -108,7 +108,8 @@ SourceLeaves read_leaves(Connection *connection, const SourceTable &table) {
         " CASE WHEN c.relkind IN ('r', 'm') THEN pg_catalog.pg_relation_size(c.oid) ELSE 0 END,"
         " CASE WHEN c.reltoastrelid <> 0 THEN pg_catalog.pg_relation_size(c.reltoastrelid) ELSE 0 "
         "END,"
-        " pg_catalog.current_setting('block_size')"
+        " pg_catalog.current_setting('block_size'),"
+        " pg_catalog.has_table_privilege(c.oid, 'SELECT')"
         " FROM t JOIN pg_catalog.pg_class c ON c.oid = t.oid"
         " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace%s"
         " WHERE c.relkind <> 'p' ORDER BY c.oid",
@@ -126,6 +127,7 @@ SourceLeaves read_leaves(Connection *connection, const SourceTable &table) {
             .relkind = rows.at(i, 1)[0],
             .is_heap = to_bool(rows.at(i, 2)),
             .name = rows.at(i, 3),
+            .readable = to_bool(rows.at(i, 7)),
             .heap_bytes = rows.at(i, 4) != nullptr ? strtoll(rows.at(i, 4), nullptr, 10) : 0,
             .toast_bytes = rows.at(i, 5) != nullptr ? strtoll(rows.at(i, 5), nullptr, 10) : 0,
             .block_size = atoi(rows.at(i, 6)),
@@ -134,30 +136,43 @@ SourceLeaves read_leaves(Connection *connection, const SourceTable &table) {
     return leaves;
 }
 
+// The operator of a btree operator family for one strategy: 1 is <, 4 is >=.
+#define OPERATOR_OF_STRATEGY(strategy)                                                           \
+    "SELECT 'OPERATOR(' || pg_catalog.quote_ident(n.nspname) || '.' || p.oprname || ')' AS name" \
+    " FROM pg_catalog.pg_amop s JOIN pg_catalog.pg_operator p ON p.oid = s.amopopr"              \
+    " JOIN pg_catalog.pg_namespace n ON n.oid = p.oprnamespace"                                  \
+    " WHERE s.amopfamily = k.opcfamily AND s.amoplefttype = k.opcintype"                         \
+    " AND s.amoprighttype = k.opcintype AND s.amopstrategy = " #strategy
+
 SplitKey find_key(Connection *connection, const SourceLeaf &leaf, const char *column) {
     // Of the columns that lead a whole, valid btree index, the named one, or: the primary key's first,
-    // then a unique index's, then one without NULLs.
+    // then a unique index's, then one without NULLs. Of several indexes on it, the ordinary one.
     const char *sql =
         "WITH RECURSIVE k AS ("
-        " SELECT a.attname, a.atttypid, a.atttypmod, a.attcollation, a.attnotnull,"
-        " i.indisprimary, i.indisunique"
+        " SELECT a.attname, a.atttypid, a.attcollation, a.attnotnull, i.indcollation[0] AS collation,"
+        " o.opcfamily, o.opcintype, o.opcdefault"
         " FROM pg_catalog.pg_index i"
         " JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid"
         " JOIN pg_catalog.pg_am m ON m.oid = x.relam AND m.amname = 'btree'"
+        " JOIN pg_catalog.pg_opclass o ON o.oid = i.indclass[0]"
         " JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]"
         " WHERE i.indrelid = $1 AND i.indisvalid AND i.indpred IS NULL"
         " AND ($2::pg_catalog.text IS NULL OR a.attname = $2)"
-        " ORDER BY i.indisprimary DESC, i.indisunique DESC, a.attnotnull DESC, a.attnum LIMIT 1"
+        " ORDER BY i.indisprimary DESC, i.indisunique DESC, a.attnotnull DESC, a.attnum,"
+        " o.opcdefault DESC, (i.indcollation[0] = a.attcollation) DESC LIMIT 1"
         "), b AS ("
         " SELECT atttypid AS typid FROM k UNION ALL"
         " SELECT t.typbasetype FROM b JOIN pg_catalog.pg_type t ON t.oid = b.typid"
         " WHERE t.typtype = 'd')"
-        " SELECT k.attname, pg_catalog.format_type(k.atttypid, NULL), t.oid,"
-        " (SELECT pg_catalog.quote_ident(cn.nspname) || '.' || pg_catalog.quote_ident(co.collname)"
-        "  FROM pg_catalog.pg_collation co JOIN pg_catalog.pg_namespace cn ON cn.oid = "
-        "co.collnamespace"
-        "  WHERE co.oid = k.attcollation), k.attnotnull"
-        " FROM k CROSS JOIN b JOIN pg_catalog.pg_type t ON t.oid = b.typid WHERE t.typtype <> 'd'";
+        " SELECT k.attname, pg_catalog.format_type(t.oid, -1), t.oid,"
+        " (SELECT pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.collname)"
+        "  FROM pg_catalog.pg_collation c JOIN pg_catalog.pg_namespace n ON n.oid = c.collnamespace"
+        "  WHERE c.oid = k.collation),"
+        " k.collation <> k.attcollation, k.attnotnull, l.name, g.name, k.opcdefault"
+        " FROM k CROSS JOIN b JOIN pg_catalog.pg_type t ON t.oid = b.typid"
+        " CROSS JOIN LATERAL (" OPERATOR_OF_STRATEGY(1) ") l"
+        " CROSS JOIN LATERAL (" OPERATOR_OF_STRATEGY(4) ") g"
+        " WHERE t.typtype <> 'd'";
     const char *oid = psprintf("%u", leaf.oid);
     const char *params[] = {oid, column};
     Rows rows = source::query(connection, sql, 2, params);
@@ -168,23 +183,28 @@ SplitKey find_key(Connection *connection, const SourceLeaf &leaf, const char *co
         key.type_name = rows.at(0, 1);
         key.type = to_oid(rows.at(0, 2));
         key.collation = rows.at(0, 3);
-        key.not_null = to_bool(rows.at(0, 4));
+        key.collate_index = to_bool(rows.at(0, 4));
+        key.not_null = to_bool(rows.at(0, 5));
+        key.less = rows.at(0, 6);
+        key.not_less = rows.at(0, 7);
+        key.usual_order = to_bool(rows.at(0, 8));
     }
     return key;
 }
 
 Rows read_histogram(Connection *connection, const SourceLeaf &leaf, const SplitKey &key) {
-    // Where the values are so few that there is no histogram, the most common ones serve.
+    // Where the values are so few that there is no histogram, the most common ones serve. They are
+    // sorted as the index is: bounds out of its order would make ranges overlap.
     char *sql = psprintf(
-        "SELECT v::pg_catalog.text FROM (SELECT DISTINCT u.v"
+        "SELECT (u.v::%s)::pg_catalog.text"
         " FROM pg_catalog.pg_stats s JOIN pg_catalog.pg_class c ON c.relname = s.tablename"
         " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace AND n.nspname = s.schemaname"
-        " CROSS JOIN pg_catalog.unnest(coalesce(s.histogram_bounds, s.most_common_vals)"
-        "::pg_catalog.text::pg_catalog.text[]::%s[]) u(v)"
-        " WHERE c.oid = $1 AND s.attname = $2 AND NOT s.inherited) d"
-        " WHERE v IS NOT NULL ORDER BY v%s%s",
-        key.type_name, key.collation != nullptr ? " COLLATE " : "",
-        key.collation != nullptr ? key.collation : "");
+        " CROSS JOIN LATERAL pg_catalog.unnest(coalesce(s.histogram_bounds, s.most_common_vals)"
+        "::pg_catalog.text::pg_catalog.text[]) u(v)"
+        " WHERE c.oid = $1 AND s.attname = $2 AND NOT s.inherited AND u.v IS NOT NULL"
+        " ORDER BY u.v::%s%s%s USING %s",
+        key.type_name, key.type_name, key.collation != nullptr ? " COLLATE " : "",
+        key.collation != nullptr ? key.collation : "", key.less);
     const char *oid = psprintf("%u", leaf.oid);
     const char *params[] = {oid, key.column};
     return source::query(connection, sql, 2, params);
@@ -200,14 +220,15 @@ Rows read_extremes(Connection *connection, const SourceLeaf &leaf, const SplitKe
 Rows read_even_instants(Connection *connection, const SourceLeaf &leaf, const SplitKey &key,
                         int pieces) {
     const char *column = quote_identifier(key.column);
+    // Bounds are guesses: years outside of these would only make the arithmetic overflow.
     return source::query(
         connection,
-        psprintf(
-            "SELECT DISTINCT (lo + (hi - lo) * (i / %d.0))::%s"
-            " FROM (SELECT pg_catalog.min(%s)::timestamp AS lo, pg_catalog.max(%s)::timestamp AS hi"
-            " FROM ONLY %s WHERE pg_catalog.isfinite(%s)) e"
-            " CROSS JOIN pg_catalog.generate_series(1, %d) i WHERE lo < hi ORDER BY 1",
-            pieces, key.type_name, column, column, leaf.name, column, pieces - 1));
+        psprintf("SELECT (lo + (hi - lo) * (i / %d.0))::%s"
+                 " FROM (SELECT greatest(pg_catalog.min(%s), '0001-01-01')::timestamp AS lo,"
+                 " least(pg_catalog.max(%s), '9999-12-31')::timestamp AS hi"
+                 " FROM ONLY %s WHERE pg_catalog.isfinite(%s)) e"
+                 " CROSS JOIN pg_catalog.generate_series(1, %d) i WHERE lo < hi ORDER BY 1",
+                 pieces, key.type_name, column, column, leaf.name, column, pieces - 1));
 }
 
 }  // namespace fastcopy::plan

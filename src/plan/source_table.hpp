@@ -36,6 +36,7 @@ struct SourceLeaf {
     char relkind;
     bool is_heap;
     const char *name;  // quoted, schema-qualified
+    bool readable;     // by itself: who may read a table need not be allowed to read its partitions
     int64 heap_bytes;  // without TOAST
     int64 toast_bytes;
     int32 block_size;
@@ -55,10 +56,14 @@ struct SourceLeaves {
 struct SplitKey {
     bool found;
     const char *column;     // unquoted
-    const char *type_name;  // quoted, schema-qualified: what format_type says
+    const char *type_name;  // of the base type, quoted, schema-qualified: what format_type says
     Oid type;               // of the base type
-    const char *collation;  // quoted, schema-qualified; nullptr: not collatable
+    const char *collation;  // of the index, quoted, schema-qualified; nullptr: not collatable
+    bool collate_index;     // the index's collation is not the column's
     bool not_null;
+    const char *less;      // the index's operator <, as OPERATOR(...)
+    const char *not_less;  // and >=
+    bool usual_order;      // the index has the type's default operator class
 };
 
 // Finds the table as the source's own session would, by its default search_path.

@@ -1,5 +1,7 @@
 #include "run/coordinator.hpp"
 
+#include <signal.h>
+
 #include "job/ledger.hpp"
 #include "plan/planner.hpp"
 #include "plan/row_shape.hpp"
@@ -25,6 +27,13 @@ struct Coordinator {
     TimestampTz started_at;
     int chunks;
 };
+
+void check_cancel() {
+    CHECK_FOR_INTERRUPTS();
+    if (pg_atomic_read_u32(&me->cancel) != 0)
+        ereport(ERROR,
+                (errcode(ERRCODE_QUERY_CANCELED), errmsg("canceling job due to user request")));
+}
 
 // The only way a job's live state changes.
 void move_to(job::State state) {
@@ -65,16 +74,21 @@ void run_local(const char *sql) {
 
 // Has the source parse and plan what the workers will ask for: columns, filter, privileges, row
 // security. LIMIT 0 reads no row, and leaves every table in the query locked against changes of shape.
+//
+// The filter is the caller's text. It must be one expression: it is parsed first without our parentheses
+// (a text that closes one of them could undo the condition on the chunk's range), then within. Parsing is
+// by the extended protocol, which takes one statement only; nothing is run before both have passed.
 void probe_source(Coordinator *c, const plan::SourceTable &table, const plan::RowShape &shape) {
     plan::Chunk all{};
     all.relation = table.name;
     all.kind = plan::Kind::whole;
-    (void)source::query(c->connection, psprintf("%s LIMIT 0", plan::select_statement(all, shape)));
-    // A filter that only parses inside of our parentheses closes one of them, and could undo the
-    // condition on the chunk's range: ask without them.
-    if (shape.filter != nullptr)
+    char *probe = psprintf("%s LIMIT 0", plan::select_statement(all, shape));
+    if (shape.filter != nullptr) {
         source::check_syntax(c->connection,
                              psprintf("SELECT FROM %s WHERE %s\n", table.name, shape.filter));
+        source::check_syntax(c->connection, probe);
+    }
+    (void)source::query(c->connection, probe);
 }
 
 // True when the source is this very server and database: it can see a lock that only we hold.
@@ -122,6 +136,7 @@ void refuse_to_truncate_source(Coordinator *c) {
 
 // From an empty hand to a committed plan.
 void start(Coordinator *c) {
+    check_cancel();
     pg::begin_transaction(c->area->identity);
     normalise_local_session(c->request.triggers);
     SetConfigOption("synchronous_commit", "on", PGC_USERSET, PGC_S_SESSION);
@@ -199,16 +214,16 @@ void raise_if_failed(Coordinator *c) {
 // Waits for the latch, or for news from the source, which has none to tell but that it is gone.
 void wait_for_news(Coordinator *c) {
     source::wait_readable(c->connection);
-    if (PQconsumeInput(c->connection->conn) == 0)
+    bool alive = PQconsumeInput(c->connection->conn) != 0;
+    (void)PQisBusy(c->connection->conn);  // has libpq look at what it has read
+    if (!alive)
         source::raise_remote_error(c->connection, nullptr, nullptr);
 }
 
 void watch(Coordinator *c) {
     for (;;) {
-        CHECK_FOR_INTERRUPTS();
-        if (pg_atomic_read_u32(&me->cancel) != 0)
-            ereport(ERROR,
-                    (errcode(ERRCODE_QUERY_CANCELED), errmsg("canceling job due to user request")));
+        check_cancel();
+        reload_configuration();
         collect(&c->crew);
         raise_if_failed(c);
 
@@ -260,6 +275,9 @@ void run_job(Coordinator *c) {
 
 // The job's end when something has failed. Runs outside of any transaction.
 void fail(Coordinator *c, int sqlerrcode) {
+    // From here on there is nothing left to cancel, only an end to be written down.
+    pqsignal(SIGINT, SIG_IGN);
+    QueryCancelPending = false;
     pg_atomic_write_u32(&me->stop, 1);
     dismiss(&c->crew);
     bool cancelled = sqlerrcode == ERRCODE_QUERY_CANCELED && c->area->error.chunk == no_chunk;

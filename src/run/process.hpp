@@ -26,6 +26,10 @@ void install_signal_handlers();
 // must be what the source's normalised session writes.
 void normalise_local_session(bool triggers);
 
+// Takes in a changed configuration file, if there is one. Call it where settings may change: not in the
+// middle of a chunk.
+void reload_configuration();
+
 // Shows what the process does in pg_stat_activity, on the process title and in log lines.
 void show_activity(const char *application_name, const char *statement);
 

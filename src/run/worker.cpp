@@ -95,6 +95,20 @@ char *source_statement(const Worker *worker, const plan::Chunk &chunk) {
                     plan::copy_statement(chunk, worker->shape));
 }
 
+// The source says how many rows it sent. Where nothing on the target may drop a row, as many must have
+// been inserted: anything else would be a bug of ours, and is better found here than by the user.
+void check_count(Relation target, const source::RowStream &stream, uint64 rows) {
+    if (!stream.at_end)
+        elog(ERROR, "COPY FROM stopped before the end of the source's rows");
+    bool may_drop_rows = target->rd_rel->relkind != RELKIND_RELATION ||
+                         (target->trigdesc != nullptr && target->trigdesc->trig_insert_before_row);
+    if (rows != stream.rows_sent && !may_drop_rows)
+        ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
+                        errmsg("the source sent " UINT64_FORMAT " rows, but " UINT64_FORMAT
+                               " were inserted",
+                               stream.rows_sent, rows)));
+}
+
 // Copies one chunk. All it allocates goes with its transaction, whose memory is the current context.
 void copy_chunk(Worker *worker, int32 number) {
     TimestampTz started_at = GetCurrentTimestamp();
@@ -110,13 +124,13 @@ void copy_chunk(Worker *worker, int32 number) {
                   statement);
 
     Relation target = sink::open_target(worker->request.target);
+    sink::check_types(target, worker->shape.ncolumns, worker->shape.columns, worker->shape.types);
     ParseState *pstate = sink::check_insert(target, worker->shape.ncolumns, worker->shape.columns);
     source::RowStream stream = source::open(worker->connection, source_statement(worker, chunk));
     sink::ByteSource bytes{&stream, read_and_count, largest_row};
     uint64 rows = sink::copy_in(target, pstate, worker->shape.ncolumns, worker->shape.columns,
                                 worker->shape.binary, bytes);
-    if (!stream.at_end)
-        (void)read_and_count(&stream, static_cast<char *>(palloc(1)), 1);
+    check_count(target, stream, rows);
     table_close(target, NoLock);
 
     job::ledger::mark_done(worker->area->job, number, me->number, rows, stream.bytes, started_at);
@@ -139,10 +153,7 @@ void copy_chunk(Worker *worker, int32 number) {
 void work(Worker *worker) {
     join_source(worker);
     for (;;) {
-        if (ConfigReloadPending) {
-            ConfigReloadPending = false;
-            ProcessConfigFile(PGC_SIGHUP);
-        }
+        reload_configuration();
         CHECK_FOR_INTERRUPTS();
         int32 chunk = claim(worker);
         if (chunk == 0)

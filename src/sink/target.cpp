@@ -93,4 +93,22 @@ TargetColumn find_column(Relation target, const char *name) {
     return column;
 }
 
+void check_types(Relation target, int ncolumns, const char *const *columns, const Oid *types) {
+    for (int i = 0; i < ncolumns; i++) {
+        AttrNumber attnum = get_attnum(RelationGetRelid(target), columns[i]);
+        if (attnum <= 0)
+            continue;  // check_insert says it better
+        Oid type = getBaseType(TupleDescAttr(RelationGetDescr(target), attnum - 1)->atttypid);
+        if (type != types[i])
+            ereport(
+                ERROR,
+                (errcode(ERRCODE_DATATYPE_MISMATCH),
+                 errmsg("column \"%s\" of target table \"%s\" has changed its type since the "
+                        "job was planned",
+                        columns[i], RelationGetRelationName(target)),
+                 errdetail("It was %s and is %s.", format_type_be(types[i]), format_type_be(type)),
+                 errhint("Start the copy again.")));
+    }
+}
+
 }  // namespace fastcopy::sink

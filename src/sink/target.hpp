@@ -17,6 +17,9 @@ Relation open_target(Oid relid);
 // these columns (unquoted names), and for row security.
 ParseState *check_insert(Relation target, int ncolumns, const char *const *columns);
 
+// An ERROR unless the columns still have the base types that the format of the wire was chosen for.
+void check_types(Relation target, int ncolumns, const char *const *columns, const Oid *types);
+
 // The type of the base type of a target's column, for choosing the format of the wire.
 struct TargetColumn {
     bool found;

@@ -14,8 +14,40 @@ void close_at_exit(int, Datum) {
     open_connection = nullptr;
 }
 
-// Notices of the source are of no interest to the target's log; the default would write to stderr.
-void ignore_notice(void *, const PGresult *) {}
+int to_sqlstate(const char *text) {
+    return text != nullptr && strlen(text) == 5
+               ? MAKE_SQLSTATE(text[0], text[1], text[2], text[3], text[4])
+               : ERRCODE_CONNECTION_FAILURE;
+}
+
+// Notices of the source are of no interest to the target's log; the default would write to stderr. What
+// arrives here too is why the source ended an idle session.
+void receive_notice(void *arg, const PGresult *result) noexcept {
+    auto *connection = static_cast<Connection *>(arg);
+    const char *severity = PQresultErrorField(result, PG_DIAG_SEVERITY_NONLOCALIZED);
+    const char *message = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
+    if (severity == nullptr || message == nullptr ||
+        (strcmp(severity, "FATAL") != 0 && strcmp(severity, "PANIC") != 0))
+        return;
+    connection->last_words_sqlstate = to_sqlstate(PQresultErrorField(result, PG_DIAG_SQLSTATE));
+    strlcpy(connection->last_words, message, sizeof(connection->last_words));
+}
+
+// libpq quotes the piece of a connection string that it stumbled over, which may be a piece of the
+// password: blanks all from the first quoted piece of some length to the last quote. The name of an
+// unknown option is sure not to be one.
+const char *blank_quoted(const char *message) {
+    if (strncmp(message, "invalid connection option", 25) == 0)
+        return message;
+    const char *last = strrchr(message, '"');
+    for (const char *open = strchr(message, '"'); open != nullptr && open < last;) {
+        const char *close = strchr(open + 1, '"');
+        if (close - open > 2)
+            return psprintf("%.*s\"...%s", static_cast<int>(open - message), message, last);
+        open = strchr(close + 1, '"');
+    }
+    return message;
+}
 
 // Waits for input until libpq has a whole result, then returns it (nullptr: no more).
 PGresult *next_result(Connection *connection) {
@@ -77,6 +109,46 @@ Rows collect(Connection *connection, const char *sql) {
     return rows;
 }
 
+// The seconds that connecting may take, as the connection string says; 0: as long as it takes.
+pg_noinline int connect_timeout(PGconn *conn) {
+    int seconds = 0;
+    PQconninfoOption *options = PQconninfo(conn);
+    for (PQconninfoOption *option = options; option != nullptr && option->keyword != nullptr;
+         option++) {
+        if (strcmp(option->keyword, "connect_timeout") == 0 && option->val != nullptr)
+            seconds = Max(atoi(option->val), 0);
+    }
+    PQconninfoFree(options);
+    return seconds;
+}
+
+// Drives a connection that is being made; libpq leaves the timeout to those who poll. False: too late.
+pg_noinline bool poll_until_connected(PGconn *conn, int timeout_seconds) {
+    if (PQstatus(conn) == CONNECTION_BAD)
+        return true;
+    TimestampTz deadline = GetCurrentTimestamp() + timeout_seconds * USECS_PER_SEC;
+    PostgresPollingStatusType status = PGRES_POLLING_WRITING;
+    while (status != PGRES_POLLING_OK && status != PGRES_POLLING_FAILED) {
+        long left = -1;
+        if (timeout_seconds > 0) {
+            left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), deadline);
+            if (left <= 0)
+                return false;
+        }
+        int wanted = status == PGRES_POLLING_READING ? WL_SOCKET_READABLE : WL_SOCKET_WRITEABLE;
+        int events = WaitLatchOrSocket(
+            MyLatch, WL_EXIT_ON_PM_DEATH | WL_LATCH_SET | wanted | (left > 0 ? WL_TIMEOUT : 0),
+            PQsocket(conn), left, PG_WAIT_EXTENSION);
+        if ((events & WL_LATCH_SET) != 0) {
+            ResetLatch(MyLatch);
+            CHECK_FOR_INTERRUPTS();
+        }
+        if ((events & wanted) != 0)
+            status = PQconnectPoll(conn);
+    }
+    return true;
+}
+
 const char *text_or_null(const char *text) {
     return text != nullptr ? pchomp(text) : nullptr;
 }
@@ -92,7 +164,7 @@ char *without_secrets(const char *source) {
         ereport(
             ERROR,
             (errcode(ERRCODE_SYNTAX_ERROR), errmsg("invalid connection string for the source"),
-             errdetail_internal("%s", message),
+             errdetail_internal("%s", blank_quoted(message)),
              errhint("Give keywords and values as in 'host=old dbname=shop', or a postgresql:// "
                      "URI.")));
     }
@@ -125,22 +197,43 @@ Connection *connect(const char *source, const char *application_name) {
     const char *values[] = {
         "30",   "10", "3", "60000", "30", source, GetDatabaseEncodingName(), application_name,
         nullptr};
-    // A source is always a connection string; an empty one must not fall back to a database name.
-    PGconn *conn = libpqsrv_connect_params(keywords, values, true, PG_WAIT_EXTENSION);
-    if (conn == nullptr)
+    if (!AcquireExternalFD())
+        ereport(ERROR,
+                (errcode(ERRCODE_SQLCLIENT_UNABLE_TO_ESTABLISH_SQLCONNECTION),
+                 errmsg("could not connect to the source server"),
+                 errdetail("There are too many open files on the local server."),
+                 errhint("Raise the server's max_files_per_process and/or \"ulimit -n\" limits.")));
+    PGconn *conn = PQconnectStartParams(keywords, values, true);
+    if (conn == nullptr) {
+        ReleaseExternalFD();
         ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
-    if (PQstatus(conn) != CONNECTION_OK) {
-        char *message = pchomp(PQerrorMessage(conn));
+    }
+    int timeout = connect_timeout(conn);
+    bool in_time = true;
+    PG_TRY();
+    { in_time = poll_until_connected(conn, timeout); }
+    PG_CATCH();
+    {
+        libpqsrv_disconnect(conn);
+        PG_RE_THROW();
+    }
+    PG_END_TRY();
+    if (!in_time || PQstatus(conn) != CONNECTION_OK) {
+        char *message = in_time ? pchomp(PQerrorMessage(conn))
+                                : psprintf("The source did not answer within %d seconds.", timeout);
         libpqsrv_disconnect(conn);
         ereport(ERROR, (errcode(ERRCODE_SQLCLIENT_UNABLE_TO_ESTABLISH_SQLCONNECTION),
                         errmsg("could not connect to the source server"),
-                        errdetail_internal("%s", message)));
+                        errdetail_internal("%s", message),
+                        in_time ? 0
+                                : errhint("Check host and port, or set connect_timeout in the "
+                                          "connection string.")));
     }
-    PQsetNoticeReceiver(conn, ignore_notice, nullptr);
 
     MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
     auto *connection = static_cast<Connection *>(palloc0(sizeof(Connection)));
     connection->conn = conn;
+    PQsetNoticeReceiver(conn, receive_notice, connection);
     connection->events = CreateWaitEventSet(TopMemoryContext, 3);
     MemoryContextSwitchTo(old);
     AddWaitEventToSet(connection->events, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, nullptr);
@@ -257,16 +350,17 @@ void start_copy(Connection *connection, const char *sql) {
 }
 
 void raise_remote_error(Connection *connection, PGresult *result, const char *sql) {
-    const char *sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
-    int code = sqlstate != nullptr && strlen(sqlstate) == 5
-                   ? MAKE_SQLSTATE(sqlstate[0], sqlstate[1], sqlstate[2], sqlstate[3], sqlstate[4])
-                   : ERRCODE_CONNECTION_FAILURE;
+    int code = to_sqlstate(PQresultErrorField(result, PG_DIAG_SQLSTATE));
     const char *message = text_or_null(PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY));
     const char *detail = text_or_null(PQresultErrorField(result, PG_DIAG_MESSAGE_DETAIL));
     const char *hint = text_or_null(PQresultErrorField(result, PG_DIAG_MESSAGE_HINT));
     const char *context = text_or_null(PQresultErrorField(result, PG_DIAG_CONTEXT));
     const char *connection_message = text_or_null(PQerrorMessage(connection->conn));
     PQclear(result);
+    if (message == nullptr && connection->last_words[0] != '\0') {
+        message = connection->last_words;
+        code = connection->last_words_sqlstate;
+    }
 
     // Without a message field it was not the server that spoke, but libpq.
     bool lost = message == nullptr;

@@ -15,6 +15,9 @@ namespace fastcopy::source {
 struct Connection {
     PGconn *conn;
     WaitEventSet *events;
+    // What the source said last before it ended an idle session; libpq passes it on as a notice.
+    int last_words_sqlstate;
+    char last_words[512];
 };
 
 // The text rows of an answer, palloc'd. A NULL field is nullptr.

@@ -1,0 +1,372 @@
+# Failures after the start: a row that the target refuses, a row that the source cannot read, a target
+# that changes or goes away, a source that does.
+#
+# Each ends the job as failed, with the error kept whole in the ledger and raised by wait() and by copy(),
+# with the other workers stopped and the chunks that were committed kept. Chunks are claimed in order, so
+# when chunk n fails, all before it are done but those that the other workers had in hand.
+#
+# Where something has to happen in the middle of a job, the job is held there: its filter calls a
+# function on the source that waits for an advisory lock, which the test has.
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+
+use FastcopyTest;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my ($source, $target) = start_pair();
+my $workers = 3;
+my $conninfo = conninfo($source);
+
+my $rows = 20000;
+my $bad = 12345;
+$source->safe_psql('postgres', qq(
+CREATE TABLE public.items (id bigint, amount integer, name text);
+INSERT INTO public.items SELECT g, 2 * g, 'name ' || g FROM generate_series(1, $rows) g;
+UPDATE public.items SET amount = -1, name = NULL WHERE id = $bad;
+VACUUM FULL public.items;
+CREATE VIEW public.items_view AS
+	SELECT id, amount / (CASE WHEN id = $bad THEN 0 ELSE 1 END) AS amount, name FROM public.items;
+
+CREATE FUNCTION public.gate(id bigint) RETURNS boolean LANGUAGE plpgsql AS
+'BEGIN
+	IF id % 1000 = 1 THEN PERFORM pg_catalog.pg_advisory_xact_lock_shared(1); END IF;
+	RETURN true;
+END';
+));
+
+my $definition = 'id bigint, amount integer, name text';
+
+# Makes the target table anew.
+sub new_target
+{
+	my ($columns, $more) = @_;
+	$target->safe_psql('postgres',
+		'DROP TABLE IF EXISTS public.items; CREATE TABLE public.items (' . ($columns || $definition) . '); '
+		  . ($more || ''));
+	return;
+}
+
+# A call as SQL. The chunks are small, so that there are many.
+sub call
+{
+	my ($function, %arguments) = @_;
+	my %all = (
+		source       => $conninfo,
+		source_table => 'public.items',
+		target_table => 'public.items',
+		workers      => $workers,
+		%arguments);
+	my $list = join ', ', map { "$_ => \$\$$all{$_}\$\$" } sort keys %all;
+	return "SET fastcopy.chunk_size = '64kB'; SELECT fastcopy.$function($list)";
+}
+
+# Asserts what must be true of a job that has failed. Options: the expected detail and context;
+# chunk => 0 when no chunk is to blame, unordered when the order of chunks says nothing about what is done,
+# target_gone, and but, a condition on rows that the job has not copied.
+sub failed_well
+{
+	my ($job, $sqlstate, $message, $name, %opts) = @_;
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+
+	fails_with($target, "SELECT fastcopy.wait($job)", $sqlstate, $message,
+		"$name: wait raises the error",
+		detail => $opts{detail}, context => qr/fastcopy job $job$/m);
+
+	my %is;
+	@is{qw(state sqlstate error detail context chunk chunks_done copied finished live)} =
+	  split /\x01/, $target->safe_psql('postgres', qq(
+		SELECT concat_ws(E'\\x01', state, coalesce(sqlstate, ''), coalesce(error, ''), coalesce(detail, ''),
+			coalesce(context, ''), coalesce(failed_chunk, 0), chunks_done, rows_copied,
+			finished_at IS NOT NULL, workers)
+		FROM fastcopy.status WHERE job = $job));
+	is("$is{state} $is{sqlstate} $is{finished} $is{live}", "failed $sqlstate t 0",
+		"$name: the ledger says failed");
+	like($is{error}, $message, "$name: the ledger has the error");
+	like($is{detail}, $opts{detail}, "$name: the ledger has the detail") if $opts{detail};
+	like($is{context}, $opts{context}, "$name: the ledger has the context") if $opts{context};
+
+	if (!defined $opts{chunk} || $opts{chunk})
+	{
+		cmp_ok($is{chunk}, '>', 0, "$name: the ledger knows the chunk");
+		like($is{context}, qr/fastcopy chunk $is{chunk}: public\.items\w*/,
+			"$name: the context tells the chunk");
+		is( $target->safe_psql('postgres',
+				"SELECT state FROM fastcopy.chunks WHERE job = $job AND chunk = $is{chunk}"),
+			'failed', "$name: the chunk reads failed");
+		cmp_ok($is{chunks_done}, '>=', $is{chunk} - $workers,
+			"$name: the chunks before it are kept") unless $opts{unordered};
+	}
+	is( $target->safe_psql('postgres',
+			"SELECT coalesce(sum(rows), 0) FROM fastcopy.chunks WHERE job = $job AND state = 'done'"),
+		$is{copied}, "$name: rows_copied is what done chunks have copied");
+	if (!$opts{target_gone})
+	{
+		my $condition = $opts{but} ? "WHERE NOT ($opts{but})" : '';
+		is($target->safe_psql('postgres', "SELECT count(*) FROM public.items $condition"),
+			$is{copied}, "$name: the target has the rows of the chunks that are done, and no other");
+	}
+	no_leftovers($source, $target, $name);
+	$target->safe_psql('postgres', "SELECT fastcopy.forget($job)");
+	return \%is;
+}
+
+# Runs a job that must fail at a row, once with start and wait, once with copy.
+sub fails_at_row
+{
+	my ($sqlstate, $message, $name, %opts) = @_;
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	my %arguments = %{ $opts{arguments} || {} };
+
+	new_target($opts{columns}, $opts{prepare});
+	my $job = $target->safe_psql('postgres', call('start', %arguments));
+	wait_state($target, $job, 'failed|done');
+	failed_well($job, $sqlstate, $message, $name, %opts);
+
+	new_target($opts{columns}, $opts{prepare});
+	fails_with($target, call('copy', %arguments), $sqlstate, $message,
+		"$name: copy raises the error", detail => $opts{detail}, context => $opts{context});
+	is($target->safe_psql('postgres', 'SELECT state FROM fastcopy.status'),
+		'failed', "$name: the job of copy is failed");
+	$target->safe_psql('postgres', 'SELECT fastcopy.forget(job) FROM fastcopy.status');
+	return;
+}
+
+# Rows that the target refuses.
+
+fails_at_row('23505', qr/^duplicate key value violates unique constraint "items_pkey"$/,
+	'duplicate key',
+	prepare => "ALTER TABLE public.items ADD PRIMARY KEY (id); INSERT INTO public.items VALUES ($bad, 0)",
+	but => "id = $bad AND amount = 0",
+	detail => qr/^Key \(id\)=\($bad\) already exists\.$/, context => qr/COPY items, line \d+/);
+fails_at_row('23514', qr/violates check constraint "positive"$/,
+	'check violation',
+	prepare => 'ALTER TABLE public.items ADD CONSTRAINT positive CHECK (amount > 0)',
+	detail => qr/Failing row contains \($bad, -1, null\)/);
+fails_at_row('23502', qr/^null value in column "name" of relation "items" violates not-null constraint$/,
+	'not-null violation',
+	columns => 'id bigint, amount integer, name text NOT NULL',
+	detail => qr/Failing row contains \($bad, -1, null\)/);
+fails_at_row('23503', qr/violates foreign key constraint/, 'foreign key violation',
+	prepare => qq(CREATE TABLE IF NOT EXISTS public.known (id bigint PRIMARY KEY);
+		INSERT INTO public.known SELECT g FROM generate_series(1, $rows) g WHERE g <> $bad ON CONFLICT DO NOTHING;
+		ALTER TABLE public.items ADD FOREIGN KEY (id) REFERENCES public.known),
+	detail => qr/\(id\)=\($bad\) is not present/);
+fails_at_row('23505', qr/^duplicate key/, 'duplicate key that is found at commit',
+	prepare => "ALTER TABLE public.items ADD UNIQUE (id) DEFERRABLE INITIALLY DEFERRED;
+		INSERT INTO public.items VALUES ($bad, 0)",
+	but => "id = $bad AND amount = 0",
+	detail => qr/^Key \(id\)=\($bad\) already exists\.$/);
+fails_at_row('22001', qr/^value too long for type character varying\(9\)$/,
+	'text that is too long', columns => 'id bigint, amount integer, name varchar(9)',
+	context => qr/COPY items, line \d+, column name/);
+fails_at_row('22003', qr/^value "\d+" is out of range for type smallint$/,
+	'integer out of range', columns => 'id bigint, amount smallint, name text',
+	context => qr/column amount: "\d+"/);
+fails_at_row('22003', qr/^numeric field overflow$/, 'numeric overflow',
+	columns => 'id numeric(4,0), amount integer, name text',
+	detail => qr/precision 4, scale 0/, context => qr/column id/);
+fails_at_row('22P02', qr/^invalid input syntax for type integer: "name \d+"$/, 'value of another type',
+	columns => 'id bigint, amount integer, name integer');
+fails_at_row('P0001', qr/^no such item$/, 'trigger that raises an error',
+	prepare => qq(CREATE OR REPLACE FUNCTION public.refuse() RETURNS trigger LANGUAGE plpgsql AS
+			'BEGIN
+				IF NEW.id = $bad THEN RAISE ''no such item'' USING DETAIL = ''told by a trigger''; END IF;
+				RETURN NEW;
+			END';
+		CREATE TRIGGER refuse BEFORE INSERT ON public.items FOR EACH ROW EXECUTE FUNCTION public.refuse()),
+	detail => qr/^told by a trigger$/, context => qr/PL\/pgSQL function (?:public\.)?refuse\(\)/);
+
+# Rows that the source cannot read.
+
+fails_at_row('22012', qr/^division by zero$/, 'view that divides by zero',
+	arguments => { source_table => 'public.items_view' },
+	context => qr/statement on the source: .*COPY \(SELECT .* FROM public\.items_view/);
+fails_at_row('22012', qr/^division by zero$/, 'filter that divides by zero',
+	arguments => { filter => "1 / (id - $bad) < 5" },
+	context => qr/statement on the source: /);
+
+$source->safe_psql('postgres', 'CREATE TABLE public.items_damaged AS TABLE public.items; CHECKPOINT');
+my $file = $source->data_dir . '/'
+  . $source->safe_psql('postgres', q(SELECT pg_relation_filepath('public.items_damaged')));
+$source->stop;
+open my $handle, '+<:raw', $file or die "could not open $file: $!";
+seek $handle, 60 * 8192, 0;
+print $handle "\xAA" x 64;
+close $handle;
+$source->start;
+fails_at_row('XX001', qr/^invalid page in block 60 of relation/, 'damaged page',
+	arguments => { source_table => 'public.items_damaged' }, context => qr/statement on the source: /);
+
+# What happens in the middle of a job. The workers stand at the gate, each with rows in hand.
+
+my $gatekeeper = $source->background_psql('postgres');
+my $ddl        = $target->background_psql('postgres', on_error_stop => 0);
+
+# Starts a job whose workers all wait at the gate when this returns; as the given user.
+sub start_at_gate
+{
+	my (%arguments) = @_;
+	my $user = delete $arguments{user};
+	$gatekeeper->query_safe('SELECT pg_advisory_lock(1)');
+	my ($status, $job, $stderr) = run_verbose($target,
+		call('start', filter => 'public.gate(id)', %arguments), user => $user);
+	die "job did not start: $stderr\n" if $status != 0;
+	$source->poll_query_until('postgres',
+		"SELECT count(*) = $workers FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
+	  or die 'workers did not come to the gate';
+	return $job;
+}
+
+# Sends a statement that waits for the workers' locks, and returns when it waits.
+sub send_ddl
+{
+	my ($sql) = @_;
+	$ddl->query_until(qr/sent/, "\\echo sent\n$sql;\n\\echo over\n");
+	$target->poll_query_until('postgres',
+		q(SELECT count(*) = 1 FROM pg_locks WHERE locktype = 'relation' AND NOT granted))
+	  or die 'the statement does not wait';
+	return;
+}
+
+sub open_gate
+{
+	$gatekeeper->query_safe('SELECT pg_advisory_unlock(1)');
+	return;
+}
+
+new_target();
+my $job = start_at_gate();
+send_ddl('DROP TABLE public.items');
+open_gate();
+$ddl->query_until(qr/over/, '');
+wait_state($target, $job, 'failed|done');
+failed_well($job, '42P01', qr/^the target table no longer exists$/,
+	'target dropped', target_gone => 1, unordered => 1);
+
+new_target();
+$job = start_at_gate();
+send_ddl('ALTER TABLE public.items DROP COLUMN name');
+open_gate();
+$ddl->query_until(qr/over/, '');
+wait_state($target, $job, 'failed|done');
+failed_well($job, '42703', qr/^column "name" of (?:target table|relation) "items" does not exist$/,
+	'column of the target dropped', unordered => 1);
+
+new_target();
+$job = start_at_gate();
+send_ddl('ALTER TABLE public.items ADD CONSTRAINT none_more CHECK (id < 0) NOT VALID');
+open_gate();
+$ddl->query_until(qr/over/, '');
+wait_state($target, $job, 'failed|done');
+failed_well($job, '23514', qr/violates check constraint "none_more"$/,
+	'constraint added to the target', unordered => 1);
+
+# Rows travel in binary because the types were the same when the job was planned. Four bytes of an integer
+# are also four bytes of a real: the job must not take them for one.
+new_target();
+$job = start_at_gate();
+is($target->safe_psql('postgres', "SELECT format FROM fastcopy.status WHERE job = $job"),
+	'binary', 'type of a column changed: the format is binary');
+send_ddl('ALTER TABLE public.items ALTER COLUMN amount TYPE real');
+open_gate();
+$ddl->query_until(qr/over/, '');
+my $state = wait_state($target, $job, 'failed|done');
+is( $target->safe_psql('postgres',
+		"SELECT count(*) FROM public.items WHERE id <> $bad AND amount IS DISTINCT FROM (2 * id)::real"),
+	'0', 'type of a column changed: no value is misread');
+if ($state eq 'failed')
+{
+	failed_well($job, '42804', qr/type/, 'type of a column changed', unordered => 1);
+}
+else
+{
+	$target->safe_psql('postgres', "SELECT fastcopy.forget($job)");
+}
+
+# Privileges are those of the moment.
+$target->safe_psql('postgres', q(
+CREATE ROLE loader LOGIN;
+GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA fastcopy TO loader;
+));
+new_target($definition, 'GRANT INSERT ON public.items TO loader');
+$job = start_at_gate(user => 'loader');
+$target->safe_psql('postgres', 'REVOKE INSERT ON public.items FROM loader');
+open_gate();
+wait_state($target, $job, 'failed|done');
+failed_well($job, '42501', qr/^permission denied for table items$/, 'INSERT revoked', unordered => 1);
+
+new_target($definition, 'GRANT INSERT ON public.items TO loader');
+$job = start_at_gate(user => 'loader');
+send_ddl('ALTER TABLE public.items ENABLE ROW LEVEL SECURITY');
+open_gate();
+$ddl->query_until(qr/over/, '');
+wait_state($target, $job, 'failed|done');
+failed_well($job, '0A000', qr/row-level security/, 'row security enabled', unordered => 1);
+
+# One worker fails while the others wait for a source that is silent: they go too, and soon.
+new_target();
+$gatekeeper->query_safe('SELECT pg_advisory_lock(1)');
+$job = $target->safe_psql('postgres', call('start',
+	filter => "CASE WHEN id = 9000 THEN 1 / (id - 9000) = 0 WHEN id < 9000 THEN public.gate(id) ELSE true END"));
+$source->poll_query_until('postgres',
+	"SELECT count(*) = $workers FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
+  or die 'workers did not come to the gate';
+$target->safe_psql('postgres', "SELECT fastcopy.set_workers($job, @{[ $workers + 12 ]})");
+my $seconds = seconds_until(
+	sub {
+		$target->safe_psql('postgres', "SELECT state FROM fastcopy.status WHERE job = $job") eq 'failed';
+	});
+note sprintf 'one worker failed and the others were silent: the job ended after %.2f s', $seconds // -1;
+$workers += 12;
+failed_well($job, '22012', qr/^division by zero$/, 'failure while others are silent', unordered => 1);
+$workers -= 12;
+open_gate();
+
+# A source that goes away is not a source that has no more rows.
+new_target();
+$job = start_at_gate();
+$source->safe_psql('postgres', q(
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE application_name LIKE 'fastcopy job % chunk %' LIMIT 1));
+wait_state($target, $job, 'failed|done');
+open_gate();
+failed_well($job, '57P01', qr/^terminating connection due to administrator command$/,
+	'session of a worker terminated on the source', unordered => 1);
+
+new_target();
+$job = start_at_gate();
+$source->safe_psql('postgres', q(
+SELECT pg_cancel_backend(pid) FROM pg_stat_activity
+WHERE application_name LIKE 'fastcopy job % chunk %' LIMIT 1));
+wait_state($target, $job, 'failed|done|cancelled');
+open_gate();
+failed_well($job, '57014', qr/^canceling statement due to user request$/,
+	'statement of a worker canceled on the source', unordered => 1);
+
+new_target();
+$job = start_at_gate();
+$source->safe_psql('postgres', q(
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE application_name LIKE 'fastcopy job % coordinator'));
+wait_state($target, $job, 'failed|done');
+open_gate();
+failed_well($job, '57P01', qr/^terminating connection due to administrator command$/,
+	'session of the coordinator terminated on the source', chunk => 0);
+
+new_target();
+$job = start_at_gate();
+$source->stop('immediate');
+quit_quietly($gatekeeper);
+wait_state($target, $job, 'failed|done');
+$source->start;
+$state = $target->safe_psql('postgres', "SELECT sqlstate FROM fastcopy.status WHERE job = $job");
+like($state, qr/^(?:57P0[12]|08006)$/, "source stopped: the SQLSTATE is $state");
+failed_well($job, $state, qr/./, 'source stopped', unordered => 1, chunk => 0);
+
+$ddl->quit;
+done_testing();

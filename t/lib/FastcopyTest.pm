@@ -1,0 +1,259 @@
+# What the TAP tests of pg_fastcopy share: a source and a target server, errors taken apart, waits
+# that poll, and the proof that a job has left nothing behind.
+#
+# The target keeps its dynamic shared memory in files (dynamic_shared_memory_type = mmap), one
+# file per segment, so that a segment that outlives its job can be counted. PostgreSQL itself makes
+# segments of 1 MB and more, for statistics and parallel queries; a job's area and our registry are
+# far smaller, and that is how they are told apart.
+#
+# Nothing here sleeps for a fixed time to let something happen: every wait polls for a condition, up
+# to a limit that only a failing test reaches.
+package FastcopyTest;
+
+use strict;
+use warnings;
+
+use Exporter 'import';
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes qw(usleep time);
+
+our @EXPORT = qw(
+  start_pair conninfo table_digest no_leftovers wait_state fails_with
+  run_verbose seconds_until gone error_parts wait_exit quit_quietly
+);
+
+# Clusters speak UTF-8 and sort by byte on every machine. Tests decide what else happens in the
+# background: nothing.
+my $settings = q(
+autovacuum = off
+max_worker_processes = 24
+max_connections = 60
+);
+
+# Starts a source and a target, with the extension created in database postgres of the target.
+# Options: source_conf and target_conf (lines for postgresql.conf), source_initdb and
+# target_initdb (array references), name (a prefix, for a file that starts several pairs).
+sub start_pair
+{
+	my (%opts) = @_;
+	my $prefix = defined $opts{name} ? "$opts{name}_" : '';
+	my $source = PostgreSQL::Test::Cluster->new("${prefix}source");
+	my $target = PostgreSQL::Test::Cluster->new("${prefix}target");
+
+	$source->init(extra => [ '--encoding=UTF8', '--locale=C', @{ $opts{source_initdb} || [] } ]);
+	$source->append_conf('postgresql.conf', $settings . ($opts{source_conf} || ''));
+	$source->start;
+
+	$target->init(extra => [ '--encoding=UTF8', '--locale=C', @{ $opts{target_initdb} || [] } ]);
+	$target->append_conf('postgresql.conf',
+		$settings . "dynamic_shared_memory_type = mmap\n" . ($opts{target_conf} || ''));
+	$target->start;
+	$target->safe_psql('postgres', 'CREATE EXTENSION pg_fastcopy');
+	return ($source, $target);
+}
+
+# The connection string of a node, for fastcopy.start. More keywords may be given, which win.
+# It holds no quote, so that it can stand between quotes in SQL.
+sub conninfo
+{
+	my ($node, %more) = @_;
+	my %words = (
+		host   => $node->host,
+		port   => $node->port,
+		dbname => 'postgres',
+		%more);
+	return join ' ', map { "$_=$words{$_}" } sort keys %words;
+}
+
+# The rows of a table as one string, the same for the same rows in any order.
+sub table_digest
+{
+	my ($node, $table, $dbname) = @_;
+	return $node->safe_psql($dbname || 'postgres',
+		"SELECT count(*) || ' ' || coalesce(sum(hashtextextended(t::text, 0)::numeric), 0) FROM $table t");
+}
+
+# Calls the function until it returns true, or the limit has passed. Returns the seconds that took,
+# or undef.
+sub seconds_until
+{
+	my ($condition, $limit) = @_;
+	my $begin = time;
+	$limit = $PostgreSQL::Test::Utils::timeout_default unless defined $limit;
+	for (;;)
+	{
+		my $reached = $condition->();
+		my $seconds = time - $begin;
+		return $seconds if $reached;
+		return undef if $seconds > $limit;
+		usleep(10_000);
+	}
+}
+
+# True when none of these processes of the local machine exists.
+sub gone
+{
+	return !grep { kill 0, $_ } @_;
+}
+
+# Waits until a job is in one of the given states (a name, or several divided by |). Dies when it
+# does not get there: what follows would make no sense.
+sub wait_state
+{
+	my ($target, $job, $state, %opts) = @_;
+	my $dbname = $opts{dbname} || 'postgres';
+	my $now    = '';
+	my $taken  = seconds_until(
+		sub {
+			$now = $target->safe_psql($dbname,
+				"SELECT state FROM fastcopy.status WHERE job = $job");
+			return $now =~ /^(?:$state)$/;
+		},
+		$opts{limit});
+	return $now if defined $taken;
+	my $job_row = $target->safe_psql($dbname,
+		"SELECT state, sqlstate, error, detail, context FROM fastcopy.status WHERE job = $job");
+	die "job $job did not reach state $state, it is: $job_row\n";
+}
+
+# Files of dynamic shared memory on the target that are too small to be PostgreSQL's own, besides
+# the two that are there for good: the control segment and the registry.
+sub _extra_segments
+{
+	my ($target) = @_;
+	my @small = grep { (-s $_ // 0) < 1024 * 1024 } glob($target->data_dir . '/pg_dynshmem/mmap.*');
+	return @small > 2 ? @small - 2 : 0;
+}
+
+# Asserts, as one test, that nothing of any job is left on either side: no worker in the registry,
+# no process, no session on the source, no shared memory, no lock. All of these end a moment after the
+# job does, so this polls. Sessions of the test must not have locks at this time.
+sub no_leftovers
+{
+	my ($source, $target, $name, %opts) = @_;
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	my $dbname = $opts{dbname} || 'postgres';
+	my %left;
+	my $on_target = q(
+		SELECT (SELECT count(*) FROM fastcopy.workers),
+		       (SELECT count(*) FROM fastcopy.live_jobs()),
+		       (SELECT count(*) FROM pg_stat_activity WHERE backend_type LIKE 'fastcopy%'),
+		       (SELECT count(*) FROM pg_locks l LEFT JOIN pg_stat_activity a USING (pid)
+		        WHERE l.pid IS DISTINCT FROM pg_backend_pid() AND l.locktype <> 'virtualxid'
+		        AND a.backend_type IS DISTINCT FROM 'autovacuum worker'));
+	my $on_source = q(
+		SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'fastcopy%');
+
+	my $taken = seconds_until(
+		sub {
+			my ($workers, $jobs, $processes, $locks) =
+			  split /\|/, $target->safe_psql($dbname, $on_target);
+			%left = (
+				'rows in fastcopy.workers' => $workers,
+				'jobs in the registry'     => $jobs,
+				'processes'                => $processes,
+				'locks on the target'      => $locks,
+				'shared memory segments'   => _extra_segments($target),
+				'sessions on the source'   => $source->safe_psql('postgres', $on_source));
+			return !grep { $_ ne '0' } values %left;
+		},
+		$opts{limit} || 10);
+	my $result = ok(defined $taken, "$name: nothing is left behind");
+	if (!$result)
+	{
+		diag "left: ", join ', ', map { "$left{$_} $_" } grep { $left{$_} ne '0' } sort keys %left;
+		diag $target->safe_psql($dbname,
+			q(SELECT pid, backend_type, application_name, wait_event, query
+			  FROM pg_stat_activity WHERE backend_type LIKE 'fastcopy%')
+		);
+		diag $source->safe_psql('postgres',
+			q(SELECT pid, application_name, state, wait_event, query
+			  FROM pg_stat_activity WHERE application_name LIKE 'fastcopy%')
+		);
+	}
+	return $result;
+}
+
+# Takes the first error in psql's verbose output apart: a reference to a hash with sqlstate,
+# message, detail, hint and context (empty strings for what is not there).
+sub error_parts
+{
+	my ($stderr) = @_;
+	my %parts = map { $_ => '' } qw(sqlstate message detail hint context);
+	return \%parts unless $stderr =~ /(?:ERROR|FATAL|PANIC):  (\w{5}): (.*)/s;
+	my ($sqlstate, $rest) = ($1, $2);
+	my @pieces = split
+	  /^(DETAIL|HINT|QUERY|CONTEXT|LOCATION|LINE \d+|(?:SCHEMA|TABLE|COLUMN|DATATYPE|CONSTRAINT) NAME):[ ]*/m,
+	  $rest;
+	$parts{sqlstate} = $sqlstate;
+	$parts{message}  = shift @pieces;
+	while (@pieces >= 2)
+	{
+		my ($what, $text) = splice @pieces, 0, 2;
+		last if $what eq 'LOCATION';
+		$parts{ lc $what } = $text if exists $parts{ lc $what };
+	}
+	s/\s+$// for values %parts;
+	return \%parts;
+}
+
+# Runs SQL, which may fail, and returns (exit status, stdout, stderr) with all there is to know of
+# errors. Options: dbname, user.
+sub run_verbose
+{
+	my ($node, $sql, %opts) = @_;
+	my ($stdout, $stderr) = ('', '');
+	my @extra = ('-v', 'VERBOSITY=verbose');
+	push @extra, '-U', $opts{user} if defined $opts{user};
+	my $status = $node->psql(
+		$opts{dbname} || 'postgres', $sql,
+		stdout        => \$stdout,
+		stderr        => \$stderr,
+		on_error_stop => 1,
+		on_error_die  => 0,
+		extra_params  => \@extra);
+	return ($status, $stdout, $stderr);
+}
+
+# Asserts, as one test, that the SQL fails with this SQLSTATE and a message that matches. Options:
+# detail, hint, context (patterns that must match too), dbname, user. Returns the parts of the error.
+sub fails_with
+{
+	my ($target, $sql, $sqlstate, $message, $name, %opts) = @_;
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	my ($status, $stdout, $stderr) = run_verbose($target, $sql, %opts);
+	my $parts = error_parts($stderr);
+	my @wrong;
+	push @wrong, "it succeeded and returned '$stdout'" if $status == 0;
+	push @wrong, "SQLSTATE is '$parts->{sqlstate}', not $sqlstate"
+	  if $parts->{sqlstate} ne $sqlstate;
+	push @wrong, "the message does not match $message" if $parts->{message} !~ $message;
+	for my $part (qw(detail hint context))
+	{
+		push @wrong, "the $part does not match $opts{$part}"
+		  if defined $opts{$part} && $parts->{$part} !~ $opts{$part};
+	}
+	ok(!@wrong, $name) or diag join("\n", @wrong), "\n", $stderr;
+	return $parts;
+}
+
+# Waits for the end of psql in a background session whose statement or connection the test has
+# ended; returns what it wrote to stderr.
+sub wait_exit
+{
+	my ($session) = @_;
+	eval { $session->{run}->finish; };
+	return $session->{stderr};
+}
+
+# Ends a background session that may have lost its server.
+sub quit_quietly
+{
+	my ($session) = @_;
+	eval { $session->quit; };
+	return;
+}
+
+1;
