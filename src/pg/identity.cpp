@@ -41,6 +41,10 @@ Identity current_identity() {
 
 void connect_as(const Identity &identity) {
     BackgroundWorkerInitializeConnectionByOid(identity.database, identity.login, 0);
+    // Whatever the role's defaults: that the caller may write was checked in its own transaction, and
+    // SERIALIZABLE would set the processes that write the ledger's rows against one another.
+    SetConfigOption("default_transaction_read_only", "off", PGC_USERSET, PGC_S_SESSION);
+    SetConfigOption("default_transaction_isolation", "read committed", PGC_USERSET, PGC_S_SESSION);
 }
 
 void begin_transaction(const Identity &identity) {

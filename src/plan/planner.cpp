@@ -30,7 +30,7 @@ struct Builder {
         chunk->number = ++count;
         chunk->relation = leaf.name;
         chunk->kind = kind;
-        chunk->only = leaf.relkind == RELKIND_RELATION;
+        chunk->only = leaf.relkind == RELKIND_RELATION || leaf.relkind == RELKIND_FOREIGN_TABLE;
         chunk->end_block = -1;
         return chunk;
     }
@@ -157,7 +157,8 @@ void cut_leaf(Builder *builder, Connection *connection, const job::Request &requ
         if (pieces > 1)
             return cut_keys(builder, connection, leaf, key, pieces);
     } else if (pieces > 1) {
-        if (source::server_version(connection) >= version_with_tid_range_scan)
+        // Who may read some columns only may not read ctid.
+        if (source::server_version(connection) >= version_with_tid_range_scan && leaf.readable)
             return cut_blocks(builder, leaf, pieces);
         SplitKey key = find_key(connection, leaf, nullptr);
         if (key.found)

@@ -19,11 +19,18 @@ bool to_bool(const char *text) {
 constexpr const char *quoted_name_sql =
     "pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname)";
 
+[[noreturn]] void raise_replaced(const char *name) {
+    ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE),
+                    errmsg("source table %s was replaced while the job started", name),
+                    errhint("Start the job again.")));
+}
+
 }  // namespace
 
 SourceTable find_table(Connection *connection, const char *name) {
     char *sql = psprintf(
-        "SELECT c.oid, c.relkind, %s FROM pg_catalog.pg_class c"
+        "SELECT c.oid, c.relkind, %s, pg_catalog.has_table_privilege(c.oid, 'SELECT')"
+        " FROM pg_catalog.pg_class c"
         " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
         " WHERE c.oid = $1::pg_catalog.regclass",
         quoted_name_sql);
@@ -31,7 +38,8 @@ SourceTable find_table(Connection *connection, const char *name) {
     if (rows.count != 1)
         ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
                         errmsg("source table \"%s\" does not exist", name)));
-    SourceTable table{to_oid(rows.at(0, 0)), rows.at(0, 1)[0], rows.at(0, 2)};
+    SourceTable table{to_oid(rows.at(0, 0)), rows.at(0, 1)[0], rows.at(0, 2),
+                      to_bool(rows.at(0, 3))};
     if (strchr("rpmvf", table.relkind) == nullptr)
         ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
                         errmsg("\"%s\" on the source is not a table", name),
@@ -43,7 +51,9 @@ SourceTable find_table(Connection *connection, const char *name) {
 const char *begin_and_export(Connection *connection, const SourceTable &table) {
     (void)source::query(connection, "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY");
     // Locked before the snapshot is taken: a TRUNCATE or rewrite in between would show an empty table.
-    if (table.relkind == RELKIND_RELATION || table.relkind == RELKIND_PARTITIONED_TABLE)
+    // Who may read some columns only may not lock; read_leaves looks for a rewrite in any case.
+    bool lockable = table.relkind == RELKIND_RELATION || table.relkind == RELKIND_PARTITIONED_TABLE;
+    if (lockable && table.readable)
         (void)source::query(connection, psprintf("LOCK TABLE %s IN ACCESS SHARE MODE", table.name));
     Rows rows = source::query(connection, "SELECT pg_catalog.pg_export_snapshot()");
     const char *oid = psprintf("%u", table.oid);
@@ -52,9 +62,7 @@ const char *begin_and_export(Connection *connection, const SourceTable &table) {
     Rows same =
         source::query(connection, "SELECT $1::pg_catalog.oid = $2::pg_catalog.regclass", 2, params);
     if (!to_bool(same.at(0, 0)))
-        ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE),
-                        errmsg("source table %s was replaced while the job started", table.name),
-                        errhint("Start the job again.")));
+        raise_replaced(table.name);
     return rows.at(0, 0);
 }
 
@@ -71,7 +79,9 @@ SourceColumns read_columns(Connection *connection, const SourceTable &table) {
         " WHERE t.typtype = 'd')"
         " SELECT a.attname, a.generated, a.attnotnull, t.oid, t.typname, t.typtype,"
         " t.typelem <> 0 AND t.typlen = -1, t.typsend <> 0 AND t.typreceive <> 0"
+        " AND (e.oid IS NULL OR e.typsend <> 0 AND e.typreceive <> 0)"
         " FROM a JOIN b USING (attnum) JOIN pg_catalog.pg_type t ON t.oid = b.typid"
+        " LEFT JOIN pg_catalog.pg_type e ON e.oid = t.typelem"
         " WHERE t.typtype <> 'd' ORDER BY a.attnum",
         source::server_version(connection) >= 120000 ? "attgenerated <> ''" : "false");
     const char *oid = psprintf("%u", table.oid);
@@ -109,7 +119,8 @@ SourceLeaves read_leaves(Connection *connection, const SourceTable &table) {
         " CASE WHEN c.reltoastrelid <> 0 THEN pg_catalog.pg_relation_size(c.reltoastrelid) ELSE 0 "
         "END,"
         " pg_catalog.current_setting('block_size'),"
-        " pg_catalog.has_table_privilege(c.oid, 'SELECT')"
+        " pg_catalog.has_table_privilege(c.oid, 'SELECT'),"
+        " coalesce(nullif(c.relfilenode, 0) <> pg_catalog.pg_relation_filenode(c.oid), false)"
         " FROM t JOIN pg_catalog.pg_class c ON c.oid = t.oid"
         " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace%s"
         " WHERE c.relkind <> 'p' ORDER BY c.oid",
@@ -122,6 +133,10 @@ SourceLeaves read_leaves(Connection *connection, const SourceTable &table) {
     leaves.count = rows.count;
     leaves.leaves = static_cast<SourceLeaf *>(palloc(sizeof(SourceLeaf) * Max(rows.count, 1)));
     for (int i = 0; i < rows.count; i++) {
+        // The snapshot's file against the one that is there now, and locked: rows that a TRUNCATE or a
+        // rewrite has taken along since the snapshot would not be found.
+        if (to_bool(rows.at(i, 8)))
+            raise_replaced(rows.at(i, 3));
         leaves.leaves[i] = SourceLeaf{
             .oid = to_oid(rows.at(i, 0)),
             .relkind = rows.at(i, 1)[0],

@@ -15,6 +15,7 @@ struct SourceTable {
     Oid oid;
     char relkind;
     const char *name;  // quoted, schema-qualified
+    bool readable;     // all of its columns
 };
 
 // A column of it.

@@ -34,8 +34,7 @@ void normalise_local_session(bool triggers) {
     set("datestyle", "ISO");
     set("intervalstyle", "postgres");
     set("xmloption", "content");
-    // The ledger's rows are written by several processes, which SERIALIZABLE would set against one another.
-    set("default_transaction_isolation", "read committed");
+    set("array_nulls", "on");
     if (!triggers)
         SetConfigOption("session_replication_role", "replica",
                         superuser() ? PGC_SUSET : PGC_USERSET, PGC_S_SESSION);

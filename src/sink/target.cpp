@@ -2,6 +2,20 @@
 
 namespace fastcopy::sink {
 
+namespace {
+
+bool has_binary(Oid type) {
+    HeapTuple tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(type));
+    if (!HeapTupleIsValid(tuple))
+        return false;
+    auto *form = reinterpret_cast<Form_pg_type>(GETSTRUCT(tuple));
+    bool result = OidIsValid(form->typsend) && OidIsValid(form->typreceive);
+    ReleaseSysCache(tuple);
+    return result;
+}
+
+}  // namespace
+
 Relation open_target(Oid relid) {
     Relation target = try_table_open(relid, RowExclusiveLock);
     if (target == nullptr)
@@ -86,8 +100,10 @@ TargetColumn find_column(Relation target, const char *name) {
         column.type_kind = type->typtype;
         column.built_in = column.type < FirstGenbkiObjectId;
         column.is_array = OidIsValid(type->typelem) && type->typlen == -1;
-        column.has_binary = OidIsValid(type->typsend) && OidIsValid(type->typreceive);
+        Oid element = type->typelem;
         ReleaseSysCache(tuple);
+        column.has_binary =
+            has_binary(column.type) && (!OidIsValid(element) || has_binary(element));
         return column;
     }
     return column;
