@@ -40,12 +40,25 @@ void append_condition(StringInfo sql, const Chunk &chunk) {
 
 }  // namespace
 
+char *quote_always(const char *identifier) {
+    StringInfoData quoted;
+    initStringInfo(&quoted);
+    appendStringInfoChar(&quoted, '"');
+    for (const char *c = identifier; *c != '\0'; c++) {
+        if (*c == '"')
+            appendStringInfoChar(&quoted, '"');
+        appendStringInfoChar(&quoted, *c);
+    }
+    appendStringInfoChar(&quoted, '"');
+    return quoted.data;
+}
+
 char *select_statement(const Chunk &chunk, const RowShape &shape) {
     StringInfoData sql;
     initStringInfo(&sql);
     appendStringInfoString(&sql, "SELECT ");
     for (int i = 0; i < shape.ncolumns; i++)
-        appendStringInfo(&sql, "%s%s", i > 0 ? ", " : "", quote_identifier(shape.columns[i]));
+        appendStringInfo(&sql, "%s%s", i > 0 ? ", " : "", quote_always(shape.columns[i]));
     appendStringInfo(&sql, " FROM %s%s", chunk.only ? "ONLY " : "", chunk.relation);
 
     StringInfoData condition;

@@ -58,6 +58,10 @@ struct RowShape {
     bool binary;
 };
 
+// An identifier for the source, in quotes whether it needs them here or not: the source may know keywords
+// that this server does not.
+char *quote_always(const char *identifier);
+
 // The COPY statement for the source that yields the chunk's rows.
 char *copy_statement(const Chunk &chunk, const RowShape &shape);
 

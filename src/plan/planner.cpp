@@ -116,7 +116,7 @@ Bounds find_bounds(Connection *connection, const SourceLeaf &leaf, const SplitKe
 void cut_keys(Builder *builder, Connection *connection, const SourceLeaf &leaf, const SplitKey &key,
               uint32 pieces) {
     Bounds bounds = find_bounds(connection, leaf, key, pieces);
-    const char *column = quote_identifier(key.column);
+    const char *column = quote_always(key.column);
     if (key.collate_index)
         column = psprintf("%s COLLATE %s", column, key.collation);
     for (size_t i = 0; i <= bounds.count; i++) {
@@ -200,7 +200,7 @@ void check_key(Connection *connection, const job::Request &request, const Source
                         errhint("Leave key out: it is then copied as one chunk.")));
     // The source tells best whether it can order the type; LIMIT 0 keeps it from reading a row.
     (void)source::query(connection, psprintf("SELECT FROM %s ORDER BY %s LIMIT 0", table.name,
-                                             quote_identifier(request.key)));
+                                             quote_always(request.key)));
 }
 
 }  // namespace

@@ -125,7 +125,7 @@ RowShape match_columns(const job::Request &request, const SourceColumns &source,
         shape.columns[shape.ncolumns++] = column->name;
         shape.binary = shape.binary && agree_in_binary(*column, place);
     }
-    if (shape.ncolumns == 0 && source.count > 0 && RelationGetNumberOfAttributes(target) > 0)
+    if (shape.ncolumns == 0 && RelationGetNumberOfAttributes(target) > 0)
         ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
                         errmsg("no column of source table \"%s\" can be copied into \"%s\"",
                                request.source_table, request.target_table)));

@@ -226,7 +226,7 @@ Rows read_histogram(Connection *connection, const SourceLeaf &leaf, const SplitK
 }
 
 Rows read_extremes(Connection *connection, const SourceLeaf &leaf, const SplitKey &key) {
-    const char *column = quote_identifier(key.column);
+    const char *column = quote_always(key.column);
     return source::query(connection, psprintf("SELECT pg_catalog.min(%s), pg_catalog.max(%s)"
                                               " FROM ONLY %s",
                                               column, column, leaf.name));
@@ -234,16 +234,17 @@ Rows read_extremes(Connection *connection, const SourceLeaf &leaf, const SplitKe
 
 Rows read_even_instants(Connection *connection, const SourceLeaf &leaf, const SplitKey &key,
                         int pieces) {
-    const char *column = quote_identifier(key.column);
-    // Bounds are guesses: years outside of these would only make the arithmetic overflow.
+    const char *column = quote_always(key.column);
+    // Bounds are guesses: years outside of these would only make the arithmetic overflow. They are
+    // conditions on the key, so that the index passes over all the infinities at once.
     return source::query(
         connection,
         psprintf("SELECT (lo + (hi - lo) * (i / %d.0))::%s"
-                 " FROM (SELECT greatest(pg_catalog.min(%s), '0001-01-01')::timestamp AS lo,"
-                 " least(pg_catalog.max(%s), '9999-12-31')::timestamp AS hi"
-                 " FROM ONLY %s WHERE pg_catalog.isfinite(%s)) e"
+                 " FROM (SELECT pg_catalog.min(%s)::timestamp AS lo,"
+                 " pg_catalog.max(%s)::timestamp AS hi FROM ONLY %s"
+                 " WHERE %s >= '0001-01-01' AND %s <= '9999-12-31') e"
                  " CROSS JOIN pg_catalog.generate_series(1, %d) i WHERE lo < hi ORDER BY 1",
-                 pieces, key.type_name, column, column, leaf.name, column, pieces - 1));
+                 pieces, key.type_name, column, column, leaf.name, column, column, pieces - 1));
 }
 
 }  // namespace fastcopy::plan

@@ -6,6 +6,7 @@
 #ifndef FASTCOPY_PLAN_SOURCE_TABLE_HPP
 #define FASTCOPY_PLAN_SOURCE_TABLE_HPP
 
+#include "plan/chunk.hpp"
 #include "source/connection.hpp"
 
 namespace fastcopy::plan {

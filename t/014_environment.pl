@@ -1,0 +1,264 @@
+# The same rows arrive whatever the servers, databases and roles around the two tables are set to.
+#
+# Encodings: what the source has is converted to what the target speaks, or is refused with an error;
+# bytes that are no text of the target's encoding never get in. Settings: a database or a role may
+# carry any of them, and those that change how a value prints, how a string is read, or how long a
+# statement may take would garble or end a copy. Targets that do more than store: triggers, partitions,
+# unlogged tables. And a source that is a standby.
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/lib";
+use FastcopyCompare;
+use FastcopyTest;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my ($source, $target) = start_pair(
+	source_conf => "wal_level = replica\nmax_wal_senders = 4\nhot_standby = on\n");
+
+sub on_both
+{
+	my ($sql) = @_;
+	$_->safe_psql('postgres', $sql) for $source, $target;
+	return;
+}
+
+# What the tests write is UTF-8, whatever a database speaks.
+$ENV{PGCLIENTENCODING} = 'UTF8';
+
+sub make_database
+{
+	my ($node, $name, $encoding) = @_;
+	$node->safe_psql('postgres', "CREATE DATABASE $name TEMPLATE template0 ENCODING '$encoding' LC_COLLATE 'C' LC_CTYPE 'C'");
+	$node->safe_psql($name, 'CREATE EXTENSION pg_fastcopy') if $node == $target;
+	return $name;
+}
+
+# Encodings, in binary and (the other width of id) in text.
+my @tables = ('CREATE TABLE words (id integer, word text); CREATE INDEX ON words (word)',
+	'CREATE TABLE words (id integer, word text); CREATE TABLE words_text (id bigint, word text)');
+make_database($source, 'latin', 'LATIN1');
+make_database($source, 'ascii', 'SQL_ASCII');
+make_database($source, 'euc', 'EUC_JP');
+make_database($target, 'utf', 'UTF8');
+make_database($target, 'latin', 'LATIN1');
+make_database($target, 'ascii', 'SQL_ASCII');
+$source->safe_psql($_, $tables[0]) for qw(latin ascii euc postgres);
+$target->safe_psql($_, $tables[1]) for qw(latin ascii utf);
+$source->safe_psql('latin', q(INSERT INTO words SELECT g, 'caf' || chr(160 + g % 96) FROM generate_series(1, 1000) g));
+$source->safe_psql('postgres', q(INSERT INTO words SELECT g, 'caf' || chr(160 + g % 96) || ' Ǆ日' FROM generate_series(1, 1000) g));
+$source->safe_psql('ascii', qq(SET client_encoding = 'SQL_ASCII'; INSERT INTO words SELECT g, E'caf\\xc3\\xa9 ' || g FROM generate_series(1, 1000) g));
+$source->safe_psql('euc', qq(INSERT INTO words SELECT g, '日本' || g FROM generate_series(1, 1000) g));
+$source->safe_psql($_, 'ANALYZE words') for qw(latin ascii euc postgres);
+for my $case ([ 'latin', 'utf' ], [ 'latin', 'latin' ], [ 'euc', 'utf' ], [ 'postgres', 'utf' ])
+{
+	my ($from, $to) = @$case;
+	for my $table ('words', 'words_text')
+	{
+		copies_equal($source, $target, name => "encoding of $from to that of $to, " . ($table eq 'words' ? 'binary' : 'text'),
+			from => 'words', to => $table, source_dbname => $from, target_dbname => $to, workers => [ 1, 4 ],
+			format => $table eq 'words' ? 'binary' : 'text');
+	}
+	# Bounds of key ranges, and the words of a filter, are converted too.
+	copies_equal($source, $target, name => "encoding of $from to that of $to, split by key", from => 'words',
+		source_dbname => $from, target_dbname => $to, workers => [ 1, 4 ], args => q(key => 'word'));
+}
+copies_equal($source, $target, name => 'filter in another encoding', from => 'words', source_dbname => 'latin',
+	target_dbname => 'utf', workers => [2], args => q(filter => 'word = ''café'''), expected => q(SELECT * FROM words WHERE word = 'café'));
+
+# What SQL_ASCII holds is anybody's guess: it is taken for the target's encoding where it can be.
+for my $table ('words', 'words_text')
+{
+	my $name = $table eq 'words' ? 'binary' : 'text';
+	my ($status, $stdout, $stderr) = run_verbose($target,
+		sprintf(q(SELECT fastcopy.copy('%s', 'words', '%s', truncate => true)), conninfo($source, dbname => 'ascii'), $table), dbname => 'utf');
+	is($stdout, '1000', "SQL_ASCII to UTF8, valid, $name") or diag $stderr;
+	is($target->safe_psql('utf', "SELECT count(*) FROM $table WHERE word = 'café ' || id"), '1000', '... and right');
+	($status, $stdout, $stderr) = run_verbose($target,
+		sprintf(q(SELECT fastcopy.copy('%s', 'words', '%s', truncate => true)), conninfo($source, dbname => 'latin'), $table), dbname => 'ascii');
+	is($stdout, '1000', "LATIN1 to SQL_ASCII, $name") or diag $stderr;
+	is($target->safe_psql('ascii', qq(SELECT count(*) FROM $table WHERE word = E'caf\\xe9')),
+		$source->safe_psql('latin', q(SELECT count(*) FROM words WHERE word = 'café')), '... byte by byte');
+}
+$source->safe_psql('ascii', qq(SET client_encoding = 'SQL_ASCII'; INSERT INTO words VALUES (7777, E'caf\\xe9')));
+for my $table ('words', 'words_text')
+{
+	fails_with($target,
+		sprintf(q(SELECT fastcopy.copy('%s', 'words', '%s')), conninfo($source, dbname => 'ascii'), $table),
+		'22021', qr/invalid byte sequence for encoding "UTF8"/, "SQL_ASCII to UTF8, invalid, into $table", dbname => 'utf');
+	fails_with($target,
+		sprintf(q(SELECT fastcopy.copy('%s', 'words', '%s')), conninfo($source), $table),
+		'22P05', qr/has no equivalent in encoding "LATIN1"/, "UTF8 to LATIN1, no such character, into $table", dbname => 'latin');
+}
+fails_with($target,
+	sprintf(q(SELECT fastcopy.copy('%s', 'words', 'words', key => 'word')), conninfo($source)),
+	'22P05', qr/has no equivalent in encoding "LATIN1"/, 'UTF8 to LATIN1, no such character, split by key', dbname => 'latin');
+
+# Settings. What they could break: values that print in many ways, in text and in binary, strings with
+# backslashes, arrays with NULLs.
+my @columns = (
+	'id integer', 'd date', 't timestamp', 'tz timestamptz', 'i interval', 'b bytea', 'f float8', 'r real', 's text',
+	'a text[]', 'n integer[]', 'x xml', 'ts tsvector');
+on_both('CREATE TABLE odd (' . join(', ', @columns) . ')');
+$source->safe_psql('postgres', 'CREATE INDEX ON odd (tz); CREATE INDEX ON odd (b); CREATE INDEX ON odd (f); CREATE INDEX ON odd (s); CREATE INDEX ON odd (i)');
+$target->safe_psql('postgres', 'CREATE TABLE odd_text (LIKE odd); ALTER TABLE odd_text ALTER id TYPE bigint');
+$source->safe_psql(
+	'postgres', q(
+	INSERT INTO odd SELECT g, '2024-02-03'::date + g, '2024-02-03 04:05:06.789'::timestamp + g * interval '1 day', '2024-02-03 04:05:06.789+00'::timestamptz + g * interval '1 hour',
+		g * interval '1 year -2 mons 3 days -04:05:06.7', decode(md5(g::text), 'hex') || '\\\\001', g / 7.0::float8 * 1e-5, g / 7.0::float4, E'it\\\\''s ' || g,
+		ARRAY['NULL', NULL, 'a\\b', md5(g::text)], ARRAY[g, NULL], ('<a/><b>' || g || '</b>')::xml, ('a:1 b' || g || ':2')::tsvector
+	FROM generate_series(1, 1500) g; ANALYZE odd));
+my @odd = (
+	[ datestyle => q('SQL, DMY') ], [ datestyle => q('German') ], [ datestyle => q('Postgres, YMD') ],
+	[ intervalstyle => q('sql_standard') ], [ intervalstyle => q('iso_8601') ], [ intervalstyle => q('postgres_verbose') ],
+	[ timezone => q('Asia/Kathmandu') ], [ timezone => q('America/New_York') ], [ bytea_output => q('escape') ],
+	[ extra_float_digits => '-15' ], [ standard_conforming_strings => 'off' ], [ escape_string_warning => 'on' ],
+	[ xmloption => 'document' ], [ array_nulls => 'off' ], [ quote_all_identifiers => 'on' ], [ transform_null_equals => 'on' ],
+	[ client_encoding => q('SQL_ASCII') ], [ client_encoding => q('LATIN1') ], [ search_path => q('pg_temp, nowhere') ],
+	[ default_transaction_isolation => 'serializable' ], [ default_transaction_deferrable => 'on' ],
+	[ default_transaction_read_only => 'on' ],
+	[ statement_timeout => q('300ms') ], [ lock_timeout => q('300ms') ], [ idle_in_transaction_session_timeout => q('300ms') ],
+	[ idle_session_timeout => q('300ms') ], [ backslash_quote => 'off' ], [ enable_tidscan => 'off' ], [ enable_indexscan => 'off' ],
+	[ force_parallel_mode => 'on' ], [ synchronize_seqscans => 'on' ], [ row_security => 'off' ], [ work_mem => q('64kB') ],
+	[ session_replication_role => 'replica' ], [ synchronous_commit => 'remote_apply' ], [ lc_messages => q('C') ],
+	[ default_tablespace => q('pg_default') ], [ check_function_bodies => 'off' ], [ plan_cache_mode => 'force_generic_plan' ],
+	[ jit_above_cost => '0' ], [ zero_damaged_pages => 'on' ], [ allow_system_table_mods => 'on' ]);
+
+# Sets one on both sides, for the database or for the role, copies by blocks in binary and by key in text.
+# The source waits a little in each copy, so that a timeout has its chance.
+my $slowly = q(id > 0 AND (id <> 700 OR pg_catalog.pg_sleep(0.4) IS NOT NULL));
+my $turn   = 0;
+for my $setting (@odd)
+{
+	my ($name, $value) = @$setting;
+	my $whom = $turn++ % 2 ? 'ROLE CURRENT_USER' : 'DATABASE postgres';
+	# The calling session overrides what would stop itself: a timeout, or being read only.
+	on_both("SET default_transaction_read_only = off; ALTER $whom SET $name = $value");
+	my $timeout = $name =~ /timeout/;
+	my $filter = $timeout ? q(, filter => ) . sql_string($slowly) : '';
+	copies_equal($source, $target, name => "$name = $value, binary", from => 'public.odd', workers => [2], chunk_size => 64,
+		args => "statistics => true$filter", format => 'binary', kinds => 'blocks');
+	copies_equal($source, $target, name => "$name = $value, text, by key", from => 'public.odd', to => 'odd_text', workers => [2], chunk_size => 64,
+		args => q(key => ') . (qw(tz b f s i))[ $turn % 5 ] . "'$filter", format => 'text', kinds => 'nulls,range');
+	$_->safe_psql('postgres', "SET default_transaction_read_only = off; ALTER $whom RESET $name") for $source, $target;
+}
+# All the timeouts at once, on a source that sends nothing for longer than any of them.
+$source->safe_psql(
+	'postgres', q(
+	CREATE ROLE hurried LOGIN SUPERUSER;
+	ALTER ROLE hurried SET statement_timeout = '200ms';
+	ALTER ROLE hurried SET lock_timeout = '200ms';
+	ALTER ROLE hurried SET idle_in_transaction_session_timeout = '200ms';
+	ALTER ROLE hurried SET idle_session_timeout = '200ms'));
+# The coordinator's session on the source has nothing to do while the workers sleep.
+copies_equal($source, $target, name => 'timeouts of the source role', from => 'odd', workers => [ 1, 4 ], chunk_size => 64,
+	source_words => { user => 'hurried' },
+	args => 'filter => ' . sql_string('id % 400 > 0 OR pg_catalog.pg_sleep(0.3) IS NOT NULL'));
+
+# Serializable by default: the workers write their marks next to one another, which is no conflict.
+on_both(q(ALTER DATABASE postgres SET default_transaction_isolation = 'serializable'));
+copies_equal($source, $target, name => 'serializable by default, many small chunks', from => 'odd', workers => [ 4, 8 ],
+	chunk_size => 8);
+on_both('ALTER DATABASE postgres RESET default_transaction_isolation');
+
+# Triggers of the target.
+on_both('CREATE TABLE fired (id integer, word text)');
+$source->safe_psql('postgres', 'INSERT INTO fired SELECT g, g::text FROM generate_series(1, 2000) g');
+$target->safe_psql(
+	'postgres', q(
+	CREATE TABLE seen (id integer, who text, role text);
+	CREATE FUNCTION see() RETURNS trigger LANGUAGE plpgsql AS $$
+		BEGIN INSERT INTO seen VALUES (NEW.id, TG_NAME, current_user); RETURN NEW; END $$;
+	CREATE FUNCTION drop_odd() RETURNS trigger LANGUAGE plpgsql AS $$
+		BEGIN IF NEW.id % 2 = 1 THEN RETURN NULL; END IF; NEW.word := NEW.word || '!'; RETURN NEW; END $$;
+	CREATE FUNCTION count_all() RETURNS trigger LANGUAGE plpgsql AS $$
+		BEGIN INSERT INTO seen SELECT count(*), TG_NAME, current_user FROM added; RETURN NULL; END $$;
+	CREATE TRIGGER after_row AFTER INSERT ON fired FOR EACH ROW EXECUTE FUNCTION see();
+	CREATE CONSTRAINT TRIGGER deferred AFTER INSERT ON fired DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION see();
+	CREATE TRIGGER whole AFTER INSERT ON fired REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION count_all();
+	CREATE TRIGGER a_before BEFORE INSERT ON fired FOR EACH ROW EXECUTE FUNCTION drop_odd()));
+my $seen = q(SELECT who, count(DISTINCT id), count(*), min(role) = max(role) AND min(role) = current_user FROM seen WHERE who <> 'whole' GROUP BY who
+	UNION ALL SELECT who, sum(id), 0, true FROM seen WHERE who = 'whole' GROUP BY who ORDER BY 1);
+copies_equal($source, $target, name => 'triggers, one of which drops and changes rows', from => 'fired', workers => [4],
+	expected => q(SELECT id, word || '!' FROM fired WHERE id % 2 = 0));
+is($target->safe_psql('postgres', $seen), "after_row|1000|1000|t\ndeferred|1000|1000|t\nwhole|1000|0|t", 'each trigger has fired once for each row');
+$target->safe_psql('postgres', 'TRUNCATE seen; ALTER TABLE fired ENABLE ALWAYS TRIGGER after_row');
+copies_equal($source, $target, name => 'triggers => false', from => 'fired', workers => [4], args => 'triggers => false');
+is($target->safe_psql('postgres', $seen), 'after_row|2000|2000|t', 'only a trigger that is always enabled has fired');
+
+# A view with an INSTEAD OF trigger.
+$target->safe_psql(
+	'postgres', q(
+	CREATE TABLE behind (id integer, word text);
+	CREATE VIEW front AS SELECT * FROM behind;
+	CREATE FUNCTION pass_on() RETURNS trigger LANGUAGE plpgsql AS $$
+		BEGIN INSERT INTO behind VALUES (NEW.*); RETURN NEW; END $$;
+	CREATE TRIGGER pass_on INSTEAD OF INSERT ON front FOR EACH ROW EXECUTE FUNCTION pass_on()));
+is($target->safe_psql('postgres', sprintf(q(SELECT fastcopy.copy('%s', 'fired', 'front')), conninfo($source))),
+	'2000', 'into a view with an INSTEAD OF trigger');
+is(table_digest($target, 'behind'), table_digest($source, 'fired'), '... and all rows have passed');
+
+# Unlogged; with a foreign key that holds; partitioned with a trigger on a partition; truncated with
+# identity and the rows that were there; appended to.
+$target->safe_psql(
+	'postgres', q(
+	CREATE UNLOGGED TABLE unlogged (id integer, word text);
+	CREATE TABLE known (id integer PRIMARY KEY);
+	INSERT INTO known SELECT generate_series(1, 2000);
+	CREATE TABLE referring (id integer REFERENCES known, word text);
+	CREATE TABLE routed (id integer, word text) PARTITION BY RANGE (id);
+	CREATE TABLE routed_low PARTITION OF routed FOR VALUES FROM (1) TO (500);
+	CREATE TABLE routed_high (word text, id integer);
+	ALTER TABLE routed ATTACH PARTITION routed_high FOR VALUES FROM (500) TO (2001);
+	CREATE TRIGGER after_row AFTER INSERT ON routed_low FOR EACH ROW EXECUTE FUNCTION see();
+	INSERT INTO routed VALUES (7, 'old')));
+copies_equal($source, $target, name => 'unlogged target', from => 'fired', to => 'unlogged');
+copies_equal($source, $target, name => 'target with a foreign key', from => 'fired', to => 'referring', workers => [ 1, 4 ]);
+$target->safe_psql('postgres', 'TRUNCATE seen');
+copies_equal($source, $target, name => 'partitioned target, routed', from => 'fired', to => 'routed', workers => [4]);
+is($target->safe_psql('postgres', 'SELECT count(*) FROM seen'), '499', 'a trigger of a partition has fired');
+$target->safe_psql('postgres', 'DROP TABLE routed_high; TRUNCATE routed');
+fails_with($target, sprintf(q(SELECT fastcopy.copy('%s', 'fired', 'routed')), conninfo($source)),
+	'23514', qr/no partition of relation "routed" found for row/, 'row for which there is no partition');
+$target->safe_psql('postgres', q(TRUNCATE unlogged; INSERT INTO unlogged VALUES (-1, 'old')));
+is($target->safe_psql('postgres', sprintf(q(SELECT fastcopy.copy('%s', 'fired', 'unlogged')), conninfo($source))),
+	'2000', 'without truncate');
+is($target->safe_psql('postgres', 'SELECT count(*), min(id) FROM unlogged'), '2001|-1', 'what was there is still there');
+
+# Indexes of all kinds are kept up to date.
+$target->safe_psql(
+	'postgres', q(
+	CREATE TABLE indexed (id integer PRIMARY KEY, word text UNIQUE);
+	CREATE INDEX ON indexed USING hash (word);
+	CREATE INDEX ON indexed USING gin (to_tsvector('simple', word));
+	CREATE INDEX ON indexed (lower(word)) WHERE id > 100;
+	CREATE INDEX ON indexed USING brin (id)));
+copies_equal($source, $target, name => 'target with indexes', from => 'fired', to => 'indexed', workers => [4]);
+is($target->safe_psql('postgres', q(SET enable_seqscan = off; SELECT count(*) FROM indexed WHERE word = '1234')), '1', 'an index finds a row');
+
+# statistics => true is an ANALYZE.
+$target->safe_psql('postgres', 'CREATE TABLE analyzed (id integer, word text)');
+copies_equal($source, $target, name => 'statistics => false', from => 'fired', to => 'analyzed', workers => [1], args => 'statistics => false');
+is($target->safe_psql('postgres', q(SELECT reltuples FROM pg_class WHERE relname = 'analyzed')), '-1', 'has not analyzed');
+copies_equal($source, $target, name => 'statistics => true', from => 'fired', to => 'analyzed', workers => [1], args => 'statistics => true');
+is($target->safe_psql('postgres', q(SELECT reltuples FROM pg_class WHERE relname = 'analyzed')), '2000', 'has analyzed');
+
+# From a standby, by blocks and by key.
+$source->backup('base');
+my $standby = PostgreSQL::Test::Cluster->new('standby');
+$standby->init_from_backup($source, 'base', has_streaming => 1);
+$standby->start;
+$source->safe_psql('postgres', q(INSERT INTO fired SELECT g, 'late' FROM generate_series(3001, 4000) g; CREATE INDEX ON fired (id)));
+$source->wait_for_catchup($standby, 'replay', $source->lsn('write'));
+$target->safe_psql('postgres', 'DROP TRIGGER a_before ON fired');
+is($standby->safe_psql('postgres', 'SELECT pg_is_in_recovery()'), 't', 'the standby is a standby');
+copies_equal($standby, $target, name => 'from a standby', from => 'fired', kinds => 'blocks');
+copies_equal($standby, $target, name => 'from a standby, by key', from => 'fired', args => q(key => 'id'), kinds => 'nulls,range', workers => [ 1, 4 ]);
+copies_equal($standby, $target, name => 'from a standby, of many types', from => 'odd', workers => [4]);
+
+no_leftovers($source, $target, 'all environments');
+no_leftovers($standby, $target, 'and the standby');
+done_testing();

@@ -1,0 +1,161 @@
+# Copies a table with several numbers of workers and proves each copy equal to its source.
+#
+# The tests that ask "is it the same table?" differ in the table, not in the question. This module is
+# the question: the rows of both sides, as text, in byte order, hashed by this process. The servers
+# are told nothing but to print; how a value prints is pinned by settings at the head of the
+# session, as the point of some tests is that a role or a database has odd ones.
+#
+# Files that use it hold their UTF-8 as bytes (no "use utf8"), as psql takes and gives it.
+#
+# A case is one Test::More test however many numbers of workers it tries, so that the plan of a file
+# reads as its list of cases; what differed is in the diagnostics.
+package FastcopyCompare;
+
+use strict;
+use warnings;
+
+use Digest::MD5 qw(md5_hex);
+use Exporter 'import';
+use FastcopyTest;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+our @EXPORT = qw(copies_equal rows_of sql_string);
+
+# The least that makes two servers print the same value alike.
+my $plain_output = q(
+SET client_encoding = 'UTF8';
+SET search_path = public;
+SET datestyle = 'ISO, MDY';
+SET intervalstyle = 'postgres';
+SET timezone = 'UTC';
+SET bytea_output = 'hex';
+SET extra_float_digits = 3;
+SET lc_monetary = 'C';
+SET default_transaction_read_only = off;
+SET statement_timeout = 0;
+SET lock_timeout = 0;
+SET idle_in_transaction_session_timeout = 0;
+SET idle_session_timeout = 0;
+);
+
+# A string as an SQL literal, whatever is in it.
+sub sql_string
+{
+	my ($string) = @_;
+	$string =~ s/'/''/g;
+	$string =~ s/\\/\\\\/g;
+	return "E'$string'";
+}
+
+# The statement that prints the rows of a query as text, in byte order.
+sub _print_rows
+{
+	my ($query) = @_;
+	return qq(COPY (SELECT q::text FROM ($query) q ORDER BY q::text COLLATE "C") TO STDOUT;\n);
+}
+
+sub _hash
+{
+	my (@lines) = @_;
+	return scalar(@lines) . ' rows ' . md5_hex(join "\n", @lines);
+}
+
+# What a query yields, as "n rows hash".
+sub rows_of
+{
+	my ($node, $query, $dbname) = @_;
+	my $printed = $node->safe_psql($dbname || 'postgres', $plain_output . _print_rows($query));
+	return _hash(split /\n/, $printed);
+}
+
+# Asserts, as one test, that fastcopy.copy makes the target table equal to the source table with each
+# number of workers. Arguments:
+#
+#   name                   of the case
+#   from, to               tables, as in SQL; `to` defaults to `from`
+#   args                   further arguments of fastcopy.copy, as SQL; truncate => true is added
+#   expected, actual       queries whose results are compared; SELECT * FROM the table by default
+#   workers                array reference; 1, 2, 4 and 8 by default
+#   chunk_size             of fastcopy.chunk_size, in kB; 8 by default: a chunk is a block
+#   kinds                  what fastcopy.chunks must say, e.g. 'nulls,range'; not looked at by default
+#   min_chunks, max_chunks likewise
+#   format                 binary or text
+#   rows                   what fastcopy.copy must return; the number of expected rows by default
+#   source_words           hash reference: more words for the connection string
+#   source_dbname, target_dbname, user (on the target)
+sub copies_equal
+{
+	my ($source, $target, %case) = @_;
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	my $to            = defined $case{to} ? $case{to} : $case{from};
+	my $source_dbname = $case{source_dbname} || 'postgres';
+	my $target_dbname = $case{target_dbname} || 'postgres';
+	my $expected      = rows_of($source, $case{expected} || "SELECT * FROM $case{from}", $source_dbname);
+	my ($rows_expected) = $expected =~ /^(\d+)/;
+	$rows_expected = $case{rows} if defined $case{rows};
+	my @workers  = @{ $case{workers} || [ 1, 2, 4, 8 ] };
+	my $conninfo = conninfo($source, dbname => $source_dbname, %{ $case{source_words} || {} });
+	my $args     = defined $case{args} ? ", $case{args}" : '';
+
+	my $script = $plain_output . 'SET fastcopy.chunk_size = ' . (defined $case{chunk_size} ? $case{chunk_size} : 8) . ";\n";
+	for my $workers (@workers)
+	{
+		$script .= "SELECT coalesce(max(job), 0) AS before FROM fastcopy.status \\gset\n\\echo == $workers\n"
+		  . sprintf("SELECT fastcopy.copy(%s, %s, %s, %d, truncate => true%s);\n",
+			sql_string($conninfo), sql_string($case{from}), sql_string($to), $workers, $args)
+		  . "\\echo == rows\n"
+		  . _print_rows($case{actual} || "SELECT * FROM $to")
+		  . "\\echo == status\n"
+		  . q(SELECT s.state, s.format, count(c.chunk), string_agg(DISTINCT c.kind, ',' ORDER BY c.kind),
+		             s.chunks_done, s.rows_copied
+		      FROM fastcopy.status s LEFT JOIN fastcopy.chunks c USING (job)
+		      WHERE s.job > :before GROUP BY 1, 2, 5, 6;) . "\n";
+	}
+	my ($stdout, $stderr) = ('', '');
+	$target->psql(
+		$target_dbname, $script,
+		stdout        => \$stdout,
+		stderr        => \$stderr,
+		on_error_stop => 0,
+		on_error_die  => 0,
+		extra_params  => defined $case{user} ? [ '-U', $case{user} ] : []);
+
+	my @wrong;
+	my ($before, @outputs) = split /^== (\d+)\n/m, $stdout;
+	while (my ($workers, $output) = splice @outputs, 0, 2)
+	{
+		my ($returned, $rows, $status) = split /^== (?:rows|status)\n/m, $output;
+		s/\n\z// for grep { defined } $returned, $rows, $status;
+		$rows = '' unless defined $rows;
+		my $actual = _hash(split /\n/, $rows);
+		push @wrong, "$workers workers: copy() returned '$returned', not $rows_expected"
+		  if $returned ne $rows_expected;
+		push @wrong, "$workers workers: the table has $actual, not $expected"
+		  if $actual ne $expected;
+		my ($state, $format, $chunks, $kinds, $done, $copied) = split /\|/, $status || '';
+		if (!defined $copied)
+		{
+			push @wrong, "$workers workers: there is no job";
+			next;
+		}
+		push @wrong, "$workers workers: $done of $chunks chunks are done, $copied rows"
+		  if $done ne $chunks || $copied ne $rows_expected;
+		push @wrong, "$workers workers: format is $format, not $case{format}"
+		  if defined $case{format} && $format ne $case{format};
+		push @wrong, "$workers workers: chunks are $kinds, not $case{kinds}"
+		  if defined $case{kinds} && $kinds ne $case{kinds};
+		push @wrong, "$workers workers: there are $chunks chunks, not $case{min_chunks} or more"
+		  if defined $case{min_chunks} && $chunks < $case{min_chunks};
+		push @wrong, "$workers workers: there are $chunks chunks, not $case{max_chunks} or fewer"
+		  if defined $case{max_chunks} && $chunks > $case{max_chunks};
+	}
+	my $tried = () = $stdout =~ /^== \d+$/mg;
+	push @wrong, "only $tried copies were tried" if $tried != @workers;
+	my $result = ok(!@wrong, $case{name});
+	diag join("\n", @wrong), ($stderr ne '' ? "\n$stderr" : '') if !$result;
+	return $result;
+}
+
+1;
