@@ -4,12 +4,17 @@
 namespace fastcopy::settings {
 
 int chunk_size_kb = 0;
+bool lz4_toast = true;
 
 void define() {
     DefineCustomIntVariable(
         "fastcopy.chunk_size", "Sets how much of a source table one chunk copies.",
         "Zero chooses by the size of the table and the number of workers.", &chunk_size_kb, 0, 0,
         MAX_KILOBYTES, PGC_USERSET, GUC_UNIT_KB, nullptr, nullptr, nullptr);
+    DefineCustomBoolVariable(
+        "fastcopy.lz4_toast", "Compresses large values with lz4 where nothing else was chosen.",
+        "A column's COMPRESSION and any setting of default_toast_compression win.", &lz4_toast,
+        true, PGC_USERSET, 0, nullptr, nullptr, nullptr);
     MarkGUCPrefixReserved("fastcopy");
 }
 

@@ -8,6 +8,9 @@ namespace fastcopy::settings {
 // size of the table and the number of workers.
 extern int chunk_size_kb;
 
+// fastcopy.lz4_toast: whether workers compress large values with lz4 where nobody has chosen otherwise.
+extern bool lz4_toast;
+
 void define();
 
 }  // namespace fastcopy::settings

@@ -95,6 +95,7 @@ job::Request read_request(FunctionCallInfo fcinfo) {
     request.triggers = bool_argument(fcinfo, 8, "triggers");
     request.statistics = bool_argument(fcinfo, 9, "statistics");
     request.chunk_size_kb = settings::chunk_size_kb;
+    request.lz4_toast = settings::lz4_toast;
 
     check_workers(request.workers);
     request.safe_source = source::without_secrets(request.source);

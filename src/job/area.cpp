@@ -52,6 +52,7 @@ dsm_segment *create_area(const Request &request, const pg::Identity &identity) {
     put(&bytes, request.triggers);
     put(&bytes, request.statistics);
     put(&bytes, request.chunk_size_kb);
+    put(&bytes, request.lz4_toast);
 
     dsm_segment *segment = dsm_create(offsetof(Area, request) + bytes.len, 0);
     auto *area = static_cast<Area *>(dsm_segment_address(segment));
@@ -102,6 +103,7 @@ Request read_request(const Area *area) {
     request.triggers = get<bool>(&in);
     request.statistics = get<bool>(&in);
     request.chunk_size_kb = get<int>(&in);
+    request.lz4_toast = get<bool>(&in);
     return request;
 }
 

@@ -34,6 +34,7 @@ struct Request {
     bool triggers;
     bool statistics;
     int chunk_size_kb;  // 0: the planner chooses
+    bool lz4_toast;
 };
 
 enum class Answer : uint32 { pending, ready, failed };

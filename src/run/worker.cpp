@@ -1,6 +1,7 @@
 #include "run/worker.hpp"
 
 #include "job/ledger.hpp"
+#include "pg/toast.hpp"
 #include "plan/chunk.hpp"
 #include "sink/copy_in.hpp"
 #include "sink/target.hpp"
@@ -213,6 +214,8 @@ void fastcopy_worker_main(Datum argument) {
         pg::begin_transaction(worker.area->identity);
         normalise_local_session(worker.request.triggers);
         SetConfigOption("synchronous_commit", "off", PGC_USERSET, PGC_S_SESSION);
+        if (worker.request.lz4_toast)
+            pg::prefer_lz4();
         MemoryContextSwitchTo(context);
         worker.shape = job::ledger::read_shape(worker.area->job);
         pg::commit_transaction();
