@@ -284,25 +284,38 @@ $target->safe_psql('postgres', q(
 CREATE ROLE loader LOGIN;
 ));
 my @as_loader = (user => 'loader');
+my $with_password = conninfo($source, user => 'scram', password => 'sesame');
 my $as_reader = conninfo($source, user => 'reader');
 
 refused(start(), '42501', qr/permission denied for function start/,
 	'role that was not granted start', @as_loader);
 $target->safe_psql('postgres',
 	'GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA fastcopy TO loader');
+# Who is not a superuser brings a password, and the source must ask for it: the server's own credentials
+# are not lent.
+refused(start(), '2F003', qr/^password is required$/, 'no password of a role that is not a superuser',
+	@as_loader, detail => qr/must provide a password/);
+refused(start(source => conninfo($source, password => 'sesame')), '2F003', qr/^password is required$/,
+	'a password that the source does not ask for', @as_loader, detail => qr/does not ask for a password/);
+for my $option ('passfile', 'service', 'sslcert', 'sslkey')
+{
+	refused(start(source => conninfo($source, user => 'scram', password => 'sesame', $option => '/nowhere')),
+		'42501', qr/^connection option "$option" is for superusers$/, "$option of a role that is not a superuser",
+		@as_loader);
+}
 refused(start(source => $as_reader), '42501', qr/permission denied for table items/,
 	'no SELECT on the source', context => qr/source/);
-refused(start(), '42501', qr/permission denied for table items/, 'no INSERT on the target', @as_loader);
+refused(start(source => $with_password), '42501', qr/permission denied for table items/, 'no INSERT on the target', @as_loader);
 
 $target->safe_psql('postgres', 'GRANT INSERT (id, name) ON public.items TO loader');
-refused(start(), '42501', qr/permission denied for table items/,
+refused(start(source => $with_password), '42501', qr/permission denied for table items/,
 	'INSERT on only some columns of the target', @as_loader);
-works('SELECT ' . call('copy', columns => \q(ARRAY['id', 'name'])), 2000,
+works('SELECT ' . call('copy', source => $with_password, columns => \q(ARRAY['id', 'name'])), 2000,
 	'INSERT on the columns that are copied', @as_loader);
 $target->safe_psql('postgres', 'TRUNCATE public.items');
 
 $target->safe_psql('postgres', 'GRANT INSERT ON public.items TO loader');
-refused(start(truncate => 'true'), '42501', qr/permission denied for table items/,
+refused(start(source => $with_password, truncate => 'true'), '42501', qr/permission denied for table items/,
 	'no TRUNCATE on the target', @as_loader);
 
 $target->safe_psql('postgres', q(
@@ -310,7 +323,7 @@ CREATE SCHEMA closed;
 CREATE TABLE closed.items (LIKE public.items);
 GRANT INSERT ON closed.items TO loader;
 ));
-refused(start(target_table => 'closed.items'), '42501', qr/permission denied for schema closed/,
+refused(start(source => $with_password, target_table => 'closed.items'), '42501', qr/permission denied for schema closed/,
 	'no USAGE on the schema of the target', @as_loader);
 
 # Row security on the target, which COPY FROM does not support.
@@ -326,14 +339,14 @@ GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA fastcopy TO exempt;
 CREATE TABLE public.forced (LIKE public.items);
 ALTER TABLE public.forced ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY, OWNER TO loader;
 ));
-refused(start(target_table => 'public.guarded'),
+refused(start(source => $with_password, target_table => 'public.guarded'),
 	'0A000', qr/row-level security/, 'row security on the target', @as_loader,
 	detail => qr/role "loader"/, hint => qr/BYPASSRLS/);
-refused(start(target_table => 'public.forced'),
+refused(start(source => $with_password, target_table => 'public.forced'),
 	'0A000', qr/row-level security/, 'row security forced on the owner', @as_loader);
-refused('SET row_security = off; ' . start(target_table => 'public.guarded'),
+refused('SET row_security = off; ' . start(source => $with_password, target_table => 'public.guarded'),
 	'0A000', qr/row-level security/, 'row_security off does not help', @as_loader);
-works('SELECT ' . call('copy', target_table => 'public.guarded'), 2000,
+works('SELECT ' . call('copy', source => $with_password, target_table => 'public.guarded'), 2000,
 	'row security that the role bypasses', user => 'exempt');
 
 # Row security on the source: an error beats rows silently missing.

@@ -288,20 +288,28 @@ else
 	$target->safe_psql('postgres', "SELECT fastcopy.forget($job)");
 }
 
-# Privileges are those of the moment.
+# Privileges are those of the moment. The role brings a password, as who is not a superuser must.
+$source->safe_psql('postgres',
+	q(SET password_encryption = 'scram-sha-256'; CREATE ROLE scram LOGIN SUPERUSER PASSWORD 'sesame'));
+my $hba = $source->data_dir . '/pg_hba.conf';
+my $old_hba = slurp_file($hba);
+unlink $hba;
+append_to_file($hba, "local all scram scram-sha-256\nhost all scram all scram-sha-256\n$old_hba");
+$source->reload;
+my $with_password = conninfo($source, user => 'scram', password => 'sesame');
 $target->safe_psql('postgres', q(
 CREATE ROLE loader LOGIN;
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA fastcopy TO loader;
 ));
 new_target($definition, 'GRANT INSERT ON public.items TO loader');
-$job = start_at_gate(user => 'loader');
+$job = start_at_gate(user => 'loader', source => $with_password);
 $target->safe_psql('postgres', 'REVOKE INSERT ON public.items FROM loader');
 open_gate();
 wait_state($target, $job, 'failed|done');
 failed_well($job, '42501', qr/^permission denied for table items$/, 'INSERT revoked', unordered => 1);
 
 new_target($definition, 'GRANT INSERT ON public.items TO loader');
-$job = start_at_gate(user => 'loader');
+$job = start_at_gate(user => 'loader', source => $with_password);
 send_ddl('ALTER TABLE public.items ENABLE ROW LEVEL SECURITY');
 open_gate();
 $ddl->query_until(qr/over/, '');

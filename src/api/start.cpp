@@ -6,6 +6,7 @@
 #include "run/coordinator.hpp"
 #include "settings.hpp"
 #include "source/connection.hpp"
+#include "source/credentials.hpp"
 
 namespace fastcopy::api {
 
@@ -99,6 +100,7 @@ job::Request read_request(FunctionCallInfo fcinfo) {
 
     check_workers(request.workers);
     request.safe_source = source::without_secrets(request.source);
+    source::check_source_string(request.source, source::trust_in(GetUserId()));
     resolve_target(target_table, &request);
     return request;
 }

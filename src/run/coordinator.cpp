@@ -152,7 +152,7 @@ void start(Coordinator *c) {
     Relation target = sink::open_target(c->request.target);
 
     MemoryContext transaction_context = MemoryContextSwitchTo(TopMemoryContext);
-    c->connection = source::connect(c->request.source,
+    c->connection = source::connect(c->request.source, source::trust_in(c->area->identity.role),
                                     psprintf("fastcopy job " INT64_FORMAT " coordinator", job));
     MemoryContextSwitchTo(transaction_context);
     plan::SourceTable table = plan::find_table(c->connection, c->request.source_table);

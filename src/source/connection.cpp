@@ -189,7 +189,8 @@ char *without_secrets(const char *source) {
     return safe.data;
 }
 
-Connection *connect(const char *source, const char *application_name) {
+Connection *connect(const char *source, Trust trust, const char *application_name) {
+    check_source_string(source, trust);
     // Later entries win: defaults first, then the caller's source, then what must hold.
     const char *keywords[] = {"keepalives_idle",  "keepalives_interval", "keepalives_count",
                               "tcp_user_timeout", "connect_timeout",     "dbname",
@@ -228,6 +229,16 @@ Connection *connect(const char *source, const char *application_name) {
                         in_time ? 0
                                 : errhint("Check host and port, or set connect_timeout in the "
                                           "connection string.")));
+    }
+
+    if (!used_own_credentials(conn, trust)) {
+        libpqsrv_disconnect(conn);
+        ereport(
+            ERROR,
+            (errcode(ERRCODE_S_R_E_PROHIBITED_SQL_STATEMENT_ATTEMPTED),
+             errmsg("password is required"),
+             errdetail("Non-superusers cannot connect if the source does not ask for a password."),
+             errhint("Change the authentication method of the source server.")));
     }
 
     MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);

@@ -9,6 +9,7 @@
 #define FASTCOPY_SOURCE_CONNECTION_HPP
 
 #include "pg/postgres.hpp"
+#include "source/credentials.hpp"
 
 namespace fastcopy::source {
 
@@ -33,8 +34,8 @@ struct Rows {
 // anything secret in it, for people to see. An ERROR when it cannot be parsed.
 char *without_secrets(const char *source);
 
-// Connects, or raises an ERROR that says what libpq said.
-Connection *connect(const char *source, const char *application_name);
+// Connects with credentials that can be trusted, or raises an ERROR that says what libpq said.
+Connection *connect(const char *source, Trust trust, const char *application_name);
 void close(Connection *connection);
 
 int server_version(const Connection *connection);  // as PQserverVersion: 150004

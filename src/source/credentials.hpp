@@ -1,0 +1,28 @@
+// Whose credentials open the source.
+//
+// A connection from inside the server is made by the server's operating system account: what that
+// account may do (peer, ident or trust authentication, its .pgpass, its certificates, tickets and
+// service file) must not be lent to every role that may start a copy. As for dblink and postgres_fdw, who
+// is not a superuser must bring a password, and the source must have asked for it. Options that have
+// the server read credentials from, or write to, files of its account are for superusers.
+#ifndef FASTCOPY_SOURCE_CREDENTIALS_HPP
+#define FASTCOPY_SOURCE_CREDENTIALS_HPP
+
+#include "pg/postgres.hpp"
+
+namespace fastcopy::source {
+
+enum class Trust { superuser, own_password_only };
+
+// What the role may connect with. Needs a transaction.
+Trust trust_in(Oid role);
+
+// Before connecting: an ERROR if this connection string may not be used.
+void check_source_string(const char *source, Trust trust);
+
+// After connecting: false if a password was needed and the source did not ask for it.
+bool used_own_credentials(PGconn *conn, Trust trust);
+
+}  // namespace fastcopy::source
+
+#endif
