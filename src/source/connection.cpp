@@ -1,5 +1,7 @@
 #include "source/connection.hpp"
 
+#include "core/redact.hpp"
+
 namespace fastcopy::source {
 
 namespace {
@@ -31,22 +33,6 @@ void receive_notice(void *arg, const PGresult *result) noexcept {
         return;
     connection->last_words_sqlstate = to_sqlstate(PQresultErrorField(result, PG_DIAG_SQLSTATE));
     strlcpy(connection->last_words, message, sizeof(connection->last_words));
-}
-
-// libpq quotes the piece of a connection string that it stumbled over, which may be a piece of the
-// password: blanks all from the first quoted piece of some length to the last quote. The name of an
-// unknown option is sure not to be one.
-const char *blank_quoted(const char *message) {
-    if (strncmp(message, "invalid connection option", 25) == 0)
-        return message;
-    const char *last = strrchr(message, '"');
-    for (const char *open = strchr(message, '"'); open != nullptr && open < last;) {
-        const char *close = strchr(open + 1, '"');
-        if (close - open > 2)
-            return psprintf("%.*s\"...%s", static_cast<int>(open - message), message, last);
-        open = strchr(close + 1, '"');
-    }
-    return message;
 }
 
 // Waits for input until libpq has a whole result, then returns it (nullptr: no more).
@@ -161,10 +147,12 @@ char *without_secrets(const char *source) {
     if (options == nullptr) {
         char *message = error != nullptr ? pchomp(error) : pstrdup("out of memory");
         PQfreemem(error);
+        char shown[512];
+        shown[core::redact(message, std::span<char>(shown, sizeof(shown) - 1))] = '\0';
         ereport(
             ERROR,
             (errcode(ERRCODE_SYNTAX_ERROR), errmsg("invalid connection string for the source"),
-             errdetail_internal("%s", blank_quoted(message)),
+             errdetail_internal("%s", shown),
              errhint("Give keywords and values as in 'host=old dbname=shop', or a postgresql:// "
                      "URI.")));
     }

@@ -1,0 +1,35 @@
+#include "core/redact.hpp"
+
+#include <algorithm>
+
+namespace fastcopy::core {
+
+namespace {
+
+constexpr std::string_view unknown_option = "invalid connection option";
+constexpr std::string_view harmless = "\"=\"";
+constexpr std::string_view dots = "...";
+
+// Appends text at `length` as far as it fits; returns the new length.
+std::size_t append(std::span<char> out, std::size_t length, std::string_view text) noexcept {
+    std::size_t fits = std::min(text.size(), out.size() - length);
+    std::copy_n(text.begin(), fits, out.begin() + static_cast<std::ptrdiff_t>(length));
+    return length + fits;
+}
+
+}  // namespace
+
+std::size_t redact(std::string_view message, std::span<char> out) noexcept {
+    if (message.starts_with(unknown_option))
+        return append(out, 0, message);
+    std::size_t open = message.find('"');
+    while (open != message.npos && message.substr(open).starts_with(harmless))
+        open = message.find('"', open + harmless.size());
+    if (open == message.npos)
+        return append(out, 0, message);
+    std::size_t length = append(out, 0, message.substr(0, open + 1));
+    length = append(out, length, dots);
+    return append(out, length, message.substr(message.rfind('"')));
+}
+
+}  // namespace fastcopy::core
