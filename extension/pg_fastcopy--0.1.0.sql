@@ -251,3 +251,13 @@ REVOKE ALL ON FUNCTION
     fastcopy.wait(bigint, interval), fastcopy.cancel(bigint), fastcopy.set_workers(bigint, integer),
     fastcopy.forget(bigint)
 FROM PUBLIC;
+
+-- A place to keep sources: CREATE SERVER old FOREIGN DATA WRAPPER pg_fastcopy OPTIONS (host ..., dbname ...), and
+-- CREATE USER MAPPING FOR ... SERVER old OPTIONS (user ..., password ...). Then 'old' is a source.
+
+CREATE FUNCTION fastcopy.fdw_validator(options text[], catalog oid) RETURNS void
+LANGUAGE C STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'fastcopy_fdw_validator';
+
+CREATE FOREIGN DATA WRAPPER pg_fastcopy VALIDATOR fastcopy.fdw_validator;
+COMMENT ON FOREIGN DATA WRAPPER pg_fastcopy IS 'connections to sources of pg_fastcopy; has no foreign tables';

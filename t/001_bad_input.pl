@@ -87,6 +87,9 @@ ANALYZE public.items;
 # The connection.
 
 refused(start(source => 'nonsense'),
+	'42704', qr/^server "nonsense" does not exist$/,
+	'source is neither a connection string nor a server', hint => qr/host=/);
+refused(start(source => 'host=x password=open sesame'),
 	'42601', qr/^invalid connection string for the source$/,
 	'source is not a connection string', detail => qr/^missing "=" after "\.\.\."/, hint => qr/host=/);
 refused(start(source => conninfo($source) . ' bogus_option=1'),

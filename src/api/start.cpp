@@ -7,6 +7,7 @@
 #include "settings.hpp"
 #include "source/connection.hpp"
 #include "source/credentials.hpp"
+#include "source/foreign_server.hpp"
 
 namespace fastcopy::api {
 
@@ -81,6 +82,22 @@ void resolve_target(const char *name, job::Request *request) {
              errhint("Commit first, then start the copy.")));
 }
 
+// Turns the source, as given, into a connection string to use and one to show, or the name of a server.
+void resolve_source(job::Request *request) {
+    source::Trust trust;
+    if (source::is_server_name(request->source)) {
+        source::ServerSource server = source::resolve_server(request->source);
+        request->safe_source = request->source;
+        request->source = server.conninfo;
+        trust = server.trust;
+    } else {
+        request->safe_source = source::without_secrets(request->source);
+        trust = source::trust_in(GetUserId());
+    }
+    source::check_source_string(request->source, trust);
+    request->password_required = trust == source::Trust::own_password_only;
+}
+
 job::Request read_request(FunctionCallInfo fcinfo) {
     job::Request request{};
     request.source = text_argument(fcinfo, 0, "source");
@@ -99,8 +116,7 @@ job::Request read_request(FunctionCallInfo fcinfo) {
     request.lz4_toast = settings::lz4_toast;
 
     check_workers(request.workers);
-    request.safe_source = source::without_secrets(request.source);
-    source::check_source_string(request.source, source::trust_in(GetUserId()));
+    resolve_source(&request);
     resolve_target(target_table, &request);
     return request;
 }
@@ -180,6 +196,7 @@ int64 start_job(FunctionCallInfo fcinfo) {
     if (!ready) {
         // Its connection, workers and locks go with it: when start fails, nothing is left.
         (void)WaitForBackgroundWorkerShutdown(pending.handle);
+        job::wipe_request(area);
         job::release_job(pending.slot);
         if (pg::is_complete(&area->error))
             pg::raise(&area->error, ERROR);

@@ -53,6 +53,7 @@ dsm_segment *create_area(const Request &request, const pg::Identity &identity) {
     put(&bytes, request.statistics);
     put(&bytes, request.chunk_size_kb);
     put(&bytes, request.lz4_toast);
+    put(&bytes, request.password_required);
 
     dsm_segment *segment = dsm_create(offsetof(Area, request) + bytes.len, 0);
     auto *area = static_cast<Area *>(dsm_segment_address(segment));
@@ -80,7 +81,15 @@ Area *attach_area(dsm_handle handle) {
     return static_cast<Area *>(dsm_segment_address(segment));
 }
 
+void wipe_request(Area *area) noexcept {
+    explicit_bzero(area->request, area->request_size);
+    area->request_size = 0;
+}
+
 Request read_request(const Area *area) {
+    if (area->request_size == 0)
+        ereport(ERROR,
+                (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE), errmsg("the job has ended")));
     const char *in = area->request;
     Request request;
     request.source = get_string(&in);
@@ -104,6 +113,7 @@ Request read_request(const Area *area) {
     request.statistics = get<bool>(&in);
     request.chunk_size_kb = get<int>(&in);
     request.lz4_toast = get<bool>(&in);
+    request.password_required = get<bool>(&in);
     return request;
 }
 

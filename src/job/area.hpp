@@ -35,6 +35,7 @@ struct Request {
     bool statistics;
     int chunk_size_kb;  // 0: the planner chooses
     bool lz4_toast;
+    bool password_required;  // as source::Trust
 };
 
 enum class Answer : uint32 { pending, ready, failed };
@@ -58,6 +59,9 @@ dsm_segment *create_area(const Request &request, const pg::Identity &identity);
 
 // Maps a job's segment for the life of this process; nullptr when the job is gone.
 Area *attach_area(dsm_handle handle);
+
+// Overwrites the request, which holds the password: what is left in memory when the job has ended.
+void wipe_request(Area *area) noexcept;
 
 // The request, its strings palloc'd in the current memory context.
 Request read_request(const Area *area);

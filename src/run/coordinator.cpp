@@ -16,6 +16,7 @@ namespace {
 
 job::SlotRef my_ref;
 job::JobSlot *me = nullptr;
+job::Area *my_area = nullptr;
 bool in_ledger = false;
 constexpr int32 no_chunk = 0;
 
@@ -54,6 +55,8 @@ void answer(job::Area *area, job::Answer value) {
 void release_at_exit(int, Datum) {
     pg_atomic_write_u32(&me->stop, 1);
     job::orphan_workers(my_ref);
+    if (my_area != nullptr)
+        job::wipe_request(my_area);
     job::release_job(my_ref);
 }
 
@@ -152,7 +155,7 @@ void start(Coordinator *c) {
     Relation target = sink::open_target(c->request.target);
 
     MemoryContext transaction_context = MemoryContextSwitchTo(TopMemoryContext);
-    c->connection = source::connect(c->request.source, source::trust_in(c->area->identity.role),
+    c->connection = source::connect(c->request.source, trust_of(c->request),
                                     psprintf("fastcopy job " INT64_FORMAT " coordinator", job));
     MemoryContextSwitchTo(transaction_context);
     plan::SourceTable table = plan::find_table(c->connection, c->request.source_table);
@@ -311,6 +314,7 @@ void fastcopy_coordinator_main(Datum argument) {
     c.area = job::attach_area(me->area);
     if (c.area == nullptr)
         return;
+    my_area = c.area;
     pg::watch_fatal(&c.area->error, &no_chunk);
     CurrentMemoryContext =
         AllocSetContextCreate(TopMemoryContext, "fastcopy coordinator", ALLOCSET_DEFAULT_SIZES);

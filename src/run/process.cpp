@@ -19,6 +19,10 @@ bool launch(const char *type, const char *name, const char *entry_function, job:
     return RegisterDynamicBackgroundWorker(&worker, handle);
 }
 
+source::Trust trust_of(const job::Request &request) {
+    return request.password_required ? source::Trust::own_password_only : source::Trust::superuser;
+}
+
 void install_signal_handlers() {
     pqsignal(SIGTERM, die);
     pqsignal(SIGINT, StatementCancelHandler);

@@ -9,6 +9,7 @@
 
 #include "job/area.hpp"
 #include "job/registry.hpp"
+#include "source/credentials.hpp"
 
 namespace fastcopy::run {
 
@@ -18,6 +19,9 @@ inline constexpr const char *worker_type = "fastcopy worker";
 // Asks the postmaster for a process; false when there is no free background worker slot.
 bool launch(const char *type, const char *name, const char *entry_function, job::SlotRef slot,
             BackgroundWorkerHandle **handle);
+
+// What the job may connect with, as it was decided in fastcopy.start.
+source::Trust trust_of(const job::Request &request);
 
 // First thing in a process: signal handlers of a regular backend (SIGTERM ends it, SIGINT cancels).
 void install_signal_handlers();

@@ -23,7 +23,6 @@ struct Worker {
     job::JobSlot *job_slot;
     job::Area *area;
     job::Request request;
-    source::Trust trust;
     source::Connection *connection;
     plan::RowShape shape;
 };
@@ -64,7 +63,7 @@ void wait_at_gate(Worker *worker) {
 
 void join_source(Worker *worker) {
     worker->connection = source::connect(
-        worker->request.source, worker->trust,
+        worker->request.source, trust_of(worker->request),
         psprintf("fastcopy job " INT64_FORMAT " worker %d", worker->area->job, me->number));
     pg_atomic_write_u32(&me->source_pid,
                         static_cast<uint32>(source::backend_pid(worker->connection)));
@@ -218,7 +217,6 @@ void fastcopy_worker_main(Datum argument) {
         if (worker.request.lz4_toast)
             pg::prefer_lz4();
         MemoryContextSwitchTo(context);
-        worker.trust = source::trust_in(worker.area->identity.role);
         worker.shape = job::ledger::read_shape(worker.area->job);
         pg::commit_transaction();
 

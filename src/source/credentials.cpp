@@ -4,8 +4,6 @@
 
 namespace fastcopy::source {
 
-namespace {
-
 bool is_for_superusers(const char *keyword) {
     for (const char *option :
          {"passfile", "service", "servicefile", "sslcert", "sslkey", "sslkeylogfile", "krbsrvname",
@@ -15,8 +13,6 @@ bool is_for_superusers(const char *keyword) {
     }
     return false;
 }
-
-}  // namespace
 
 Trust trust_in(Oid role) {
     return superuser_arg(role) ? Trust::superuser : Trust::own_password_only;
@@ -46,10 +42,12 @@ void check_source_string(const char *source, Trust trust) {
                         errmsg("connection option \"%s\" is for superusers", refused),
                         errdetail("It uses files or credentials of the server's account.")));
     if (!has_password)
-        ereport(ERROR,
-                (errcode(ERRCODE_S_R_E_PROHIBITED_SQL_STATEMENT_ATTEMPTED),
-                 errmsg("password is required"),
-                 errdetail("Non-superusers must provide a password in the connection string.")));
+        ereport(
+            ERROR,
+            (errcode(ERRCODE_S_R_E_PROHIBITED_SQL_STATEMENT_ATTEMPTED),
+             errmsg("password is required"),
+             errdetail("Non-superusers must provide a password in the connection string or in the "
+                       "user mapping.")));
 }
 
 bool used_own_credentials(PGconn *conn, Trust trust) {

@@ -17,6 +17,9 @@ enum class Trust { superuser, own_password_only };
 // What the role may connect with. Needs a transaction.
 Trust trust_in(Oid role);
 
+// Whether a connection option uses files or credentials of the server's account.
+bool is_for_superusers(const char *keyword);
+
 // Before connecting: an ERROR if this connection string may not be used.
 void check_source_string(const char *source, Trust trust);
 
