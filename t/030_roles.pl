@@ -72,6 +72,58 @@ fails_with($target,
 	"SELECT fastcopy.start('$conninfo', 'numbers', 'sly', triggers => false)",
 	'42501', qr/permission denied to set parameter "session_replication_role"/,
 	'triggers are not for everybody to switch off', user => 'member');
+# What a role puts in its own search_path before pg_catalog does not reach the statements on the ledger, which
+# run as the owner of the extension. The trap would be one operator away.
+$target->safe_psql('postgres', q(
+	CREATE SCHEMA trap AUTHORIZATION member;
+	CREATE TABLE trap.caught (who text);
+	GRANT ALL ON trap.caught TO PUBLIC;
+	TRUNCATE numbers));
+$as->('member', q(
+	CREATE FUNCTION trap.eq(bigint, bigint) RETURNS boolean LANGUAGE sql
+		AS $$INSERT INTO trap.caught VALUES (current_user); SELECT pg_catalog.int8eq($1, $2)$$;
+	CREATE OPERATOR trap.= (LEFTARG = bigint, RIGHTARG = bigint, FUNCTION = trap.eq);
+	CREATE FUNCTION trap.eq4(integer, integer) RETURNS boolean LANGUAGE sql
+		AS $$INSERT INTO trap.caught VALUES (current_user); SELECT pg_catalog.int4eq($1, $2)$$;
+	CREATE OPERATOR trap.= (LEFTARG = integer, RIGHTARG = integer, FUNCTION = trap.eq4);
+	CREATE FUNCTION trap.nextval(regclass) RETURNS bigint LANGUAGE sql
+		AS $$INSERT INTO trap.caught VALUES (current_user); SELECT 1::bigint$$;
+	ALTER ROLE member SET search_path = trap, public, pg_catalog));
+is($as->('member', "SELECT 1 = 1; SELECT count(*) > 0 FROM trap.caught"), "t\nt", 'the trap works');
+$target->safe_psql('postgres', 'TRUNCATE trap.caught');
+is($as->('member', "$copy; SELECT count(*) FROM trap.caught WHERE who <> 'member'"), "100\n0",
+	'the ledger does not step into it');
+is($as->('member', "SELECT count(*) > 0 FROM fastcopy.status; SELECT count(*) > 0 FROM fastcopy.chunks;"
+		. " SELECT count(*) FROM trap.caught WHERE who <> 'member'"), "t\nt\n0", 'nor do the views');
+$target->safe_psql('postgres', 'ALTER ROLE member RESET search_path; TRUNCATE numbers');
+
+# Roles come and go while a job runs. It is held at a lock on the source, in the middle of its rows.
+my $hold = sub {
+	my ($change) = @_;
+	$target->safe_psql('postgres', q(
+		CREATE ROLE passing LOGIN;
+		GRANT INSERT ON numbers TO passing;
+		GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA fastcopy TO passing));
+	my $gate = $source->background_psql('postgres');
+	$gate->query_safe('SELECT pg_advisory_lock(7)');
+	my $job = $as->('passing', "SELECT fastcopy.start('$conninfo', 'numbers', 'numbers', 1,"
+		. " filter => 'pg_try_advisory_lock_shared(7) OR pg_advisory_lock_shared(7) IS NOT NULL', statistics => false)");
+	$source->poll_query_until('postgres', "SELECT count(*) > 0 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
+	  or die 'the worker did not come to the gate';
+	$target->safe_psql('postgres', $change);
+	$gate->quit;
+	return $job;
+};
+my $job = $hold->('ALTER ROLE passing RENAME TO passed');
+is(wait_state($target, $job, 'done|failed'), 'done', 'a renamed role is the same role');
+is($target->safe_psql('postgres', 'SELECT DISTINCT who FROM numbers'), 'passed', '... by its new name');
+$target->safe_psql('postgres', 'TRUNCATE numbers; DROP OWNED BY passed; DROP ROLE passed');
+$job = $hold->('DROP OWNED BY passing; DROP ROLE passing');
+like(wait_state($target, $job, 'done|failed'), qr/^(?:done|failed)$/, 'a dropped role ends its job, or the job was past the checks');
+is($target->safe_psql('postgres', "SELECT rows_copied FROM fastcopy.status WHERE job = $job"),
+	$target->safe_psql('postgres', 'SELECT count(*) FROM numbers'), '... and what is counted is there');
+is($target->safe_psql('postgres', "SELECT fastcopy.forget($job)"), '', '... and a superuser cleans up after it');
+
 unlike($target->safe_psql('postgres', 'SELECT j, s FROM fastcopy.job j JOIN fastcopy.status s USING (job)'),
 	qr/sesame/, 'no password in the ledger');
 unlike(slurp_file($target->logfile), qr/sesame/, 'no password in the log');
