@@ -54,6 +54,7 @@ CREATE TABLE fastcopy.chunk (
     rows bigint,
     bytes bigint,
     worker integer,
+    retries integer,
     started_at timestamptz,
     finished_at timestamptz,
     PRIMARY KEY (job, chunk)
@@ -74,7 +75,7 @@ AS 'MODULE_PATHNAME', 'fastcopy_live_jobs';
 CREATE FUNCTION fastcopy.live_workers(
     OUT job bigint, OUT worker integer, OUT pid integer, OUT source_pid integer,
     OUT chunk integer, OUT rows_in_chunk bigint, OUT bytes_in_chunk bigint, OUT chunks_done integer,
-    OUT rows_copied bigint, OUT bytes_copied bigint, OUT started_at timestamptz)
+    OUT rows_copied bigint, OUT bytes_copied bigint, OUT retries integer, OUT started_at timestamptz)
 RETURNS SETOF record LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED
 AS 'MODULE_PATHNAME', 'fastcopy_live_workers';
 
@@ -162,7 +163,7 @@ COMMENT ON VIEW fastcopy.status IS 'one row per fastcopy job, running or ended';
 
 CREATE VIEW fastcopy.workers WITH (security_barrier) AS
 SELECT w.job, w.worker, w.pid, w.source_pid, w.chunk, w.rows_in_chunk, w.bytes_in_chunk, w.chunks_done,
-       w.rows_copied, w.bytes_copied, w.started_at
+       w.rows_copied, w.bytes_copied, w.retries, w.started_at
 FROM fastcopy.live_workers() w;
 COMMENT ON VIEW fastcopy.workers IS 'one row per running fastcopy worker';
 
@@ -183,6 +184,7 @@ SELECT c.job,
        coalesce(c.rows, w.rows_in_chunk) AS rows,
        coalesce(c.bytes, w.bytes_in_chunk) AS bytes,
        coalesce(c.worker, w.worker) AS worker,
+       c.retries,
        c.started_at,
        c.finished_at
 FROM fastcopy.chunk c

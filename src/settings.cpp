@@ -5,6 +5,8 @@ namespace fastcopy::settings {
 
 int chunk_size_kb = 0;
 bool lz4_toast = true;
+int retry_limit = 5;
+int retry_delay_ms = 1000;
 
 void define() {
     DefineCustomIntVariable(
@@ -15,6 +17,14 @@ void define() {
         "fastcopy.lz4_toast", "Compresses large values with lz4 where nothing else was chosen.",
         "A column's COMPRESSION and any setting of default_toast_compression win.", &lz4_toast,
         true, PGC_USERSET, 0, nullptr, nullptr, nullptr);
+    DefineCustomIntVariable(
+        "fastcopy.retry_limit",
+        "Sets how often a chunk is retried after an error that passes by itself.", nullptr,
+        &retry_limit, 5, 0, 1000, PGC_USERSET, 0, nullptr, nullptr, nullptr);
+    DefineCustomIntVariable("fastcopy.retry_delay",
+                            "Sets how long to wait before the first retry; it doubles with each.",
+                            nullptr, &retry_delay_ms, 1000, 1, 60000, PGC_USERSET, GUC_UNIT_MS,
+                            nullptr, nullptr, nullptr);
     MarkGUCPrefixReserved("fastcopy");
 }
 

@@ -11,6 +11,12 @@ extern int chunk_size_kb;
 // fastcopy.lz4_toast: whether workers compress large values with lz4 where nobody has chosen otherwise.
 extern bool lz4_toast;
 
+// fastcopy.retry_limit: how often a worker retries a chunk after an error that passes by itself.
+extern int retry_limit;
+
+// fastcopy.retry_delay, in ms: how long it waits before the first retry; then twice as long each time.
+extern int retry_delay_ms;
+
 void define();
 
 }  // namespace fastcopy::settings

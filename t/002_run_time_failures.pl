@@ -55,6 +55,7 @@ sub new_target
 sub call
 {
 	my ($function, %arguments) = @_;
+	my $settings = delete $arguments{settings} // '';
 	my %all = (
 		source       => $conninfo,
 		source_table => 'public.items',
@@ -62,7 +63,7 @@ sub call
 		workers      => $workers,
 		%arguments);
 	my $list = join ', ', map { "$_ => \$\$$all{$_}\$\$" } sort keys %all;
-	return "SET fastcopy.chunk_size = '64kB'; SELECT fastcopy.$function($list)";
+	return "$settings; SET fastcopy.chunk_size = '64kB'; SELECT fastcopy.$function($list)";
 }
 
 # Asserts what must be true of a job that has failed. Options: the expected detail and context;
@@ -335,16 +336,35 @@ failed_well($job, '22012', qr/^division by zero$/, 'failure while others are sil
 $workers -= 12;
 open_gate();
 
-# A source that goes away is not a source that has no more rows.
-new_target();
-$job = start_at_gate();
-$source->safe_psql('postgres', q(
-SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-WHERE application_name LIKE 'fastcopy job % chunk %' LIMIT 1));
-wait_state($target, $job, 'failed|done');
-open_gate();
-failed_well($job, '57P01', qr/^terminating connection due to administrator command$/,
-	'session of a worker terminated on the source', unordered => 1);
+# A source that goes away is not a source that has no more rows. A worker that loses its session comes back, and
+# its chunk is there once; without retries the job fails.
+for my $limit (5, 0)
+{
+	new_target();
+	$job = start_at_gate(settings => "SET fastcopy.retry_limit = $limit; SET fastcopy.retry_delay = '50ms'");
+	$source->safe_psql('postgres', q(
+		SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+		WHERE application_name LIKE 'fastcopy job % chunk %' LIMIT 1));
+	if ($limit == 0)
+	{
+		wait_state($target, $job, 'failed|done');
+		open_gate();
+		failed_well($job, '57P01', qr/^terminating connection due to administrator command$/,
+			'session of a worker terminated on the source, no retries', unordered => 1);
+		next;
+	}
+	$target->poll_query_until('postgres', "SELECT sum(retries) = 1 FROM fastcopy.workers WHERE job = $job")
+	  or die 'the worker did not retry';
+	$source->poll_query_until('postgres',
+		"SELECT count(*) = $workers FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
+	  or die 'the worker did not come back to the gate';
+	open_gate();
+	is(wait_state($target, $job, 'failed|done'), 'done', 'session of a worker terminated on the source: retried');
+	is(table_digest($target, 'public.items'), table_digest($source, 'public.items'), '... and all rows are there once');
+	is($target->safe_psql('postgres', "SELECT sum(retries) FROM fastcopy.chunks WHERE job = $job"), '1',
+		'... and the retry is in the ledger');
+	no_leftovers($source, $target, '... and');
+}
 
 new_target();
 $job = start_at_gate();

@@ -114,6 +114,8 @@ job::Request read_request(FunctionCallInfo fcinfo) {
     request.statistics = bool_argument(fcinfo, 9, "statistics");
     request.chunk_size_kb = settings::chunk_size_kb;
     request.lz4_toast = settings::lz4_toast;
+    request.retry_limit = settings::retry_limit;
+    request.retry_delay_ms = settings::retry_delay_ms;
 
     check_workers(request.workers);
     resolve_source(&request);

@@ -185,6 +185,7 @@ PGDLLEXPORT Datum fastcopy_live_workers(PG_FUNCTION_ARGS) {
             Int32GetDatum(static_cast<int32>(pg_atomic_read_u32(&line.slot.chunks_done))),
             Int64GetDatum(static_cast<int64>(pg_atomic_read_u64(&line.slot.rows_done) + rows)),
             Int64GetDatum(static_cast<int64>(pg_atomic_read_u64(&line.slot.bytes_done) + bytes)),
+            Int32GetDatum(static_cast<int32>(pg_atomic_read_u32(&line.slot.retries))),
             TimestampTzGetDatum(line.slot.started_at),
         };
         bool nulls[lengthof(values)] = {};

@@ -54,6 +54,8 @@ dsm_segment *create_area(const Request &request, const pg::Identity &identity) {
     put(&bytes, request.chunk_size_kb);
     put(&bytes, request.lz4_toast);
     put(&bytes, request.password_required);
+    put(&bytes, request.retry_limit);
+    put(&bytes, request.retry_delay_ms);
 
     dsm_segment *segment = dsm_create(offsetof(Area, request) + bytes.len, 0);
     auto *area = static_cast<Area *>(dsm_segment_address(segment));
@@ -114,6 +116,8 @@ Request read_request(const Area *area) {
     request.chunk_size_kb = get<int>(&in);
     request.lz4_toast = get<bool>(&in);
     request.password_required = get<bool>(&in);
+    request.retry_limit = get<int>(&in);
+    request.retry_delay_ms = get<int>(&in);
     return request;
 }
 

@@ -36,6 +36,8 @@ struct Request {
     int chunk_size_kb;  // 0: the planner chooses
     bool lz4_toast;
     bool password_required;  // as source::Trust
+    int retry_limit;
+    int retry_delay_ms;
 };
 
 enum class Answer : uint32 { pending, ready, failed };

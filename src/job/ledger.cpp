@@ -269,7 +269,7 @@ plan::Chunk read_chunk(int64 job, int32 number) {
     return chunk;
 }
 
-void mark_done(int64 job, int32 number, int32 worker, uint64 rows, uint64 bytes,
+void mark_done(int64 job, int32 number, int32 worker, uint64 rows, uint64 bytes, int32 retries,
                TimestampTz started_at) {
     Session session = open();
     Params p;
@@ -280,8 +280,10 @@ void mark_done(int64 job, int32 number, int32 worker, uint64 rows, uint64 bytes,
     p.add_int8(static_cast<int64>(bytes));
     p.add_time(started_at);
     p.add_time(GetCurrentTimestamp());
+    p.add_int4(retries);
     run("UPDATE fastcopy.chunk SET done = true, worker = $3, rows = $4, bytes = $5,"
-        " started_at = $6, finished_at = $7 WHERE job = $1 AND chunk = $2 AND NOT done",
+        " started_at = $6, finished_at = $7, retries = $8 WHERE job = $1 AND chunk = $2 AND NOT "
+        "done",
         &p, SPI_OK_UPDATE);
     if (SPI_processed != 1)
         ereport(ERROR,

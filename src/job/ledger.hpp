@@ -32,7 +32,7 @@ plan::RowShape read_shape(int64 job);
 plan::Chunk read_chunk(int64 job, int32 number);
 
 // Marks a chunk done. An ERROR when it is done already: its rows would be there twice.
-void mark_done(int64 job, int32 number, int32 worker, uint64 rows, uint64 bytes,
+void mark_done(int64 job, int32 number, int32 worker, uint64 rows, uint64 bytes, int32 retries,
                TimestampTz started_at);
 
 // What a job's row says now. Strings are palloc'd.

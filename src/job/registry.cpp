@@ -184,6 +184,7 @@ bool reserve_worker(SlotRef job, int32 number, SlotRef *worker) {
         pg_atomic_init_u64(&slot->rows, 0);
         pg_atomic_init_u64(&slot->bytes, 0);
         pg_atomic_init_u32(&slot->chunks_done, 0);
+        pg_atomic_init_u32(&slot->retries, 0);
         pg_atomic_init_u64(&slot->rows_done, 0);
         pg_atomic_init_u64(&slot->bytes_done, 0);
         *worker = SlotRef{i, slot->generation};

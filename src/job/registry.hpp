@@ -72,6 +72,7 @@ struct WorkerSlot {
     pg_atomic_uint64 rows;         // worker: of this chunk, so far
     pg_atomic_uint64 bytes;        // worker: of this chunk, so far
     pg_atomic_uint32 chunks_done;  // worker
+    pg_atomic_uint32 retries;      // worker: of all its chunks
     pg_atomic_uint64 rows_done;    // worker: of committed chunks
     pg_atomic_uint64 bytes_done;   // worker: of committed chunks
 };

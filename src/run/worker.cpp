@@ -3,6 +3,7 @@
 #include "job/ledger.hpp"
 #include "pg/toast.hpp"
 #include "plan/chunk.hpp"
+#include "run/retry.hpp"
 #include "sink/copy_in.hpp"
 #include "sink/target.hpp"
 #include "source/connection.hpp"
@@ -25,6 +26,7 @@ struct Worker {
     job::Request request;
     source::Connection *connection;
     plan::RowShape shape;
+    int retries;  // of the current chunk
 };
 
 // Where the stream counts go: the worker's slot, for fastcopy.status and fastcopy.workers.
@@ -134,7 +136,8 @@ void copy_chunk(Worker *worker, int32 number) {
     check_count(target, stream, rows);
     table_close(target, NoLock);
 
-    job::ledger::mark_done(worker->area->job, number, me->number, rows, stream.bytes, started_at);
+    job::ledger::mark_done(worker->area->job, number, me->number, rows, stream.bytes,
+                           worker->retries, started_at);
     pg::commit_transaction();
 
     current_range = nullptr;
@@ -151,18 +154,66 @@ void copy_chunk(Worker *worker, int32 number) {
     current_chunk = 0;
 }
 
+// Tries a chunk; false if it failed for a reason that passes by itself, and may be tried again. Then its
+// transaction is rolled back and the worker has no connection.
+bool try_chunk(Worker *worker, int32 number, int retries_left) {
+    MemoryContext context = CurrentMemoryContext;
+    volatile bool done = false;
+    PG_TRY();
+    {
+        if (worker->connection == nullptr)
+            join_source(worker);
+        copy_chunk(worker, number);
+        done = true;
+    }
+    PG_CATCH();
+    {
+        MemoryContextSwitchTo(context);
+        ErrorData *error = CopyErrorData();
+        if (retries_left <= 0 || !retry::may_pass(error->sqlerrcode))
+            PG_RE_THROW();
+        FlushErrorState();
+        debug_query_string = nullptr;
+        current_range = nullptr;
+        pg::abort_transaction();
+        MemoryContextSwitchTo(context);
+        ereport(LOG, (errcode(error->sqlerrcode),
+                      errmsg("fastcopy job " INT64_FORMAT " will retry chunk %d: %s",
+                             worker->area->job, number, error->message)));
+        FreeErrorData(error);
+        if (worker->connection != nullptr)
+            source::close(worker->connection);
+        worker->connection = nullptr;
+        pg_atomic_write_u32(&me->source_pid, 0);
+        pg_atomic_write_u64(&me->rows, 0);
+        pg_atomic_write_u64(&me->bytes, 0);
+    }
+    PG_END_TRY();
+    return done;
+}
+
+// Copies a chunk, again and again within the limit.
+void copy_with_retries(Worker *worker, int32 number) {
+    worker->retries = 0;
+    while (!try_chunk(worker, number, worker->request.retry_limit - worker->retries)) {
+        retry::back_off(worker->request.retry_delay_ms, worker->retries);
+        worker->retries++;
+        pg_atomic_fetch_add_u32(&me->retries, 1);
+    }
+}
+
 void work(Worker *worker) {
-    join_source(worker);
     for (;;) {
         reload_configuration();
         CHECK_FOR_INTERRUPTS();
         int32 chunk = claim(worker);
         if (chunk == 0)
             break;
-        copy_chunk(worker, chunk);
+        copy_with_retries(worker, chunk);
     }
     pgstat_report_activity(STATE_IDLE, nullptr);
-    source::close(worker->connection);
+    if (worker->connection != nullptr)
+        source::close(worker->connection);
 }
 
 }  // namespace

@@ -6,7 +6,9 @@
 //         begin ── COPY out of the source → row stream → sink ── mark done in the ledger ── commit
 //
 // Data flows one way, each part knowing only the next: connection, row stream, sink. An error rolls the
-// chunk back, is recorded as the job's, and ends the worker; the coordinator sees it go.
+// chunk back. If it is one that passes by itself (a connection lost, a server too busy), the worker
+// waits a while, connects anew, imports the snapshot again and goes on with the same chunk; see retry.hpp.
+// Any other error is recorded as the job's, and ends the worker; the coordinator sees it go.
 #ifndef FASTCOPY_RUN_WORKER_HPP
 #define FASTCOPY_RUN_WORKER_HPP
 

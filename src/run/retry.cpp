@@ -1,0 +1,47 @@
+#include "run/retry.hpp"
+
+namespace fastcopy::run::retry {
+
+namespace {
+
+constexpr int64 longest_delay_ms = 30000;
+
+}  // namespace
+
+bool may_pass(int sqlerrcode) {
+    if (ERRCODE_TO_CATEGORY(sqlerrcode) == ERRCODE_CONNECTION_EXCEPTION)
+        return true;
+    switch (sqlerrcode) {
+        case ERRCODE_ADMIN_SHUTDOWN:
+        case ERRCODE_CRASH_SHUTDOWN:
+        case ERRCODE_CANNOT_CONNECT_NOW:
+        case ERRCODE_TOO_MANY_CONNECTIONS:
+        case ERRCODE_T_R_SERIALIZATION_FAILURE:
+        case ERRCODE_T_R_DEADLOCK_DETECTED:
+        case ERRCODE_LOCK_NOT_AVAILABLE:
+            return true;
+        default:
+            return false;
+    }
+}
+
+void back_off(int first_delay_ms, int retries) {
+    int64 delay = first_delay_ms;
+    for (int i = 0; i < retries && delay < longest_delay_ms; i++)
+        delay *= 2;
+    delay = Min(delay, longest_delay_ms);
+    auto jittered = static_cast<int64>(delay * (0.5 + 0.5 * pg_prng_double(&pg_global_prng_state)));
+
+    TimestampTz deadline = GetCurrentTimestamp() + jittered * 1000;
+    for (;;) {
+        long left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), deadline);
+        if (left <= 0)
+            return;
+        (void)WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, left,
+                        PG_WAIT_EXTENSION);
+        ResetLatch(MyLatch);
+        CHECK_FOR_INTERRUPTS();
+    }
+}
+
+}  // namespace fastcopy::run::retry
