@@ -66,6 +66,7 @@ dsm_segment *create_area(const Request &request, const pg::Identity &identity) {
     area->job = 0;
     area->workers_launched = 0;
     area->snapshot[0] = '\0';
+    pg_atomic_init_u32(&area->snapshot_custody, 0);
     pg::init(&area->error);
     area->request_size = bytes.len;
     memcpy(area->request, bytes.data, bytes.len);

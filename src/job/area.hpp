@@ -7,7 +7,8 @@
 // Who writes what:
 //   request        the caller, before the coordinator exists; read-only afterwards
 //   answer         the coordinator, once: ready or failed (then `error` is complete)
-//   snapshot, job  the coordinator, before it moves `gate`
+//   job            the coordinator, before it moves `gate`
+//   snapshot       the coordinator, or a worker that the coordinator asked
 //   gate           the coordinator, once: workers wait at it until the plan is committed
 //   error          the first process of the job that fails
 #ifndef FASTCOPY_JOB_AREA_HPP
@@ -50,7 +51,8 @@ struct Area {
     pg_atomic_uint32 gate;
     int64 job;               // the ledger's id, valid when the gate is open
     int32 workers_launched;  // valid when the answer is ready
-    char snapshot[128];      // exported by the coordinator's source session
+    char snapshot[128];      // the exported snapshot's name; see run/snapshot.hpp for its locks
+    pg_atomic_uint32 snapshot_custody;
     pg::ErrorReport error;
     uint32 request_size;
     char request[FLEXIBLE_ARRAY_MEMBER];  // serialised Request

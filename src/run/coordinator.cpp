@@ -7,6 +7,8 @@
 #include "plan/row_shape.hpp"
 #include "plan/source_table.hpp"
 #include "run/crew.hpp"
+#include "run/retry.hpp"
+#include "run/snapshot.hpp"
 #include "sink/target.hpp"
 #include "source/connection.hpp"
 
@@ -23,7 +25,9 @@ constexpr int32 no_chunk = 0;
 struct Coordinator {
     job::Area *area;
     job::Request request;
-    source::Connection *connection;
+    source::Connection *connection;  // nullptr while it is lost
+    ErrorData *loss;                 // why it was lost, last
+    int losses;
     Crew crew;
     TimestampTz started_at;
     int chunks;
@@ -137,6 +141,16 @@ void refuse_to_truncate_source(Coordinator *c) {
                  errhint("Leave truncate out, or check the source's host and dbname.")));
 }
 
+// Connects as the coordinator.
+source::Connection *connect(Coordinator *c) {
+    MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
+    source::Connection *connection =
+        source::connect(c->request.source, trust_of(c->request),
+                        psprintf("fastcopy job " INT64_FORMAT " coordinator", c->area->job));
+    MemoryContextSwitchTo(old);
+    return connection;
+}
+
 // From an empty hand to a committed plan.
 void start(Coordinator *c) {
     check_cancel();
@@ -154,14 +168,10 @@ void start(Coordinator *c) {
 
     Relation target = sink::open_target(c->request.target);
 
-    MemoryContext transaction_context = MemoryContextSwitchTo(TopMemoryContext);
-    c->connection = source::connect(c->request.source, trust_of(c->request),
-                                    psprintf("fastcopy job " INT64_FORMAT " coordinator", job));
-    MemoryContextSwitchTo(transaction_context);
+    c->connection = connect(c);
     plan::SourceTable table = plan::find_table(c->connection, c->request.source_table);
     source::normalise_session(c->connection);
-    const char *snapshot = plan::begin_and_export(c->connection, table);
-    strlcpy(c->area->snapshot, snapshot, sizeof(c->area->snapshot));
+    snapshot::publish(c->area, plan::begin_and_export(c->connection, table));
     plan::SourceColumns columns = plan::read_columns(c->connection, table);
     const char *integer_datetimes = PQparameterStatus(c->connection->conn, "integer_datetimes");
     plan::RowShape shape =
@@ -214,13 +224,78 @@ void raise_if_failed(Coordinator *c) {
                  errhint("The server log may say why.")));
 }
 
+// Runs a step that talks to the source; if it fails for a reason that passes by itself, the connection
+// is given up, and the snapshot wanted from a worker.
+void survive_loss(Coordinator *c, void (*step)(Coordinator *c)) {
+    MemoryContext context = CurrentMemoryContext;
+    PG_TRY();
+    { step(c); }
+    PG_CATCH();
+    {
+        MemoryContextSwitchTo(TopMemoryContext);
+        ErrorData *error = CopyErrorData();
+        if (!retry::may_pass(error->sqlerrcode) || c->losses >= c->request.retry_limit)
+            PG_RE_THROW();
+        FlushErrorState();
+        MemoryContextSwitchTo(context);
+        ereport(LOG,
+                (errcode(error->sqlerrcode),
+                 errmsg("fastcopy job " INT64_FORMAT " has lost its coordinator's connection: %s",
+                        c->area->job, error->message)));
+        if (c->connection != nullptr)
+            source::close(c->connection);
+        c->connection = nullptr;
+        c->loss = error;
+        c->losses++;
+        snapshot::want(c->area);
+    }
+    PG_END_TRY();
+}
+
+// Whether any worker is connected to the source, and so holds the snapshot.
+bool crew_holds_snapshot(Coordinator *c) {
+    for (int i = 0; i < c->crew.count; i++) {
+        if (pg_atomic_read_u32(&job::worker_slot(c->crew.members[i].slot.index)->source_pid) != 0)
+            return true;
+    }
+    return false;
+}
+
+// Takes the snapshot over, once a worker has offered it.
+void recover(Coordinator *c) {
+    if (c->losses > 1)
+        retry::back_off(c->request.retry_delay_ms, c->losses - 2);
+    c->connection = connect(c);
+    source::normalise_session(c->connection);
+    snapshot::take_over(c->area, c->connection);
+}
+
 // Waits for the latch, or for news from the source, which has none to tell but that it is gone.
-void wait_for_news(Coordinator *c) {
+void listen_to_source(Coordinator *c) {
     source::wait_readable(c->connection);
     bool alive = PQconsumeInput(c->connection->conn) != 0;
     (void)PQisBusy(c->connection->conn);  // has libpq look at what it has read
     if (!alive)
         source::raise_remote_error(c->connection, nullptr, nullptr);
+}
+
+// Waits for something to do, with or without a connection to the source.
+void wait_for_news(Coordinator *c) {
+    if (c->connection != nullptr)
+        return survive_loss(c, listen_to_source);
+    if (snapshot::custody(c->area) == snapshot::Custody::offered)
+        return survive_loss(c, recover);
+    if (!crew_holds_snapshot(c) &&
+        pg_atomic_read_u32(&me->chunks_done) < static_cast<uint32>(c->chunks))
+        ereport(ERROR,
+                (errcode(c->loss->sqlerrcode), errmsg_internal("%s", c->loss->message),
+                 errdetail("No connection is left that holds the snapshot of the source."),
+                 errhint("Chunks that are done stay in the target. Start the copy again with "
+                         "truncate => true.")));
+    // Nobody tells when the last worker loses its connection: look often.
+    (void)WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 200,
+                    PG_WAIT_EXTENSION);
+    ResetLatch(MyLatch);
 }
 
 void watch(Coordinator *c) {
@@ -240,9 +315,9 @@ void watch(Coordinator *c) {
             int now = active(&c->crew);
             if (now > wanted)
                 shrink(&c->crew, wanted);
-            else if (now < wanted)
+            else if (now < wanted && c->connection != nullptr)
                 (void)grow(&c->crew, Min(wanted, now + unclaimed));
-            if (c->crew.count == 0)
+            if (c->crew.count == 0 && c->connection != nullptr)
                 ereport(ERROR, (errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
                                 errmsg("no background worker slot is free for the job's workers"),
                                 errhint("Raise max_worker_processes.")));
@@ -269,7 +344,8 @@ void finish(Coordinator *c, job::State state, const pg::ErrorReport *error) {
 void run_job(Coordinator *c) {
     start(c);
     watch(c);
-    source::close(c->connection);
+    if (c->connection != nullptr)
+        source::close(c->connection);
     c->connection = nullptr;
     if (c->request.statistics)
         analyze_target(c);

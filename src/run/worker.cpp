@@ -4,6 +4,7 @@
 #include "pg/toast.hpp"
 #include "plan/chunk.hpp"
 #include "run/retry.hpp"
+#include "run/snapshot.hpp"
 #include "sink/copy_in.hpp"
 #include "sink/target.hpp"
 #include "source/connection.hpp"
@@ -70,9 +71,7 @@ void join_source(Worker *worker) {
     pg_atomic_write_u32(&me->source_pid,
                         static_cast<uint32>(source::backend_pid(worker->connection)));
     source::normalise_session(worker->connection);
-    (void)source::query(worker->connection, "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY");
-    (void)source::query(worker->connection, psprintf("SET TRANSACTION SNAPSHOT %s",
-                                                     quote_literal_cstr(worker->area->snapshot)));
+    snapshot::join(worker->area, worker->connection);
 }
 
 // The next chunk's number, or 0 when there is none left for this worker.
@@ -163,6 +162,8 @@ bool try_chunk(Worker *worker, int32 number, int retries_left) {
     {
         if (worker->connection == nullptr)
             join_source(worker);
+        snapshot::offer_if_wanted(worker->area, worker->connection,
+                                  worker->job_slot->coordinator_latch);
         copy_chunk(worker, number);
         done = true;
     }

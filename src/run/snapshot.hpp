@@ -1,0 +1,42 @@
+// The job's snapshot of the source, and who holds it.
+//
+// All of a job's connections read by one snapshot. It lives as long as any transaction that has it: the
+// coordinator's, which does nothing but hold it, and those of the workers. When the coordinator loses its
+// connection (a firewall that forgets idle connections is enough), it asks; the next worker to begin a
+// chunk exports the snapshot again from its own transaction, and the coordinator imports it and holds it
+// from then on. Only when no connection is left is the snapshot lost, and with it the job.
+//
+//     held ──coordinator loses it──▶ wanted ──worker exports──▶ offered ──coordinator imports──▶ held
+//
+// The snapshot's name in the job's area changes under the registry's lock; the state is an atomic.
+#ifndef FASTCOPY_RUN_SNAPSHOT_HPP
+#define FASTCOPY_RUN_SNAPSHOT_HPP
+
+#include "job/area.hpp"
+#include "source/connection.hpp"
+
+namespace fastcopy::run::snapshot {
+
+enum class Custody : uint32 { held, wanted, offered };
+
+Custody custody(job::Area *area);
+
+// The coordinator has exported a snapshot, which this process holds.
+void publish(job::Area *area, const char *name);
+
+// The coordinator no longer holds it.
+void want(job::Area *area);
+
+// By a worker, whose transaction holds it: exports it again if the coordinator asked for that.
+void offer_if_wanted(job::Area *area, source::Connection *connection, Latch *coordinator);
+
+// Begins a transaction on the source by the job's snapshot. An ERROR that passes by itself while nobody
+// can say that the snapshot is held.
+void join(job::Area *area, source::Connection *connection);
+
+// By the coordinator, on a new connection: joins what was offered, and holds it from now on.
+void take_over(job::Area *area, source::Connection *connection);
+
+}  // namespace fastcopy::run::snapshot
+
+#endif
