@@ -79,6 +79,12 @@ CREATE FUNCTION fastcopy.live_workers(
 RETURNS SETOF record LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED
 AS 'MODULE_PATHNAME', 'fastcopy_live_workers';
 
+-- The state of a job that is not live, by what is committed now: a job may end between the reading of the ledger
+-- and that of the registry.
+CREATE FUNCTION fastcopy.state_now(job bigint) RETURNS text
+LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED
+AS 'MODULE_PATHNAME', 'fastcopy_state_now';
+
 CREATE FUNCTION fastcopy.may_see(owner oid) RETURNS boolean
 LANGUAGE C STABLE STRICT PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'fastcopy_may_see';
@@ -121,7 +127,7 @@ SELECT s.job,
 FROM (
     SELECT coalesce(j.job, l.job) AS job,
            CASE WHEN j.state IS NULL THEN l.state
-                WHEN j.state IN ('copying', 'indexing') AND l.job IS NULL THEN 'interrupted'
+                WHEN j.state IN ('copying', 'indexing') AND l.job IS NULL THEN fastcopy.state_now(j.job)
                 ELSE j.state END AS state,
            j.source,
            j.source_table,
@@ -136,7 +142,7 @@ FROM (
            CASE WHEN j.state = 'done' THEN 1
                 WHEN l.job IS NULL THEN coalesce(c.chunks_done / nullif(j.chunks, 0)::double precision, 0)
                 ELSE l.fraction END AS fraction,
-           extract(epoch FROM coalesce(j.finished_at, CASE WHEN l.job IS NULL THEN c.last_finished_at
+           extract(epoch FROM coalesce(j.finished_at, CASE WHEN l.job IS NULL THEN coalesce(c.last_finished_at, j.started_at)
                                                            ELSE pg_catalog.clock_timestamp() END)
                               - coalesce(j.started_at, l.started_at))::double precision AS seconds,
            coalesce(j.started_at, l.started_at) AS started_at,

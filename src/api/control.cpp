@@ -130,6 +130,7 @@ PG_FUNCTION_INFO_V1(fastcopy_copy);
 PG_FUNCTION_INFO_V1(fastcopy_cancel);
 PG_FUNCTION_INFO_V1(fastcopy_set_workers);
 PG_FUNCTION_INFO_V1(fastcopy_forget);
+PG_FUNCTION_INFO_V1(fastcopy_state_now);
 
 // fastcopy.wait(job bigint, timeout interval) → text
 PGDLLEXPORT Datum fastcopy_wait(PG_FUNCTION_ARGS) {
@@ -201,5 +202,16 @@ PGDLLEXPORT Datum fastcopy_forget(PG_FUNCTION_ARGS) {
                         errhint("Cancel it first, or wait for its end.")));
     job::ledger::remove_job(job);
     PG_RETURN_VOID();
+}
+
+// fastcopy.state_now(job bigint) → text; NULL for a job that the role may not see
+PGDLLEXPORT Datum fastcopy_state_now(PG_FUNCTION_ARGS) {
+    int64 job = PG_GETARG_INT64(0);
+    // The registry first: what is not live now has ended before the ledger is read.
+    Live live = find_live(job);
+    job::ledger::JobRow row = job::ledger::read_job(job);
+    if (!row.found || !may_see(row.owner))
+        PG_RETURN_NULL();
+    PG_RETURN_TEXT_P(cstring_to_text(live.found ? row.state : state_at_rest(row)));
 }
 }

@@ -132,10 +132,8 @@ struct Pending {
 // The caller gives up: so must the coordinator, or nobody would know of the job.
 void abandon(int, Datum argument) {
     auto *pending = reinterpret_cast<Pending *>(DatumGetPointer(argument));
-    if (pending->handle == nullptr)
-        job::release_job(pending->slot);
-    else if (!job::cancel_job(pending->slot))
-        TerminateBackgroundWorker(pending->handle);  // it has not come to adopt its slot
+    if (job::give_up_job(pending->slot) && pending->handle != nullptr)
+        TerminateBackgroundWorker(pending->handle);
 }
 
 [[noreturn]] void raise_no_coordinator() {
@@ -184,7 +182,8 @@ int64 start_job(FunctionCallInfo fcinfo) {
 
     dsm_segment *segment = job::create_area(request, pg::current_identity());
     auto *area = static_cast<job::Area *>(dsm_segment_address(segment));
-    Pending pending{job::reserve_job(request.target, dsm_segment_handle(segment)), nullptr};
+    Pending pending{job::reserve_job(request.target, request.workers, dsm_segment_handle(segment)),
+                    nullptr};
     bool ready = false;
 
     PG_ENSURE_ERROR_CLEANUP(abandon, PointerGetDatum(&pending));

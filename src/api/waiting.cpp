@@ -2,7 +2,15 @@
 
 namespace fastcopy::api {
 
-bool waits_for_me(pid_t first) {
+namespace {
+
+// Whether the process waits for a lock at all: to ask is cheap, to find out whose takes all lock partitions.
+bool waits_for_lock(pid_t pid) {
+    PGPROC *proc = BackendPidGetProc(pid);
+    return proc != nullptr && (proc->wait_event_info & 0xFF000000U) == PG_WAIT_LOCK;
+}
+
+bool leads_to_me(pid_t first) {
     // Breadth first over "is blocked by"; a chain longer than this is left to the next look.
     constexpr int most = 256;
     pid_t pids[most];
@@ -24,6 +32,21 @@ bool waits_for_me(pid_t first) {
         }
     }
     return false;
+}
+
+}  // namespace
+
+bool waits_for_me(pid_t pid) {
+    if (!waits_for_lock(pid))
+        return false;
+    // Each look allocates by the size of the server, and a wait has many.
+    MemoryContext look = AllocSetContextCreate(CurrentMemoryContext, "fastcopy look at locks",
+                                               ALLOCSET_DEFAULT_SIZES);
+    MemoryContext old = MemoryContextSwitchTo(look);
+    bool blocked = leads_to_me(pid);
+    MemoryContextSwitchTo(old);
+    MemoryContextDelete(look);
+    return blocked;
 }
 
 bool job_waits_for_me(job::SlotRef ref) {

@@ -320,6 +320,9 @@ void raise_error(int64 job) {
     Params p;
     p.add_int8(job);
     read("SELECT sqlstate, error, detail, hint, context FROM fastcopy.job WHERE job = $1", &p);
+    if (SPI_processed != 1)
+        ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
+                        errmsg("fastcopy job " INT64_FORMAT " does not exist", job)));
     const char *sqlstate = field(1, caller);
     const char *message = field(2, caller);
     const char *detail = field(3, caller);
@@ -341,6 +344,8 @@ void remove_job(int64 job) {
     Session session = open();
     Params p;
     p.add_int8(job);
+    // Not left to the foreign key, which session_replication_role = replica switches off.
+    run("DELETE FROM fastcopy.chunk WHERE job = $1", &p, SPI_OK_DELETE);
     run("DELETE FROM fastcopy.job WHERE job = $1", &p, SPI_OK_DELETE);
     close(session);
 }

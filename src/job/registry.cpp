@@ -36,6 +36,8 @@ void free_worker(WorkerSlot *slot) {
 
 // Frees an abandoned job's slot if no worker refers to it any more.
 void free_if_deserted(JobSlot *slot) {
+    if (!slot->abandoned)
+        return;
     auto index = static_cast<uint32>(slot - job_slot(0));
     for (uint32 i = 0; i < slot_count(); i++) {
         WorkerSlot *worker = worker_slot(i);
@@ -76,7 +78,7 @@ void unlock_registry() {
     LWLockRelease(lock);
 }
 
-SlotRef reserve_job(Oid target, dsm_handle area) {
+SlotRef reserve_job(Oid target, int workers_wanted, dsm_handle area) {
     TimestampTz now = GetCurrentTimestamp();
     lock_registry(LW_EXCLUSIVE);
     for (uint32 i = 0; i < slot_count(); i++) {
@@ -96,7 +98,7 @@ SlotRef reserve_job(Oid target, dsm_handle area) {
         pg_atomic_init_u32(&slot->state, static_cast<uint32>(State::planning));
         pg_atomic_init_u32(&slot->cancel, 0);
         pg_atomic_init_u32(&slot->stop, 0);
-        pg_atomic_init_u32(&slot->workers_wanted, 0);
+        pg_atomic_init_u32(&slot->workers_wanted, static_cast<uint32>(workers_wanted));
         pg_atomic_init_u32(&slot->chunks, 0);
         pg_atomic_init_u32(&slot->next_chunk, 0);
         pg_atomic_init_u32(&slot->chunks_done, 0);
@@ -162,6 +164,20 @@ bool cancel_job(SlotRef ref) {
     }
     unlock_registry();
     return running;
+}
+
+bool give_up_job(SlotRef ref) noexcept {
+    JobSlot *slot = job_slot(ref.index);
+    lock_registry(LW_EXCLUSIVE);
+    bool unadopted = is_mine(slot, ref) && slot->coordinator_pid == 0;
+    if (unadopted) {
+        slot->in_use = false;
+        slot->generation++;
+    }
+    unlock_registry();
+    if (!unadopted)
+        (void)cancel_job(ref);
+    return unadopted;
 }
 
 bool reserve_worker(SlotRef job, int32 number, SlotRef *worker) {

@@ -42,7 +42,7 @@ struct JobSlot {
     pg_atomic_uint32 state;           // coordinator: a job::State
     pg_atomic_uint32 cancel;          // any session that may cancel: 0 → 1
     pg_atomic_uint32 stop;            // coordinator: 0 → 1, workers leave
-    pg_atomic_uint32 workers_wanted;  // coordinator at start, then set_workers
+    pg_atomic_uint32 workers_wanted;  // fastcopy.start, then set_workers
     pg_atomic_uint32 chunks;          // coordinator, before workers start
     pg_atomic_uint32 next_chunk;      // the shared claim counter, from 0
     pg_atomic_uint32 chunks_done;     // workers, after each commit
@@ -100,7 +100,7 @@ void lock_registry(LWLockMode mode);
 void unlock_registry();
 
 // Reserves a slot for a job of the current role; an ERROR when all are taken.
-SlotRef reserve_job(Oid target, dsm_handle area);
+SlotRef reserve_job(Oid target, int workers_wanted, dsm_handle area);
 // Makes this process the coordinator of a reserved job; nullptr when the reservation is gone.
 JobSlot *adopt_job(SlotRef ref);
 // Frees the slot if the reference is still good and no worker runs, or abandons it to the last of them;
@@ -110,6 +110,9 @@ void release_job(SlotRef ref) noexcept;
 bool is_live(SlotRef ref);
 // Tells a job to end as cancelled. False when no coordinator runs yet, or any more, to be told.
 bool cancel_job(SlotRef ref);
+// By the session that reserved the slot and gives up: frees it if no coordinator has adopted it yet, and then
+// none will; else cancels the job. True if it was freed.
+bool give_up_job(SlotRef ref) noexcept;
 
 // Reserves a slot for worker `number`; false when all are taken.
 bool reserve_worker(SlotRef job, int32 number, SlotRef *worker);

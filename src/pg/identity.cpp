@@ -50,13 +50,13 @@ void connect_as(const Identity &identity) {
 void begin_transaction(const Identity &identity) {
     SetCurrentStatementStartTimestamp();
     StartTransactionCommand();
-    if (identity.role != identity.login) {
-        if (!SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(identity.role)))
-            ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
-                            errmsg("role with OID %u does not exist", identity.role),
-                            errdetail("The role was dropped while its job was running.")));
-        SetUserIdAndSecContext(identity.role, SECURITY_LOCAL_USERID_CHANGE);
-    }
+    if (!SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(identity.role)))
+        ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
+                        errmsg("role with OID %u does not exist", identity.role),
+                        errdetail("The role was dropped while its job was running.")));
+    // Always, not only for a role that cannot log in: ALTER ROLE ... SET role makes another the current one.
+    SetUserIdAndSecContext(identity.role,
+                           identity.role != identity.login ? SECURITY_LOCAL_USERID_CHANGE : 0);
     PushActiveSnapshot(GetTransactionSnapshot());
 }
 

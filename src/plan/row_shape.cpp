@@ -40,6 +40,14 @@ bool is_local_by_nature(Oid type) {
     }
 }
 
+// From version 17 on, intervals can be infinite; an older server would take that for a finite value.
+bool has_new_values(Oid type, int source_version) {
+    constexpr int version_with_infinite_intervals = 170000;
+    return (type == INTERVALOID || type == INTERVALARRAYOID) &&
+           source_version >= version_with_infinite_intervals &&
+           PG_VERSION_NUM < version_with_infinite_intervals;
+}
+
 // Whether the target's receive function reads what the source's send function writes:
 //
 //   both built in      the same type, or text and varchar for one another; not those above
@@ -88,7 +96,7 @@ const SourceColumn *find(const SourceColumns &source, const char *name) {
 }  // namespace
 
 RowShape match_columns(const job::Request &request, const SourceColumns &source, Relation target,
-                       bool integer_datetimes) {
+                       int source_version, bool integer_datetimes) {
     bool all = request.ncolumns < 0;
     int wanted = all ? source.count : request.ncolumns;
     RowShape shape{};
@@ -123,7 +131,8 @@ RowShape match_columns(const job::Request &request, const SourceColumns &source,
         }
         shape.types[shape.ncolumns] = place.type;
         shape.columns[shape.ncolumns++] = column->name;
-        shape.binary = shape.binary && agree_in_binary(*column, place);
+        shape.binary = shape.binary && agree_in_binary(*column, place) &&
+                       !has_new_values(column->type, source_version);
     }
     if (shape.ncolumns == 0 && RelationGetNumberOfAttributes(target) > 0)
         ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),

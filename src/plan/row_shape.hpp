@@ -15,7 +15,7 @@
 namespace fastcopy::plan {
 
 RowShape match_columns(const job::Request &request, const SourceColumns &source, Relation target,
-                       bool integer_datetimes);
+                       int source_version, bool integer_datetimes);
 
 }  // namespace fastcopy::plan
 

@@ -49,7 +49,7 @@ SourceTable find_table(Connection *connection, const char *name) {
 }
 
 const char *begin_and_export(Connection *connection, const SourceTable &table) {
-    (void)source::query(connection, "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY");
+    source::begin(connection);
     // Locked before the snapshot is taken: a TRUNCATE or rewrite in between would show an empty table.
     // Who may read some columns only may not lock; read_leaves looks for a rewrite in any case.
     bool lockable = table.relkind == RELKIND_RELATION || table.relkind == RELKIND_PARTITIONED_TABLE;
@@ -113,17 +113,21 @@ SourceLeaves read_leaves(Connection *connection, const SourceTable &table) {
     bool has_table_am = source::server_version(connection) >= 120000;
     char *sql = psprintf(
         "WITH RECURSIVE t(oid) AS (SELECT $1::pg_catalog.oid"
-        " UNION SELECT i.inhrelid FROM pg_catalog.pg_inherits i JOIN t ON i.inhparent = t.oid)"
+        " UNION SELECT i.inhrelid FROM pg_catalog.pg_inherits i JOIN t ON i.inhparent = t.oid%s)"
         " SELECT c.oid, c.relkind, %s, %s,"
         " CASE WHEN c.relkind IN ('r', 'm') THEN pg_catalog.pg_relation_size(c.oid) ELSE 0 END,"
         " CASE WHEN c.reltoastrelid <> 0 THEN pg_catalog.pg_relation_size(c.reltoastrelid) ELSE 0 "
         "END,"
         " pg_catalog.current_setting('block_size'),"
-        " pg_catalog.has_table_privilege(c.oid, 'SELECT'),"
+        " pg_catalog.has_table_privilege(c.oid, 'SELECT')"
+        " AND pg_catalog.has_schema_privilege(n.oid, 'USAGE')"
+        " AND NOT pg_catalog.row_security_active(c.oid),"
         " coalesce(nullif(c.relfilenode, 0) <> pg_catalog.pg_relation_filenode(c.oid), false)"
         " FROM t JOIN pg_catalog.pg_class c ON c.oid = t.oid"
         " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace%s"
         " WHERE c.relkind <> 'p' ORDER BY c.oid",
+        // A partition in the middle of DETACH CONCURRENTLY is the parent's no more.
+        source::server_version(connection) >= 140000 ? " AND NOT i.inhdetachpending" : "",
         has_table_am ? "coalesce(am.amname = 'heap', false)" : "c.relkind IN ('r', 'm')",
         quoted_name_sql, has_table_am ? " LEFT JOIN pg_catalog.pg_am am ON am.oid = c.relam" : "");
     const char *oid = psprintf("%u", table.oid);
@@ -172,7 +176,8 @@ SplitKey find_key(Connection *connection, const SourceLeaf &leaf, const char *co
         " JOIN pg_catalog.pg_opclass o ON o.oid = i.indclass[0]"
         " JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]"
         " WHERE i.indrelid = $1 AND i.indisvalid AND i.indpred IS NULL"
-        " AND ($2::pg_catalog.text IS NULL OR a.attname = $2)"
+        " AND CASE WHEN $2::pg_catalog.text IS NOT NULL THEN a.attname = $2"
+        " ELSE pg_catalog.has_column_privilege(i.indrelid, a.attnum, 'SELECT') END"
         " ORDER BY i.indisprimary DESC, i.indisunique DESC, a.attnotnull DESC, a.attnum,"
         " o.opcdefault DESC, (i.indcollation[0] = a.attcollation) DESC LIMIT 1"
         "), b AS ("
@@ -199,7 +204,8 @@ SplitKey find_key(Connection *connection, const SourceLeaf &leaf, const char *co
         key.type = to_oid(rows.at(0, 2));
         key.collation = rows.at(0, 3);
         key.collate_index = to_bool(rows.at(0, 4));
-        key.not_null = to_bool(rows.at(0, 5));
+        // From version 18 on, a NOT NULL constraint may be there that no one has validated.
+        key.not_null = to_bool(rows.at(0, 5)) && source::server_version(connection) < 180000;
         key.less = rows.at(0, 6);
         key.not_less = rows.at(0, 7);
         key.usual_order = to_bool(rows.at(0, 8));

@@ -170,12 +170,12 @@ void start(Coordinator *c) {
 
     c->connection = connect(c);
     plan::SourceTable table = plan::find_table(c->connection, c->request.source_table);
-    source::normalise_session(c->connection);
     snapshot::publish(c->area, plan::begin_and_export(c->connection, table));
+    source::notice_vanished_client(c->connection);
     plan::SourceColumns columns = plan::read_columns(c->connection, table);
     const char *integer_datetimes = PQparameterStatus(c->connection->conn, "integer_datetimes");
     plan::RowShape shape =
-        plan::match_columns(c->request, columns, target,
+        plan::match_columns(c->request, columns, target, source::server_version(c->connection),
                             integer_datetimes == nullptr || strcmp(integer_datetimes, "on") == 0);
     (void)sink::check_insert(target, shape.ncolumns, shape.columns);
     probe_source(c, table, shape);
@@ -194,7 +194,6 @@ void start(Coordinator *c) {
                          plan.count);
     pg_atomic_write_u64(&me->bytes_expected, plan.bytes_expected);
     pg_atomic_write_u32(&me->chunks, static_cast<uint32>(plan.count));
-    pg_atomic_write_u32(&me->workers_wanted, static_cast<uint32>(c->request.workers));
 
     int useful = Min(c->request.workers, plan.count);
     int launched = grow(&c->crew, useful);
@@ -266,7 +265,6 @@ void recover(Coordinator *c) {
     if (c->losses > 1)
         retry::back_off(c->request.retry_delay_ms, c->losses - 2);
     c->connection = connect(c);
-    source::normalise_session(c->connection);
     snapshot::take_over(c->area, c->connection);
 }
 
@@ -326,12 +324,37 @@ void watch(Coordinator *c) {
     }
 }
 
-// ANALYZE as the job's role. A role that may not is told by PostgreSQL in a warning, as always.
+// ANALYZE as the job's role; one that may not is told by PostgreSQL in a warning, as always. The table may have
+// been dropped by now.
 void analyze_target(Coordinator *c) {
     pg::begin_transaction(c->area->identity);
-    if (get_rel_relkind(c->request.target) != RELKIND_VIEW)
-        run_local(psprintf("ANALYZE %s", quoted_target(c->request.target)));
+    Relation target = try_table_open(c->request.target, ShareUpdateExclusiveLock);
+    if (target != nullptr) {
+        if (target->rd_rel->relkind != RELKIND_VIEW)
+            run_local(psprintf("ANALYZE %s", quoted_target(c->request.target)));
+        table_close(target, NoLock);
+    }
     pg::commit_transaction();
+}
+
+// All rows are there by now: what goes wrong with the statistics is told to the log, not to the job.
+void try_to_analyze(Coordinator *c) {
+    MemoryContext context = CurrentMemoryContext;
+    PG_TRY();
+    { analyze_target(c); }
+    PG_CATCH();
+    {
+        MemoryContextSwitchTo(context);
+        ErrorData *error = CopyErrorData();
+        FlushErrorState();
+        pg::abort_transaction();
+        MemoryContextSwitchTo(context);
+        ereport(WARNING, (errcode(error->sqlerrcode),
+                          errmsg("fastcopy job " INT64_FORMAT " could not analyze %s: %s",
+                                 c->area->job, c->request.target_table, error->message)));
+        FreeErrorData(error);
+    }
+    PG_END_TRY();
 }
 
 void finish(Coordinator *c, job::State state, const pg::ErrorReport *error) {
@@ -348,7 +371,7 @@ void run_job(Coordinator *c) {
         source::close(c->connection);
     c->connection = nullptr;
     if (c->request.statistics)
-        analyze_target(c);
+        try_to_analyze(c);
     finish(c, job::State::done, nullptr);
 }
 

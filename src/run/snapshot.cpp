@@ -30,7 +30,7 @@ const char *export_from(source::Connection *connection) {
 }
 
 void import_into(source::Connection *connection, const char *name) {
-    (void)source::query(connection, "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY");
+    source::begin(connection);
     (void)source::query(connection,
                         psprintf("SET TRANSACTION SNAPSHOT %s", quote_literal_cstr(name)));
 }

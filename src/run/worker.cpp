@@ -70,8 +70,8 @@ void join_source(Worker *worker) {
         psprintf("fastcopy job " INT64_FORMAT " worker %d", worker->area->job, me->number));
     pg_atomic_write_u32(&me->source_pid,
                         static_cast<uint32>(source::backend_pid(worker->connection)));
-    source::normalise_session(worker->connection);
     snapshot::join(worker->area, worker->connection);
+    source::notice_vanished_client(worker->connection);
 }
 
 // The next chunk's number, or 0 when there is none left for this worker.
@@ -114,9 +114,6 @@ void check_count(Relation target, const source::RowStream &stream, uint64 rows) 
 // Copies one chunk. All it allocates goes with its transaction, whose memory is the current context.
 void copy_chunk(Worker *worker, int32 number) {
     TimestampTz started_at = GetCurrentTimestamp();
-    current_chunk = number;
-    pg_atomic_write_u32(&me->chunk, static_cast<uint32>(number));
-
     pg::begin_transaction(worker->area->identity);
     plan::Chunk chunk = job::ledger::read_chunk(worker->area->job, number);
     current_range = plan::describe(chunk);
@@ -158,6 +155,8 @@ void copy_chunk(Worker *worker, int32 number) {
 bool try_chunk(Worker *worker, int32 number, int retries_left) {
     MemoryContext context = CurrentMemoryContext;
     volatile bool done = false;
+    current_chunk = number;
+    pg_atomic_write_u32(&me->chunk, static_cast<uint32>(number));
     PG_TRY();
     {
         if (worker->connection == nullptr)

@@ -45,6 +45,27 @@ PGresult *next_result(Connection *connection) {
     return PQgetResult(connection->conn);
 }
 
+// Sends what libpq has buffered. A source that has stopped reading must not hold us inside of libpq; what it
+// sends meanwhile is read, lest both sides wait for the other.
+void flush(Connection *connection, const char *sql) {
+    for (;;) {
+        int left = PQflush(connection->conn);
+        if (left == 0)
+            return;
+        if (left < 0)
+            raise_remote_error(connection, nullptr, sql);
+        int events = WaitLatchOrSocket(
+            MyLatch, WL_EXIT_ON_PM_DEATH | WL_LATCH_SET | WL_SOCKET_READABLE | WL_SOCKET_WRITEABLE,
+            PQsocket(connection->conn), -1, PG_WAIT_EXTENSION);
+        if ((events & WL_LATCH_SET) != 0) {
+            ResetLatch(MyLatch);
+            CHECK_FOR_INTERRUPTS();
+        }
+        if ((events & WL_SOCKET_READABLE) != 0 && PQconsumeInput(connection->conn) == 0)
+            raise_remote_error(connection, nullptr, sql);
+    }
+}
+
 // Receives the results of what was sent; the last one stays in `*last`, which the caller clears.
 void receive(Connection *connection, const char *sql, PGresult *volatile *last) {
     for (;;) {
@@ -233,6 +254,7 @@ Connection *connect(const char *source, Trust trust, const char *application_nam
     auto *connection = static_cast<Connection *>(palloc0(sizeof(Connection)));
     connection->conn = conn;
     PQsetNoticeReceiver(conn, receive_notice, connection);
+    (void)PQsetnonblocking(conn, 1);
     connection->events = CreateWaitEventSet(TopMemoryContext, 3);
     MemoryContextSwitchTo(old);
     AddWaitEventToSet(connection->events, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, nullptr);
@@ -263,9 +285,9 @@ int backend_pid(const Connection *connection) {
     return PQbackendPID(connection->conn);
 }
 
-void wait_readable(Connection *connection) {
+void wait_readable(Connection *connection, long timeout_ms) {
     WaitEvent event;
-    int count = WaitEventSetWait(connection->events, -1, &event, 1, PG_WAIT_EXTENSION);
+    int count = WaitEventSetWait(connection->events, timeout_ms, &event, 1, PG_WAIT_EXTENSION);
     if (count > 0 && (event.events & WL_LATCH_SET) != 0)
         ResetLatch(MyLatch);
     CHECK_FOR_INTERRUPTS();
@@ -274,6 +296,7 @@ void wait_readable(Connection *connection) {
 Rows query(Connection *connection, const char *sql) {
     if (PQsendQuery(connection->conn, sql) == 0)
         raise_remote_error(connection, nullptr, sql);
+    flush(connection, sql);
     return collect(connection, sql);
 }
 
@@ -281,17 +304,20 @@ Rows query(Connection *connection, const char *sql, int nparams, const char *con
     if (PQsendQueryParams(connection->conn, sql, nparams, nullptr, params, nullptr, nullptr, 0) ==
         0)
         raise_remote_error(connection, nullptr, sql);
+    flush(connection, sql);
     return collect(connection, sql);
 }
 
 void check_syntax(Connection *connection, const char *sql) {
     if (PQsendPrepare(connection->conn, "", sql, 0, nullptr) == 0)
         raise_remote_error(connection, nullptr, sql);
+    flush(connection, sql);
     (void)collect(connection, sql);
 }
 
-void normalise_session(Connection *connection) {
+void begin(Connection *connection) {
     int version = server_version(connection);
+    (void)query(connection, "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY");
     StringInfoData sql;
     initStringInfo(&sql);
     // SET, not the options= of the connection: poolers refuse that.
@@ -319,10 +345,11 @@ void normalise_session(Connection *connection) {
     if (version >= 170000)
         appendStringInfoString(&sql, "SET transaction_timeout = 0;");
     (void)query(connection, sql.data);
+}
 
-    // A source backend that has nothing to send would not notice that we have gone. Not every
-    // platform can check, and then the setting is refused.
-    if (version >= 140000) {
+void notice_vanished_client(Connection *connection) {
+    // Not every platform can check, and then the setting is refused.
+    if (server_version(connection) >= 140000) {
         (void)query(connection,
                     "SELECT pg_catalog.set_config(name, '1s', false)"
                     " FROM pg_catalog.pg_settings"
@@ -334,6 +361,7 @@ void normalise_session(Connection *connection) {
 void start_copy(Connection *connection, const char *sql) {
     if (PQsendQuery(connection->conn, sql) == 0)
         raise_remote_error(connection, nullptr, sql);
+    flush(connection, sql);
     for (;;) {
         PGresult *result = next_result(connection);
         ExecStatusType status = PQresultStatus(result);

@@ -50,15 +50,21 @@ Rows query(Connection *connection, const char *sql, int nparams, const char *con
 // Has the source parse one statement without running it.
 void check_syntax(Connection *connection, const char *sql);
 
-// Sets what makes a session's output independent of the settings of its server, database and role,
-// and keeps the server from ending it.
-void normalise_session(Connection *connection);
+// Begins the job's transaction on the source, and sets for it what makes a session's output independent of
+// the settings of its server, database and role, and keeps the server from ending it. Within the
+// transaction, so that it holds behind a pooler too. It takes no snapshot yet.
+void begin(Connection *connection);
+
+// Tells the source to look now and then whether we are still there, while it has nothing to send. Takes a
+// snapshot.
+void notice_vanished_client(Connection *connection);
 
 // Sends statements whose last is a COPY TO STDOUT, and returns once the source has begun to copy.
 void start_copy(Connection *connection, const char *sql);
 
-// Returns when the socket is readable or the latch was set; processes interrupts.
-void wait_readable(Connection *connection);
+// Returns when the socket is readable, the latch was set or the time is over (-1: never); processes
+// interrupts.
+void wait_readable(Connection *connection, long timeout_ms = -1);
 
 // Raises the source's error: that of `result`, or of the connection when it has none. Clears the
 // result. `sql` is the statement for the context line.

@@ -4,6 +4,8 @@ namespace fastcopy::source {
 
 namespace {
 
+constexpr long longest_wait_ms = 1000;
+
 // The source has stopped sending: find out whether it completed the COPY.
 void finish(RowStream *stream) {
     Connection *connection = stream->connection;
@@ -64,8 +66,9 @@ int read(RowStream *stream, char *buffer, int size) {
             break;
         } else {
             // Nothing buffered: take what the socket has before going to sleep on it.
+            // Not for ever: libpq tells an empty message, which PostgreSQL never sends, like none.
             if (consumed)
-                wait_readable(stream->connection);
+                wait_readable(stream->connection, longest_wait_ms);
             if (PQconsumeInput(stream->connection->conn) == 0)
                 finish(stream);
             consumed = true;
