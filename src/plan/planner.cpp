@@ -52,8 +52,7 @@ int64 to_int64(const char *text) {
     return strtoll(text, nullptr, 10);
 }
 
-void cut_blocks(Builder *builder, const SourceLeaf &leaf, uint32 pieces) {
-    auto blocks = static_cast<uint32>(leaf.heap_bytes / leaf.block_size);
+void cut_blocks(Builder *builder, const SourceLeaf &leaf, uint32 blocks, uint32 pieces) {
     for (uint32 i = 0; i < pieces; i++) {
         core::BlockRange range = core::block_range(blocks, pieces, i);
         Chunk *chunk = builder->add(leaf, Kind::blocks);
@@ -103,7 +102,7 @@ Bounds find_bounds(Connection *connection, const SourceLeaf &leaf, const SplitKe
             return to_texts(values, core::refine_bounds(in, pieces, out));
         }
         Rows extremes = read_extremes(connection, leaf, key);
-        if (extremes.at(0, 0) == nullptr)
+        if (extremes.at_or_null(0, 0) == nullptr)
             return Bounds{};
         return to_texts(values, core::integer_bounds(to_int64(extremes.at(0, 0)),
                                                      to_int64(extremes.at(0, 1)), pieces, out));
@@ -147,7 +146,10 @@ void cut_keys(Builder *builder, Connection *connection, const SourceLeaf &leaf, 
 void cut_leaf(Builder *builder, Connection *connection, const job::Request &request,
               const SourceLeaf &leaf, uint64 chunk_bytes) {
     bool has_blocks = leaf.is_heap && leaf.heap_bytes >= leaf.block_size;
-    auto blocks = has_blocks ? static_cast<uint32>(leaf.heap_bytes / leaf.block_size) : 0;
+    auto blocks =
+        has_blocks
+            ? static_cast<uint32>(Min(leaf.heap_bytes / leaf.block_size, INT64CONST(0xFFFFFFFF)))
+            : 0;
     uint32 pieces = has_blocks ? core::block_chunk_count(blocks, size_of(leaf), chunk_bytes) : 1;
 
     if (request.key != nullptr && has_blocks) {
@@ -159,7 +161,7 @@ void cut_leaf(Builder *builder, Connection *connection, const job::Request &requ
     } else if (pieces > 1) {
         // Who may read some columns only may not read ctid.
         if (source::server_version(connection) >= version_with_tid_range_scan && leaf.readable)
-            return cut_blocks(builder, leaf, pieces);
+            return cut_blocks(builder, leaf, blocks, pieces);
         SplitKey key = find_key(connection, leaf, nullptr);
         if (key.found)
             return cut_keys(builder, connection, leaf, key, pieces);

@@ -11,6 +11,22 @@ Oid to_oid(const char *text) {
     return static_cast<Oid>(strtoul(text, nullptr, 10));
 }
 
+// The size of a relation's file; one that was dropped meanwhile has none.
+int64 to_size(const char *text) {
+    constexpr int64 most = INT64CONST(1) << 47;  // 2^32 blocks of the largest size
+    int64 size = text != nullptr ? strtoll(text, nullptr, 10) : 0;
+    if (size < 0 || size > most)
+        source::raise_odd_answer("an impossible size of a relation");
+    return size;
+}
+
+int32 to_block_size(const char *text) {
+    int32 size = atoi(text);
+    if (size < 512 || size > 65536)
+        source::raise_odd_answer("an impossible block size");
+    return size;
+}
+
 bool to_bool(const char *text) {
     return text != nullptr && text[0] == 't';
 }
@@ -147,9 +163,9 @@ SourceLeaves read_leaves(Connection *connection, const SourceTable &table) {
             .is_heap = to_bool(rows.at(i, 2)),
             .name = rows.at(i, 3),
             .readable = to_bool(rows.at(i, 7)),
-            .heap_bytes = rows.at(i, 4) != nullptr ? strtoll(rows.at(i, 4), nullptr, 10) : 0,
-            .toast_bytes = rows.at(i, 5) != nullptr ? strtoll(rows.at(i, 5), nullptr, 10) : 0,
-            .block_size = atoi(rows.at(i, 6)),
+            .heap_bytes = to_size(rows.at_or_null(i, 4)),
+            .toast_bytes = to_size(rows.at_or_null(i, 5)),
+            .block_size = to_block_size(rows.at(i, 6)),
         };
     }
     return leaves;
@@ -202,7 +218,7 @@ SplitKey find_key(Connection *connection, const SourceLeaf &leaf, const char *co
         key.column = rows.at(0, 0);
         key.type_name = rows.at(0, 1);
         key.type = to_oid(rows.at(0, 2));
-        key.collation = rows.at(0, 3);
+        key.collation = rows.at_or_null(0, 3);
         key.collate_index = to_bool(rows.at(0, 4));
         // From version 18 on, a NOT NULL constraint may be there that no one has validated.
         key.not_null = to_bool(rows.at(0, 5)) && source::server_version(connection) < 180000;

@@ -74,9 +74,16 @@ void receive(Connection *connection, const char *sql, PGresult *volatile *last) 
             break;
         PQclear(*last);
         *last = result;
-        if (PQresultStatus(result) == PGRES_FATAL_ERROR) {
-            *last = nullptr;
-            raise_remote_error(connection, result, sql);
+        switch (PQresultStatus(result)) {
+            case PGRES_TUPLES_OK:
+            case PGRES_COMMAND_OK:
+                break;
+            case PGRES_FATAL_ERROR:
+                *last = nullptr;
+                raise_remote_error(connection, result, sql);
+            default:
+                // A COPY that nobody asked for, above all: libpq would tell of it again and again.
+                raise_odd_answer(PQresStatus(PQresultStatus(result)));
         }
     }
     if (*last == nullptr)
@@ -369,11 +376,19 @@ void start_copy(Connection *connection, const char *sql) {
             PQclear(result);
             continue;
         }
-        if (status != PGRES_COPY_OUT)
+        if (status == PGRES_FATAL_ERROR)
             raise_remote_error(connection, result, sql);
         PQclear(result);
+        if (status != PGRES_COPY_OUT)
+            raise_odd_answer(PQresStatus(status));
         return;
     }
+}
+
+void raise_odd_answer(const char *what) {
+    ereport(ERROR, (errcode(ERRCODE_PROTOCOL_VIOLATION),
+                    errmsg("the source server gave an answer that makes no sense"),
+                    errdetail("It was %s.", what)));
 }
 
 void raise_remote_error(Connection *connection, PGresult *result, const char *sql) {

@@ -21,13 +21,27 @@ struct Connection {
     char last_words[512];
 };
 
-// The text rows of an answer, palloc'd. A NULL field is nullptr.
+// The source has said something that no PostgreSQL would have said to the question.
+[[noreturn]] void raise_odd_answer(const char *what);
+
+// The text rows of an answer, palloc'd. Who asks says how large the answer must be and what must not be NULL:
+// a source that answers otherwise gets an ERROR, not a crash.
 struct Rows {
     int count;
     int columns;
     const char **fields;
 
-    const char *at(int row, int column) const { return fields[row * columns + column]; }
+    const char *at_or_null(int row, int column) const {
+        if (row < 0 || row >= count || column < 0 || column >= columns)
+            raise_odd_answer("an answer with too few rows or columns");
+        return fields[row * columns + column];
+    }
+    const char *at(int row, int column) const {
+        const char *field = at_or_null(row, column);
+        if (field == nullptr)
+            raise_odd_answer("a null value where there must be one");
+        return field;
+    }
 };
 
 // Checks a connection string or URI without connecting, and returns it in keyword form without

@@ -18,7 +18,12 @@ void finish(RowStream *stream) {
         PGresult *result = PQgetResult(connection->conn);
         if (result == nullptr)
             break;
-        if (PQresultStatus(result) != PGRES_COMMAND_OK)
+        ExecStatusType status = PQresultStatus(result);
+        if (status != PGRES_COMMAND_OK && status != PGRES_FATAL_ERROR) {
+            PQclear(result);
+            raise_odd_answer(PQresStatus(status));
+        }
+        if (status != PGRES_COMMAND_OK)
             raise_remote_error(connection, result, stream->sql);
         stream->rows_sent = strtou64(PQcmdTuples(result), nullptr, 10);
         PQclear(result);
