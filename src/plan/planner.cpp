@@ -219,6 +219,10 @@ Plan cut(Connection *connection, const job::Request &request, const SourceTable 
         core::chunk_bytes(plan.bytes_expected, static_cast<unsigned>(request.workers),
                           static_cast<uint64>(request.chunk_size_kb) * 1024);
 
+    // However large the source says it is, the chunks must be as many as the ledger can bear.
+    constexpr uint64 max_chunks = uint64{1} << 20;
+    chunk_bytes = Max(chunk_bytes, plan.bytes_expected / max_chunks + 1);
+
     Builder builder;
     if (!can_read_leaves(table, leaves)) {
         SourceLeaf root{};

@@ -56,7 +56,7 @@ SourceTable find_table(Connection *connection, const char *name) {
                         errmsg("source table \"%s\" does not exist", name)));
     SourceTable table{to_oid(rows.at(0, 0)), rows.at(0, 1)[0], rows.at(0, 2),
                       to_bool(rows.at(0, 3))};
-    if (strchr("rpmvf", table.relkind) == nullptr)
+    if (table.relkind == '\0' || strchr("rpmvf", table.relkind) == nullptr)
         ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
                         errmsg("\"%s\" on the source is not a table", name),
                         errdetail("Tables, partitioned tables, materialized views, views and "
@@ -149,6 +149,9 @@ SourceLeaves read_leaves(Connection *connection, const SourceTable &table) {
     const char *oid = psprintf("%u", table.oid);
     Rows rows = source::query(connection, sql, 1, &oid);
 
+    // Only a partitioned table can have nothing in it.
+    if (rows.count == 0 && table.relkind != RELKIND_PARTITIONED_TABLE)
+        source::raise_odd_answer("one without a row for the table itself");
     SourceLeaves leaves;
     leaves.count = rows.count;
     leaves.leaves = static_cast<SourceLeaf *>(palloc(sizeof(SourceLeaf) * Max(rows.count, 1)));

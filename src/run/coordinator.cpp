@@ -271,7 +271,7 @@ void recover(Coordinator *c) {
 // Waits for the latch, or for news from the source, which has none to tell but that it is gone.
 void listen_to_source(Coordinator *c) {
     source::wait_readable(c->connection);
-    bool alive = PQconsumeInput(c->connection->conn) != 0;
+    bool alive = source::consume(c->connection);
     (void)PQisBusy(c->connection->conn);  // has libpq look at what it has read
     if (!alive)
         source::raise_remote_error(c->connection, nullptr, nullptr);
@@ -420,6 +420,7 @@ void fastcopy_coordinator_main(Datum argument) {
     MemoryContext context = CurrentMemoryContext;
     pg::connect_as(c.area->identity);
 
+    volatile bool failed = false;
     volatile int failure = 0;
     PG_TRY();
     {
@@ -433,6 +434,7 @@ void fastcopy_coordinator_main(Datum argument) {
         MemoryContextSwitchTo(context);
         ErrorData *error = CopyErrorData();
         pg::record(&c.area->error, error, no_chunk);
+        failed = true;
         failure = error->sqlerrcode;
         if (in_ledger)
             EmitErrorReport();
@@ -442,7 +444,7 @@ void fastcopy_coordinator_main(Datum argument) {
     }
     PG_END_TRY();
 
-    if (failure != 0) {
+    if (failed) {
         PG_TRY();
         {
             MemoryContextSwitchTo(context);

@@ -9,6 +9,8 @@ constexpr int64 longest_delay_ms = 30000;
 }  // namespace
 
 bool may_pass(int sqlerrcode) {
+    if (sqlerrcode == ERRCODE_PROTOCOL_VIOLATION)
+        return false;
     if (ERRCODE_TO_CATEGORY(sqlerrcode) == ERRCODE_CONNECTION_EXCEPTION)
         return true;
     switch (sqlerrcode) {

@@ -101,7 +101,8 @@ char *source_statement(const Worker *worker, const plan::Chunk &chunk) {
 // been inserted: anything else would be a bug of ours, and is better found here than by the user.
 void check_count(Relation target, const source::RowStream &stream, uint64 rows) {
     if (!stream.at_end)
-        elog(ERROR, "COPY FROM stopped before the end of the source's rows");
+        ereport(ERROR, (errcode(ERRCODE_BAD_COPY_FILE_FORMAT),
+                        errmsg("the source sent more after the end of its rows")));
     bool may_drop_rows = target->rd_rel->relkind != RELKIND_RELATION ||
                          (target->trigdesc != nullptr && target->trigdesc->trig_insert_before_row);
     if (rows != stream.rows_sent && !may_drop_rows)

@@ -16,11 +16,43 @@ void close_at_exit(int, Datum) {
     open_connection = nullptr;
 }
 
+// The most of a text of the source that is repeated in an error.
+constexpr int max_error_text = 8192;
+
+// The source's code. An error with a code of success, which the rest of the server would take for none,
+// has none.
 int to_sqlstate(const char *text) {
-    return text != nullptr && strlen(text) == 5
-               ? MAKE_SQLSTATE(text[0], text[1], text[2], text[3], text[4])
-               : ERRCODE_CONNECTION_FAILURE;
+    if (text == nullptr || strlen(text) != 5)
+        return ERRCODE_CONNECTION_FAILURE;
+    int code = MAKE_SQLSTATE(text[0], text[1], text[2], text[3], text[4]);
+    switch (ERRCODE_TO_CATEGORY(code)) {
+        case ERRCODE_SUCCESSFUL_COMPLETION:
+        case ERRCODE_WARNING:
+        case ERRCODE_NO_DATA:
+            return ERRCODE_PROTOCOL_VIOLATION;
+        default:
+            return code;
+    }
 }
+
+// Writes a text of the source, cut to the buffer, as text that is valid here: it may be in any encoding,
+// or in none.
+void copy_valid(char *buffer, size_t size, const char *text) {
+    size_t length = strnlen(text, size);
+    if (length >= size)
+        length = pg_mbcliplen(text, static_cast<int>(length), static_cast<int>(size - 1));
+    memcpy(buffer, text, length);
+    buffer[length] = '\0';
+    if (pg_verify_mbstr(GetDatabaseEncoding(), buffer, static_cast<int>(length), true))
+        return;
+    for (char *c = buffer; *c != '\0'; c++) {
+        if (IS_HIGHBIT_SET(*c))
+            *c = '?';
+    }
+}
+
+// Notices of a connection that is being made: the default would write them to the server's log.
+void ignore_notice(void *, const PGresult *) noexcept {}
 
 // Notices of the source are of no interest to the target's log; the default would write to stderr. What
 // arrives here too is why the source ended an idle session.
@@ -32,17 +64,7 @@ void receive_notice(void *arg, const PGresult *result) noexcept {
         (strcmp(severity, "FATAL") != 0 && strcmp(severity, "PANIC") != 0))
         return;
     connection->last_words_sqlstate = to_sqlstate(PQresultErrorField(result, PG_DIAG_SQLSTATE));
-    strlcpy(connection->last_words, message, sizeof(connection->last_words));
-}
-
-// Waits for input until libpq has a whole result, then returns it (nullptr: no more).
-PGresult *next_result(Connection *connection) {
-    while (PQisBusy(connection->conn)) {
-        wait_readable(connection);
-        if (PQconsumeInput(connection->conn) == 0)
-            break;
-    }
-    return PQgetResult(connection->conn);
+    copy_valid(connection->last_words, sizeof(connection->last_words), message);
 }
 
 // Sends what libpq has buffered. A source that has stopped reading must not hold us inside of libpq; what it
@@ -61,66 +83,9 @@ void flush(Connection *connection, const char *sql) {
             ResetLatch(MyLatch);
             CHECK_FOR_INTERRUPTS();
         }
-        if ((events & WL_SOCKET_READABLE) != 0 && PQconsumeInput(connection->conn) == 0)
+        if ((events & WL_SOCKET_READABLE) != 0 && !consume(connection))
             raise_remote_error(connection, nullptr, sql);
     }
-}
-
-// Receives the results of what was sent; the last one stays in `*last`, which the caller clears.
-void receive(Connection *connection, const char *sql, PGresult *volatile *last) {
-    for (;;) {
-        PGresult *result = next_result(connection);
-        if (result == nullptr)
-            break;
-        PQclear(*last);
-        *last = result;
-        switch (PQresultStatus(result)) {
-            case PGRES_TUPLES_OK:
-            case PGRES_COMMAND_OK:
-                break;
-            case PGRES_FATAL_ERROR:
-                *last = nullptr;
-                raise_remote_error(connection, result, sql);
-            default:
-                // A COPY that nobody asked for, above all: libpq would tell of it again and again.
-                raise_odd_answer(PQresStatus(PQresultStatus(result)));
-        }
-    }
-    if (*last == nullptr)
-        raise_remote_error(connection, nullptr, sql);
-}
-
-Rows to_rows(const PGresult *result) {
-    Rows rows;
-    rows.count = PQntuples(result);
-    rows.columns = PQnfields(result);
-    rows.fields =
-        static_cast<const char **>(palloc(sizeof(char *) * Max(rows.count * rows.columns, 1)));
-    for (int i = 0; i < rows.count; i++) {
-        for (int j = 0; j < rows.columns; j++)
-            rows.fields[i * rows.columns + j] =
-                PQgetisnull(result, i, j) ? nullptr : pstrdup(PQgetvalue(result, i, j));
-    }
-    return rows;
-}
-
-// Turns the results of what was sent into palloc'd rows, those of the last statement.
-Rows collect(Connection *connection, const char *sql) {
-    PGresult *volatile last = nullptr;
-    Rows rows{};
-    PG_TRY();
-    {
-        receive(connection, sql, &last);
-        rows = to_rows(last);
-    }
-    PG_CATCH();
-    {
-        PQclear(last);
-        PG_RE_THROW();
-    }
-    PG_END_TRY();
-    PQclear(last);
-    return rows;
 }
 
 // The seconds that connecting may take, as the connection string says; 0: as long as it takes.
@@ -164,7 +129,11 @@ pg_noinline bool poll_until_connected(PGconn *conn, int timeout_seconds) {
 }
 
 const char *text_or_null(const char *text) {
-    return text != nullptr ? pchomp(text) : nullptr;
+    if (text == nullptr)
+        return nullptr;
+    auto *copy = static_cast<char *>(palloc(max_error_text));
+    copy_valid(copy, max_error_text, text);
+    return pchomp(copy);
 }
 
 }  // namespace
@@ -225,6 +194,9 @@ Connection *connect(const char *source, Trust trust, const char *application_nam
         ReleaseExternalFD();
         ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
     }
+    // Neither may the source write to our log, nor keep us waiting inside of libpq until it listens.
+    PQsetNoticeReceiver(conn, ignore_notice, nullptr);
+    (void)PQsetnonblocking(conn, 1);
     int timeout = connect_timeout(conn);
     bool in_time = true;
     PG_TRY();
@@ -236,8 +208,9 @@ Connection *connect(const char *source, Trust trust, const char *application_nam
     }
     PG_END_TRY();
     if (!in_time || PQstatus(conn) != CONNECTION_OK) {
-        char *message = in_time ? pchomp(PQerrorMessage(conn))
-                                : psprintf("The source did not answer within %d seconds.", timeout);
+        const char *message =
+            in_time ? text_or_null(PQerrorMessage(conn))
+                    : psprintf("The source did not answer within %d seconds.", timeout);
         libpqsrv_disconnect(conn);
         ereport(ERROR, (errcode(ERRCODE_SQLCLIENT_UNABLE_TO_ESTABLISH_SQLCONNECTION),
                         errmsg("could not connect to the source server"),
@@ -261,7 +234,6 @@ Connection *connect(const char *source, Trust trust, const char *application_nam
     auto *connection = static_cast<Connection *>(palloc0(sizeof(Connection)));
     connection->conn = conn;
     PQsetNoticeReceiver(conn, receive_notice, connection);
-    (void)PQsetnonblocking(conn, 1);
     connection->events = CreateWaitEventSet(TopMemoryContext, 3);
     MemoryContextSwitchTo(old);
     AddWaitEventToSet(connection->events, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, nullptr);
@@ -280,6 +252,7 @@ void close(Connection *connection) {
     if (open_connection == connection)
         open_connection = nullptr;
     FreeWaitEventSet(connection->events);
+    PQfreemem(connection->held);
     libpqsrv_disconnect(connection->conn);
     pfree(connection);
 }
@@ -292,9 +265,25 @@ int backend_pid(const Connection *connection) {
     return PQbackendPID(connection->conn);
 }
 
-void wait_readable(Connection *connection, long timeout_ms) {
+bool consume(Connection *connection) {
+    bool alive = PQconsumeInput(connection->conn) != 0;
+    while (PGnotify *notification = PQnotifies(connection->conn))
+        PQfreemem(notification);
+    return alive;
+}
+
+PGresult *next_result(Connection *connection) {
+    while (PQisBusy(connection->conn)) {
+        wait_readable(connection);
+        if (!consume(connection))
+            break;
+    }
+    return PQgetResult(connection->conn);
+}
+
+void wait_readable(Connection *connection) {
     WaitEvent event;
-    int count = WaitEventSetWait(connection->events, timeout_ms, &event, 1, PG_WAIT_EXTENSION);
+    int count = WaitEventSetWait(connection->events, -1, &event, 1, PG_WAIT_EXTENSION);
     if (count > 0 && (event.events & WL_LATCH_SET) != 0)
         ResetLatch(MyLatch);
     CHECK_FOR_INTERRUPTS();
@@ -383,12 +372,6 @@ void start_copy(Connection *connection, const char *sql) {
             raise_odd_answer(PQresStatus(status));
         return;
     }
-}
-
-void raise_odd_answer(const char *what) {
-    ereport(ERROR, (errcode(ERRCODE_PROTOCOL_VIOLATION),
-                    errmsg("the source server gave an answer that makes no sense"),
-                    errdetail("It was %s.", what)));
 }
 
 void raise_remote_error(Connection *connection, PGresult *result, const char *sql) {

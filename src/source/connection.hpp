@@ -9,6 +9,7 @@
 #define FASTCOPY_SOURCE_CONNECTION_HPP
 
 #include "pg/postgres.hpp"
+#include "source/answer.hpp"
 #include "source/credentials.hpp"
 
 namespace fastcopy::source {
@@ -19,29 +20,10 @@ struct Connection {
     // What the source said last before it ended an idle session; libpq passes it on as a notice.
     int last_words_sqlstate;
     char last_words[512];
-};
-
-// The source has said something that no PostgreSQL would have said to the question.
-[[noreturn]] void raise_odd_answer(const char *what);
-
-// The text rows of an answer, palloc'd. Who asks says how large the answer must be and what must not be NULL:
-// a source that answers otherwise gets an ERROR, not a crash.
-struct Rows {
-    int count;
-    int columns;
-    const char **fields;
-
-    const char *at_or_null(int row, int column) const {
-        if (row < 0 || row >= count || column < 0 || column >= columns)
-            raise_odd_answer("an answer with too few rows or columns");
-        return fields[row * columns + column];
-    }
-    const char *at(int row, int column) const {
-        const char *field = at_or_null(row, column);
-        if (field == nullptr)
-            raise_odd_answer("a null value where there must be one");
-        return field;
-    }
+    // A row of COPY that came as a whole, and how much of it has been read; see row_stream.
+    char *held;
+    int held_bytes;
+    int held_used;
 };
 
 // Checks a connection string or URI without connecting, and returns it in keyword form without
@@ -76,9 +58,14 @@ void notice_vanished_client(Connection *connection);
 // Sends statements whose last is a COPY TO STDOUT, and returns once the source has begun to copy.
 void start_copy(Connection *connection, const char *sql);
 
-// Returns when the socket is readable, the latch was set or the time is over (-1: never); processes
-// interrupts.
-void wait_readable(Connection *connection, long timeout_ms = -1);
+// Has libpq read what has come, and throws away notifications. False: the connection is lost.
+bool consume(Connection *connection);
+
+// Waits for input until libpq has a whole result, then returns it (nullptr: no more).
+PGresult *next_result(Connection *connection);
+
+// Returns when the socket is readable or the latch was set; processes interrupts.
+void wait_readable(Connection *connection);
 
 // Raises the source's error: that of `result`, or of the connection when it has none. Clears the
 // result. `sql` is the statement for the context line.

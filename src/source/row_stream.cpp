@@ -4,33 +4,48 @@ namespace fastcopy::source {
 
 namespace {
 
-constexpr long longest_wait_ms = 1000;
-
 // The source has stopped sending: find out whether it completed the COPY.
 void finish(RowStream *stream) {
     Connection *connection = stream->connection;
     for (;;) {
-        while (PQisBusy(connection->conn)) {
-            wait_readable(connection);
-            if (PQconsumeInput(connection->conn) == 0)
-                break;
-        }
-        PGresult *result = PQgetResult(connection->conn);
+        PGresult *result = next_result(connection);
         if (result == nullptr)
             break;
         ExecStatusType status = PQresultStatus(result);
-        if (status != PGRES_COMMAND_OK && status != PGRES_FATAL_ERROR) {
-            PQclear(result);
-            raise_odd_answer(PQresStatus(status));
-        }
-        if (status != PGRES_COMMAND_OK)
+        if (status == PGRES_FATAL_ERROR)
             raise_remote_error(connection, result, stream->sql);
+        if (status != PGRES_COMMAND_OK || stream->at_end) {
+            PQclear(result);
+            raise_odd_answer("more than the end of COPY");
+        }
         stream->rows_sent = strtou64(PQcmdTuples(result), nullptr, 10);
         PQclear(result);
         stream->at_end = true;
     }
     if (!stream->at_end)
         raise_remote_error(connection, nullptr, stream->sql);
+}
+
+// As PQgetlineAsync, but that returns 0 for a message of no bytes too; then, PQgetCopyData passes over
+// these, and returns the next whole message if there is one.
+int take(Connection *connection, char *buffer, int room) {
+    if (connection->held == nullptr) {
+        int got = PQgetlineAsync(connection->conn, buffer, room);
+        if (got != 0)
+            return got;
+        connection->held_used = 0;
+        connection->held_bytes = PQgetCopyData(connection->conn, &connection->held, 1);
+        if (connection->held_bytes <= 0)
+            return connection->held_bytes;
+    }
+    int got = Min(room, connection->held_bytes - connection->held_used);
+    memcpy(buffer, connection->held + connection->held_used, got);
+    connection->held_used += got;
+    if (connection->held_used == connection->held_bytes) {
+        PQfreemem(connection->held);
+        connection->held = nullptr;
+    }
+    return got;
 }
 
 }  // namespace
@@ -47,12 +62,14 @@ int read(RowStream *stream, char *buffer, int size) {
     int filled = 0;
     bool consumed = false;
 
+    // A source that never pauses would not let us come to wait.
+    CHECK_FOR_INTERRUPTS();
     if (stream->at_end)
         return 0;
     stream->largest_message = stream->message_bytes;
     while (filled < size) {
         int room = size - filled;
-        int got = PQgetlineAsync(stream->connection->conn, buffer + filled, room);
+        int got = take(stream->connection, buffer + filled, room);
         if (got > 0) {
             filled += got;
             stream->message_bytes += got;
@@ -71,10 +88,9 @@ int read(RowStream *stream, char *buffer, int size) {
             break;
         } else {
             // Nothing buffered: take what the socket has before going to sleep on it.
-            // Not for ever: libpq tells an empty message, which PostgreSQL never sends, like none.
             if (consumed)
-                wait_readable(stream->connection, longest_wait_ms);
-            if (PQconsumeInput(stream->connection->conn) == 0)
+                wait_readable(stream->connection);
+            if (!consume(stream->connection))
                 finish(stream);
             consumed = true;
         }

@@ -1,0 +1,123 @@
+#include "source/answer.hpp"
+
+#include "source/connection.hpp"
+
+namespace fastcopy::source {
+
+namespace {
+
+// The most that an answer to one of our questions may take: far more than any has.
+constexpr size_t max_answer_bytes = size_t{64} << 20;
+
+// Rows as they come.
+struct Collector {
+    Rows rows;
+    int capacity;
+    size_t bytes;
+    bool complete;  // the next row is another answer's
+};
+
+const char *copy_field(Collector *collector, const PGresult *result, int column) {
+    if (PQgetisnull(result, 0, column))
+        return nullptr;
+    const char *value = PQgetvalue(result, 0, column);
+    size_t length = strlen(value);
+    collector->bytes += length + 32;  // and what palloc adds to it, about
+    if (!pg_verify_mbstr(GetDatabaseEncoding(), value, static_cast<int>(length), true))
+        raise_odd_answer("text that is not in the encoding asked for");
+    return pstrdup(value);
+}
+
+void add_row(Collector *collector, const PGresult *result) {
+    Rows *rows = &collector->rows;
+    if (collector->complete || rows->count == 0) {
+        *collector = Collector{};
+        rows->columns = PQnfields(result);
+    }
+    if (PQnfields(result) != rows->columns)
+        raise_odd_answer("rows that differ in their number of columns");
+    if (rows->count == collector->capacity) {
+        collector->capacity = Max(16, collector->capacity * 2);
+        Size size = mul_size(sizeof(char *), mul_size(collector->capacity, Max(rows->columns, 1)));
+        rows->fields = static_cast<const char **>(
+            rows->fields == nullptr ? palloc(size) : repalloc(rows->fields, size));
+    }
+    collector->bytes += sizeof(char *) * (rows->columns + 1);
+    for (int i = 0; i < rows->columns; i++)
+        rows->fields[rows->count * rows->columns + i] = copy_field(collector, result, i);
+    rows->count++;
+    if (collector->bytes > max_answer_bytes)
+        raise_odd_answer("an answer that is far too large");
+}
+
+// Receives all results; the one at hand is in `*current`, which the caller clears after an error.
+void receive(Connection *connection, const char *sql, Collector *collector,
+             PGresult *volatile *current) {
+    bool answered = false;
+    for (;;) {
+        PGresult *result = next_result(connection);
+        if (result == nullptr)
+            break;
+        *current = result;
+        answered = true;
+        switch (PQresultStatus(result)) {
+            case PGRES_SINGLE_TUPLE:
+                add_row(collector, result);
+                break;
+            case PGRES_TUPLES_OK:
+            case PGRES_COMMAND_OK:
+                if (collector->complete)
+                    *collector = Collector{};
+                collector->complete = true;
+                break;
+            case PGRES_FATAL_ERROR:
+                *current = nullptr;
+                raise_remote_error(connection, result, sql);
+            default:
+                // A COPY that nobody asked for, above all: libpq would tell of it again and again.
+                raise_odd_answer(PQresStatus(PQresultStatus(result)));
+        }
+        *current = nullptr;
+        PQclear(result);
+    }
+    if (!answered)
+        raise_remote_error(connection, nullptr, sql);
+}
+
+}  // namespace
+
+void raise_odd_answer(const char *what) {
+    ereport(ERROR,
+            (errcode(ERRCODE_PROTOCOL_VIOLATION),
+             errmsg("unexpected answer from the source server"), errdetail("It was %s.", what)));
+}
+
+const char *Rows::at_or_null(int row, int column) const {
+    if (row < 0 || row >= count || column < 0 || column >= columns)
+        raise_odd_answer("one with too few rows or columns");
+    return fields[row * columns + column];
+}
+
+const char *Rows::at(int row, int column) const {
+    const char *field = at_or_null(row, column);
+    if (field == nullptr)
+        raise_odd_answer("a null value where there must be one");
+    return field;
+}
+
+Rows collect(Connection *connection, const char *sql) {
+    PGresult *volatile current = nullptr;
+    Collector collector{};
+    (void)PQsetSingleRowMode(connection->conn);
+    PG_TRY();
+    { receive(connection, sql, &collector, &current); }
+    PG_CATCH();
+    {
+        PQclear(current);
+        PG_RE_THROW();
+    }
+    PG_END_TRY();
+    return collector.rows;
+}
+
+}  // namespace fastcopy::source
