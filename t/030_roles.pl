@@ -97,6 +97,35 @@ is($as->('member', "SELECT count(*) > 0 FROM fastcopy.status; SELECT count(*) > 
 		. " SELECT count(*) FROM trap.caught WHERE who <> 'member'"), "t\nt\n0", 'nor do the views');
 $target->safe_psql('postgres', 'ALTER ROLE member RESET search_path; TRUNCATE numbers');
 
+# A role that turns into another at log-in is still the role that called.
+$target->safe_psql('postgres', 'CREATE ROLE low; ALTER ROLE member SET role = low; GRANT low TO member');
+is($as->('member', "SET ROLE NONE; $copy"), '100', 'ALTER ROLE ... SET role does not change whose job it is');
+is($target->safe_psql('postgres', 'SELECT DISTINCT who FROM numbers'), 'member', '... nor who inserts');
+$target->safe_psql('postgres', 'ALTER ROLE member RESET role; TRUNCATE numbers');
+
+# What the source lets be read through a parent, but not directly, comes through the parent: partitions in a
+# closed schema, or under row security of their own.
+$source->safe_psql('postgres', q(
+	CREATE SCHEMA closed;
+	CREATE TABLE family (i integer) PARTITION BY RANGE (i);
+	CREATE TABLE closed.low PARTITION OF family FOR VALUES FROM (0) TO (50);
+	CREATE TABLE guarded PARTITION OF family FOR VALUES FROM (50) TO (101);
+	INSERT INTO family SELECT i FROM generate_series(1, 100) i;
+	GRANT SELECT ON family, closed.low, guarded TO reader;
+	CREATE TABLE wide (id integer PRIMARY KEY, i integer);
+	INSERT INTO wide SELECT i, i FROM generate_series(1, 5000) i;
+	GRANT SELECT (i) ON wide TO reader));
+my $pull = sub {
+	my ($table) = @_;
+	return $as->('member',
+		"SET fastcopy.chunk_size = '8kB'; SELECT fastcopy.copy('$conninfo', '$table', 'numbers', columns => '{i}', statistics => false)");
+};
+is($pull->('family'), '100', 'a partition in a schema that the role may not use');
+$source->safe_psql('postgres', 'GRANT USAGE ON SCHEMA closed TO reader; ALTER TABLE guarded ENABLE ROW LEVEL SECURITY');
+is($pull->('family'), '100', 'a partition with row security of its own');
+is($pull->('wide'), '5000', 'a column, and not that of the primary key');
+$target->safe_psql('postgres', 'TRUNCATE numbers');
+
 # Roles come and go while a job runs. It is held at a lock on the source, in the middle of its rows.
 my $hold = sub {
 	my ($change) = @_;

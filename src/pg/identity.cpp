@@ -47,6 +47,12 @@ void connect_as(const Identity &identity) {
     SetConfigOption("default_transaction_isolation", "read committed", PGC_USERSET, PGC_S_SESSION);
 }
 
+void begin_ledger_transaction() {
+    SetCurrentStatementStartTimestamp();
+    StartTransactionCommand();
+    PushActiveSnapshot(GetTransactionSnapshot());
+}
+
 void begin_transaction(const Identity &identity) {
     SetCurrentStatementStartTimestamp();
     StartTransactionCommand();

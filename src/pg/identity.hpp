@@ -31,6 +31,8 @@ void connect_as(const Identity &identity);
 // Transactions of a background process. commit() returns with the transaction committed;
 // abort_transaction() is for a PG_CATCH block.
 void begin_transaction(const Identity &identity);
+// For the ledger's end of a job, whose role may have been dropped meanwhile: nothing is done as that role.
+void begin_ledger_transaction();
 void commit_transaction();
 void abort_transaction();
 

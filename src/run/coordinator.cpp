@@ -358,7 +358,7 @@ void try_to_analyze(Coordinator *c) {
 }
 
 void finish(Coordinator *c, job::State state, const pg::ErrorReport *error) {
-    pg::begin_transaction(c->area->identity);
+    pg::begin_ledger_transaction();
     job::ledger::end_job(c->area->job, state, error);
     pg::commit_transaction();
     move_to(state);

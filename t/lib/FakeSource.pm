@@ -131,8 +131,7 @@ sub new
 sub conninfo
 {
 	my ($self, %more) = @_;
-	my %words = (host => $self->{host}, port => $self->{port}, dbname => 'postgres', user => $ENV{USER} // 'postgres', %more);
-	$words{user} = getpwuid $< unless $more{user};
+	my %words = (host => $self->{host}, port => $self->{port}, dbname => 'postgres', %more);
 	return join ' ', map { "$_=$words{$_}" } sort keys %words;
 }
 
@@ -313,15 +312,13 @@ sub _serve
 			while (length $answered >= 5 && length $answered > (my $length = unpack 'x N', $answered))
 			{
 				my $message = substr $answered, 0, $length + 1, '';
-				my $instead;
-				$instead = $self->{change}->($self, substr($message, 0, 1), substr($message, 5))
-				  if $chosen && $self->{change} && $question =~ $self->{on};
-				if (defined $instead)
+				if ($chosen && $self->{change} && $question =~ $self->{on})
 				{
-					# What came before goes out before the malice is told.
 					_write($client, $out);
 					$out = '';
-					$self->send($instead);
+					my $instead = $self->{change}->($self, substr($message, 0, 1), substr($message, 5));
+					$self->send($instead) if defined $instead;
+					$out = $message       if !defined $instead;
 				}
 				else { $out .= $message }
 			}
