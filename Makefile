@@ -60,7 +60,7 @@ BITCODE_CXXFLAGS += $(LANGUAGE_FLAGS) -MMD -MP -MF $(basename $@).bc.d
 -include $(wildcard $(DEPS))
 
 CLANG_FORMAT ?= clang-format-14
-FORMAT_FILES = $(sort $(wildcard src/*.[ch]pp src/*/*.[ch]pp test/unit/*.[ch]pp))
+FORMAT_FILES = $(sort $(wildcard src/*.[ch]pp src/*/*.[ch]pp test/unit/*.[ch]pp test/fuzz/*.[ch]pp))
 
 .PHONY: format check-format
 

@@ -136,3 +136,42 @@ END
         die "the $name cluster did not start"
     fi
 }
+
+# Copies the PostgreSQL of PG_CONFIG to a directory of that name in the work directory, for a module
+# that must not get into the real one, whose servers may be in use. PostgreSQL finds its files from
+# the place of its programs, so the copy works where it is; its pg_config is in private_pg_config.
+# The rest of the arguments are put in front of the command line of its postmasters: assignments,
+# and a program that runs them. What initdb runs goes without, to save time.
+private_installation() {
+    local prefix=$work/$1 directory
+    shift
+    for directory in bindir pkglibdir sharedir; do
+        directory=$("$PG_CONFIG" --"$directory")
+        [[ -e $prefix$directory ]] && continue
+        as_postgres mkdir -p "$prefix${directory%/*}"
+        as_postgres cp -rL --no-preserve=ownership "$directory" "$prefix$directory"
+    done
+    for directory in libdir includedir includedir-server; do
+        directory=$("$PG_CONFIG" --"$directory")
+        [[ -e $prefix$directory ]] && continue
+        as_postgres mkdir -p "$prefix${directory%/*}"
+        as_postgres ln -s "$directory" "$prefix$directory"
+    done
+    private_pg_config=$prefix$("$PG_CONFIG" --bindir)/pg_config
+    # Nothing of a pg_fastcopy that is installed already.
+    as_postgres rm -rf "$prefix$("$PG_CONFIG" --pkglibdir)"/{pg_fastcopy.so,bitcode/pg_fastcopy*}
+    as_postgres rm -f "$prefix$("$PG_CONFIG" --sharedir)"/extension/pg_fastcopy[.-]*
+
+    # pg_ctl has to be told each time: a restart takes the program that runs.
+    local programs=${private_pg_config%/*}
+    as_postgres mv "$programs/pg_ctl" "$programs/pg_ctl.real"
+    as_postgres tee "$programs/pg_ctl" >/dev/null <<END
+#!/bin/sh
+exec '$programs/pg_ctl.real' "\$@" -p '$programs/postgres.checked'
+END
+    as_postgres tee "$programs/postgres.checked" >/dev/null <<END
+#!/bin/sh
+exec env $(printf '%q ' "$@")'$programs/postgres' "\$@"
+END
+    as_postgres chmod +x "$programs/pg_ctl" "$programs/postgres.checked"
+}
