@@ -25,7 +25,7 @@ use Time::HiRes qw(time);
 
 my $cancel_limit = 10;                   # seconds from cancel to the end
 my $hang_limit   = 15;                   # seconds until a job that should end by itself has hung
-my $memory_limit = 150 * 1024 * 1024;    # of one process; a usual one has less than 10 MB
+my $memory_limit = 300 * 1024 * 1024;    # of one process; a usual one has less than 10 MB, a sanitized one twice that
 my $flood_bytes  = 300 * 1024 * 1024;    # what makes a flood, or
 my $flood_time   = 2;                    # this many seconds of it
 
