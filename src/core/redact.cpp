@@ -7,7 +7,8 @@ namespace fastcopy::core {
 namespace {
 
 constexpr std::string_view unknown_option = "invalid connection option";
-constexpr std::string_view harmless = "\"=\"";
+constexpr std::string_view with_harmless_quotes[] = {
+    "missing \"=\"", "missing key/value separator \"=\"", "extra key/value separator \"=\""};
 constexpr std::string_view dots = "...";
 
 // Appends text at `length` as far as it fits; returns the new length.
@@ -22,9 +23,12 @@ std::size_t append(std::span<char> out, std::size_t length, std::string_view tex
 std::size_t redact(std::string_view message, std::span<char> out) noexcept {
     if (message.starts_with(unknown_option))
         return append(out, 0, message);
-    std::size_t open = message.find('"');
-    while (open != message.npos && message.substr(open).starts_with(harmless))
-        open = message.find('"', open + harmless.size());
+    std::size_t begin = 0;
+    for (std::string_view harmless : with_harmless_quotes) {
+        if (message.starts_with(harmless))
+            begin = harmless.size();
+    }
+    std::size_t open = message.find('"', begin);
     if (open == message.npos)
         return append(out, 0, message);
     std::size_t length = append(out, 0, message.substr(0, open + 1));

@@ -29,6 +29,13 @@ TEST(Redact, AnOddNumberOfQuotesHidesAllTheSame) {
     EXPECT_EQ(redacted("stumbled over \""), "stumbled over \"...\"");
 }
 
+TEST(Redact, ASecretThatLooksHarmlessIsHidden) {
+    EXPECT_EQ(redacted("invalid percent-encoded token: \"=\""),
+              "invalid percent-encoded token: \"...\"");
+    EXPECT_EQ(redacted("invalid percent-encoded token: \"=\"sesame\""),
+              "invalid percent-encoded token: \"...\"");
+}
+
 TEST(Redact, KeepsWhatHasNoSecret) {
     EXPECT_EQ(redacted("out of memory"), "out of memory");
     EXPECT_EQ(redacted("invalid connection option \"bogus\""),
