@@ -9,6 +9,16 @@ namespace {
 constexpr std::string_view unknown_option = "invalid connection option";
 constexpr std::string_view with_harmless_quotes[] = {
     "missing \"=\"", "missing key/value separator \"=\"", "extra key/value separator \"=\""};
+// The other messages that may quote a piece of the string. libpq translates its messages, and translations have
+// quotes of their own: of a message that is not known here, nothing is shown.
+constexpr std::string_view with_quotes[] = {"invalid percent-encoded token: \"",
+                                            "forbidden value %00 in percent-encoded value: \"",
+                                            "end of string reached when looking for matching \"",
+                                            "IPv6 host address may not be empty in URI: \"",
+                                            "unexpected character \"",
+                                            "invalid URI query parameter: \""};
+constexpr std::string_view without_quotes[] = {
+    "out of memory", "unterminated quoted string in connection info string"};
 constexpr std::string_view dots = "...";
 
 // Appends text at `length` as far as it fits; returns the new length.
@@ -23,11 +33,22 @@ std::size_t append(std::span<char> out, std::size_t length, std::string_view tex
 std::size_t redact(std::string_view message, std::span<char> out) noexcept {
     if (message.starts_with(unknown_option))
         return append(out, 0, message);
-    std::size_t begin = 0;
-    for (std::string_view harmless : with_harmless_quotes) {
-        if (message.starts_with(harmless))
-            begin = harmless.size();
+    for (std::string_view known : without_quotes) {
+        if (message == known)
+            return append(out, 0, message);
     }
+    std::size_t begin = 0;
+    bool is_known = false;
+    for (std::string_view known : with_quotes)
+        is_known = is_known || message.starts_with(known);
+    for (std::string_view harmless : with_harmless_quotes) {
+        if (message.starts_with(harmless)) {
+            is_known = true;
+            begin = harmless.size();
+        }
+    }
+    if (!is_known)
+        return append(out, 0, dots);
     std::size_t open = message.find('"', begin);
     if (open == message.npos)
         return append(out, 0, message);
