@@ -1,13 +1,11 @@
 #include "api/start.hpp"
 
+#include "api/source_argument.hpp"
 #include "api/waiting.hpp"
 #include "job/area.hpp"
 #include "job/registry.hpp"
 #include "run/coordinator.hpp"
 #include "settings.hpp"
-#include "source/connection.hpp"
-#include "source/credentials.hpp"
-#include "source/foreign_server.hpp"
 
 namespace fastcopy::api {
 
@@ -82,25 +80,9 @@ void resolve_target(const char *name, job::Request *request) {
              errhint("Commit first, then start the copy.")));
 }
 
-// Turns the source, as given, into a connection string to use and one to show, or the name of a server.
-void resolve_source(job::Request *request) {
-    source::Trust trust;
-    if (source::is_server_name(request->source)) {
-        source::ServerSource server = source::resolve_server(request->source);
-        request->safe_source = request->source;
-        request->source = server.conninfo;
-        trust = server.trust;
-    } else {
-        request->safe_source = source::without_secrets(request->source);
-        trust = source::trust_in(GetUserId());
-    }
-    source::check_source_string(request->source, trust);
-    request->password_required = trust == source::Trust::own_password_only;
-}
-
 job::Request read_request(FunctionCallInfo fcinfo) {
     job::Request request{};
-    request.source = text_argument(fcinfo, 0, "source");
+    const char *source = text_argument(fcinfo, 0, "source");
     request.source_table = text_argument(fcinfo, 1, "source_table");
     const char *target_table = text_argument(fcinfo, 2, "target_table");
     if (PG_ARGISNULL(3))
@@ -118,7 +100,10 @@ job::Request read_request(FunctionCallInfo fcinfo) {
     request.retry_delay_ms = settings::retry_delay_ms;
 
     check_workers(request.workers);
-    resolve_source(&request);
+    SourceArgument resolved = resolve_source(source);
+    request.source = resolved.conninfo;
+    request.safe_source = resolved.safe_name;
+    request.password_required = resolved.trust == source::Trust::own_password_only;
     resolve_target(target_table, &request);
     return request;
 }
