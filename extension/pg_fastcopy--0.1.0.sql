@@ -27,13 +27,24 @@ CREATE TABLE fastcopy.job (
     state text NOT NULL CHECK (state IN ('copying', 'indexing', 'done', 'failed', 'cancelled')),
     chunks integer NOT NULL,
     started_at timestamptz NOT NULL,
+    resumed_at timestamptz,
+    resumes integer NOT NULL DEFAULT 0,
+    worked_before interval NOT NULL DEFAULT '0',
     finished_at timestamptz,
     sqlstate text,
     error text,
     detail text,
     hint text,
     context text,
-    failed_chunk integer
+    failed_chunk integer,
+    -- What tells, when the job is resumed, whether the source or the target has changed.
+    source_server text,
+    source_snapshot text,
+    source_position text,
+    source_relations text,
+    source_columns text,
+    target_files text[] NOT NULL,
+    target_unlogged boolean NOT NULL
 );
 COMMENT ON TABLE fastcopy.job IS 'ledger of pg_fastcopy jobs';
 
@@ -52,6 +63,7 @@ CREATE TABLE fastcopy.chunk (
     upper_bound text,
     done boolean NOT NULL DEFAULT false,
     rows bigint,
+    rows_sent bigint,
     bytes bigint,
     worker integer,
     retries integer,
@@ -60,6 +72,12 @@ CREATE TABLE fastcopy.chunk (
     PRIMARY KEY (job, chunk)
 ) WITH (fillfactor = 70);
 COMMENT ON TABLE fastcopy.chunk IS 'ledger of pg_fastcopy chunks: a chunk is done when its rows are committed';
+
+-- The jobs whose target is unlogged, or was in part: what a crash empties along with the target.
+CREATE UNLOGGED TABLE fastcopy.unlogged_job (
+    job bigint PRIMARY KEY
+);
+COMMENT ON TABLE fastcopy.unlogged_job IS 'ledger of pg_fastcopy jobs that copy into unlogged tables';
 
 -- What the registry in shared memory knows, live. One row per running job, and per running worker, of
 -- those that the current user may see.
@@ -75,7 +93,8 @@ AS 'MODULE_PATHNAME', 'fastcopy_live_jobs';
 CREATE FUNCTION fastcopy.live_workers(
     OUT job bigint, OUT worker integer, OUT pid integer, OUT source_pid integer,
     OUT chunk integer, OUT rows_in_chunk bigint, OUT bytes_in_chunk bigint, OUT chunks_done integer,
-    OUT rows_copied bigint, OUT bytes_copied bigint, OUT retries integer, OUT started_at timestamptz)
+    OUT rows_copied bigint, OUT bytes_copied bigint, OUT retries_in_chunk integer, OUT retries integer,
+    OUT started_at timestamptz)
 RETURNS SETOF record LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED
 AS 'MODULE_PATHNAME', 'fastcopy_live_workers';
 
@@ -123,7 +142,8 @@ SELECT s.job,
        s.hint,
        s.context,
        s.failed_chunk,
-       s.format
+       s.format,
+       s.resumes
 FROM (
     SELECT coalesce(j.job, l.job) AS job,
            CASE WHEN j.state IS NULL THEN l.state
@@ -142,9 +162,10 @@ FROM (
            CASE WHEN j.state = 'done' THEN 1
                 WHEN l.job IS NULL THEN coalesce(c.chunks_done / nullif(j.chunks, 0)::double precision, 0)
                 ELSE l.fraction END AS fraction,
-           extract(epoch FROM coalesce(j.finished_at, CASE WHEN l.job IS NULL THEN coalesce(c.last_finished_at, j.started_at)
-                                                           ELSE pg_catalog.clock_timestamp() END)
-                              - coalesce(j.started_at, l.started_at))::double precision AS seconds,
+           extract(epoch FROM coalesce(j.worked_before, '0')
+                              + (coalesce(j.finished_at, CASE WHEN l.job IS NULL THEN greatest(c.last_finished_at, j.resumed_at, j.started_at)
+                                                              ELSE pg_catalog.clock_timestamp() END)
+                                 - coalesce(j.resumed_at, j.started_at, l.started_at)))::double precision AS seconds,
            coalesce(j.started_at, l.started_at) AS started_at,
            j.finished_at,
            j.error,
@@ -153,7 +174,8 @@ FROM (
            j.hint,
            j.context,
            j.failed_chunk,
-           j.format
+           j.format,
+           coalesce(j.resumes, 0) AS resumes
     FROM fastcopy.job j
     FULL JOIN fastcopy.live_jobs() l ON l.job = j.job
     LEFT JOIN LATERAL (
@@ -169,7 +191,7 @@ COMMENT ON VIEW fastcopy.status IS 'one row per fastcopy job, running or ended';
 
 CREATE VIEW fastcopy.workers WITH (security_barrier) AS
 SELECT w.job, w.worker, w.pid, w.source_pid, w.chunk, w.rows_in_chunk, w.bytes_in_chunk, w.chunks_done,
-       w.rows_copied, w.bytes_copied, w.retries, w.started_at
+       w.rows_copied, w.bytes_copied, w.retries_in_chunk, w.retries, w.started_at
 FROM fastcopy.live_workers() w;
 COMMENT ON VIEW fastcopy.workers IS 'one row per running fastcopy worker';
 
@@ -190,7 +212,7 @@ SELECT c.job,
        coalesce(c.rows, w.rows_in_chunk) AS rows,
        coalesce(c.bytes, w.bytes_in_chunk) AS bytes,
        coalesce(c.worker, w.worker) AS worker,
-       c.retries,
+       coalesce(c.retries, w.retries_in_chunk) AS retries,
        c.started_at,
        c.finished_at
 FROM fastcopy.chunk c
@@ -242,6 +264,13 @@ LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'fastcopy_cancel';
 COMMENT ON FUNCTION fastcopy.cancel(bigint) IS 'cancels a running job; false if it was not running';
 
+CREATE FUNCTION fastcopy.resume(
+    job bigint, source text DEFAULT NULL, workers integer DEFAULT NULL, accept_changes boolean DEFAULT false)
+RETURNS bigint LANGUAGE C VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'fastcopy_resume';
+COMMENT ON FUNCTION fastcopy.resume(bigint, text, integer, boolean)
+IS 'goes on with a failed, cancelled or interrupted job where it has stopped; returns the job''s id';
+
 CREATE FUNCTION fastcopy.set_workers(job bigint, workers integer) RETURNS integer
 LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'fastcopy_set_workers';
@@ -257,6 +286,7 @@ REVOKE ALL ON FUNCTION
     fastcopy.start(text, text, text, integer, text, text, text[], boolean, boolean, boolean),
     fastcopy.copy(text, text, text, integer, text, text, text[], boolean, boolean, boolean),
     fastcopy.wait(bigint, interval), fastcopy.cancel(bigint), fastcopy.set_workers(bigint, integer),
+    fastcopy.resume(bigint, text, integer, boolean),
     fastcopy.forget(bigint)
 FROM PUBLIC;
 

@@ -260,8 +260,8 @@ for my $situation (qw(flowing silent frozen))
 	ended($job, 'interrupted', '', $name);
 }
 
-# The processes themselves. A worker that is cancelled or terminated has failed; a coordinator that is
-# cancelled ends its job, one that is terminated leaves it as it is.
+# The processes themselves. A worker that is cancelled has failed, one that is terminated is replaced; a
+# coordinator that is cancelled ends its job, one that is terminated leaves it as it is.
 for my $situation (@everywhere)
 {
 	my $name = "worker cancelled, $situation";
@@ -273,8 +273,13 @@ for my $situation (@everywhere)
 	$name = "worker terminated, $situation";
 	$job  = begin_job($situation);
 	$target->safe_psql('postgres', "SELECT pg_terminate_backend($job->{workers}[-1])");
+	my $known = join ',', @{ $job->{workers} };
+	ok(defined seconds_until(sub {
+		$target->safe_psql('postgres', "SELECT count(*) FROM fastcopy.workers WHERE pid NOT IN ($known)") eq '1'
+	}), "$name: it is replaced");
+	$target->safe_psql('postgres', "SELECT fastcopy.cancel($job->{id})");
 	goes_soon($job, $name);
-	ended($job, 'failed', '57P01', $name);
+	ended($job, 'cancelled', '', $name);
 
 	$name = "coordinator terminated, $situation";
 	$job  = begin_job($situation);

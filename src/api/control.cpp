@@ -3,37 +3,13 @@
 // A running job is found in the registry, an ended one in the ledger. wait() sleeps on the condition
 // variable in the job's slot, which is broadcast when the coordinator lets go of the slot: the ledger has
 // the end state by then.
-#include "api/access.hpp"
+#include "api/lookup.hpp"
 #include "api/start.hpp"
 #include "api/waiting.hpp"
-#include "job/ledger.hpp"
-#include "job/registry.hpp"
 
 namespace fastcopy::api {
 
 namespace {
-
-// A live job's slot and owner, copied out of the registry.
-struct Live {
-    bool found;
-    job::SlotRef slot;
-    Oid owner;
-    Oid target;
-};
-
-Live find_live(int64 job) {
-    Live live{};
-    job::lock_registry(LW_SHARED);
-    job::JobSlot *slot = job::find_job(job);
-    if (slot != nullptr) {
-        live.found = true;
-        live.slot = job::SlotRef{static_cast<uint32>(slot - job::job_slot(0)), slot->generation};
-        live.owner = slot->owner;
-        live.target = slot->target;
-    }
-    job::unlock_registry();
-    return live;
-}
 
 const char *target_name(Oid relid) {
     const char *name = get_rel_name(relid);
@@ -66,21 +42,6 @@ Rest sleep_until_ended(const Live &live, TimestampTz deadline, bool look) {
     }
     ConditionVariableCancelSleep();
     return rest;
-}
-
-// The job's row, if the current role may see it; `live` tells whether it is running.
-job::ledger::JobRow require_job(int64 job, const Live &live, bool (*may)(Oid owner)) {
-    job::ledger::JobRow row = job::ledger::read_job(job);
-    if (!row.found && !live.found)
-        raise_no_such_job(job);
-    Oid owner = live.found ? live.owner : row.owner;
-    if (!may_see(owner))
-        raise_no_such_job(job);
-    if (!may(owner))
-        ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-                        errmsg("permission denied for fastcopy job " INT64_FORMAT, job),
-                        errdetail("It belongs to another role.")));
-    return row;
 }
 
 // The state to tell of a job that has no coordinator.

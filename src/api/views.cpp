@@ -115,7 +115,7 @@ PGDLLEXPORT Datum fastcopy_live_jobs(PG_FUNCTION_ARGS) {
     job::lock_registry(LW_SHARED);
     for (uint32 i = 0; i < job::slot_count(); i++) {
         job::JobSlot *slot = job::job_slot(i);
-        if (slot->in_use && slot->database == MyDatabaseId && slot->job != 0)
+        if (slot->in_use && !slot->abandoned && slot->database == MyDatabaseId && slot->job != 0)
             read_job(&lines[count++], i);
     }
     job::unlock_registry();
@@ -185,12 +185,14 @@ PGDLLEXPORT Datum fastcopy_live_workers(PG_FUNCTION_ARGS) {
             Int32GetDatum(static_cast<int32>(pg_atomic_read_u32(&line.slot.chunks_done))),
             Int64GetDatum(static_cast<int64>(pg_atomic_read_u64(&line.slot.rows_done) + rows)),
             Int64GetDatum(static_cast<int64>(pg_atomic_read_u64(&line.slot.bytes_done) + bytes)),
+            Int32GetDatum(static_cast<int32>(pg_atomic_read_u32(&line.slot.chunk_retries))),
             Int32GetDatum(static_cast<int32>(pg_atomic_read_u32(&line.slot.retries))),
             TimestampTzGetDatum(line.slot.started_at),
         };
         bool nulls[lengthof(values)] = {};
         nulls[3] = source_pid == 0;
         nulls[4] = chunk == 0;
+        nulls[10] = chunk == 0;
         tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
     }
     return static_cast<Datum>(0);

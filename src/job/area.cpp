@@ -56,6 +56,8 @@ dsm_segment *create_area(const Request &request, const pg::Identity &identity) {
     put(&bytes, request.password_required);
     put(&bytes, request.retry_limit);
     put(&bytes, request.retry_delay_ms);
+    put(&bytes, request.resumed_job);
+    put(&bytes, request.accept_changes);
 
     dsm_segment *segment = dsm_create(offsetof(Area, request) + bytes.len, 0);
     auto *area = static_cast<Area *>(dsm_segment_address(segment));
@@ -119,6 +121,8 @@ Request read_request(const Area *area) {
     request.password_required = get<bool>(&in);
     request.retry_limit = get<int>(&in);
     request.retry_delay_ms = get<int>(&in);
+    request.resumed_job = get<int64>(&in);
+    request.accept_changes = get<bool>(&in);
     return request;
 }
 

@@ -9,7 +9,7 @@
 //   answer         the coordinator, once: ready or failed (then `error` is complete)
 //   job            the coordinator, before it moves `gate`
 //   snapshot       the coordinator, or a worker that the coordinator asked
-//   gate           the coordinator, once: workers wait at it until the plan is committed
+//   gate           the coordinator: workers wait at it until the plan is committed
 //   error          the first process of the job that fails
 #ifndef FASTCOPY_JOB_AREA_HPP
 #define FASTCOPY_JOB_AREA_HPP
@@ -39,10 +39,14 @@ struct Request {
     bool password_required;  // as source::Trust
     int retry_limit;
     int retry_delay_ms;
+    // Of fastcopy.resume only: the job to take up again; 0 for a new one.
+    int64 resumed_job;
+    bool accept_changes;
 };
 
 enum class Answer : uint32 { pending, ready, failed };
-enum class Gate : uint32 { shut, open };
+// What workers wait for: at `checking` they count the rows of chunks that are done, at `open` they copy.
+enum class Gate : uint32 { shut, checking, open };
 
 struct Area {
     pg::Identity identity;

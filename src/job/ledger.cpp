@@ -6,7 +6,7 @@ namespace fastcopy::job::ledger {
 
 namespace {
 
-constexpr int max_params = 24;
+constexpr int max_params = 32;
 
 // Collects the parameters of one statement.
 struct Params {
@@ -101,6 +101,39 @@ Datum oid_array(const Oid *oids, int count) {
     return PointerGetDatum(construct_array(values, count, OIDOID, sizeof(Oid), true, TYPALIGN_INT));
 }
 
+void add_markers(Params *params, const SourceMarkers &markers) {
+    params->add_text(markers.server);
+    params->add_text(markers.snapshot);
+    params->add_text(markers.position);
+    params->add_text(markers.relations);
+    params->add_text(markers.columns);
+}
+
+// A text array in the first result row, as C strings in the current memory context.
+const char **to_strings(int column, int *count) {
+    bool is_null;
+    Datum array = field_datum(column, &is_null);
+    Datum *elements;
+    deconstruct_array(DatumGetArrayTypePCopy(array), TEXTOID, -1, false, TYPALIGN_INT, &elements,
+                      nullptr, count);
+    auto **texts = static_cast<const char **>(palloc(sizeof(char *) * Max(*count, 1)));
+    for (int i = 0; i < *count; i++)
+        texts[i] = TextDatumGetCString(elements[i]);
+    return texts;
+}
+
+// The column `relation` of a chunk: ONLY and a name, or a name, which is never ONLY's, being qualified.
+Relation to_relation(const char *text) {
+    constexpr size_t only_length = sizeof("ONLY ") - 1;
+    bool only = strncmp(text, "ONLY ", only_length) == 0;
+    return Relation{only ? text + only_length : text, only};
+}
+
+[[noreturn]] void raise_gone(int64 job) {
+    ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
+                    errmsg("job " INT64_FORMAT " is no longer in the ledger", job)));
+}
+
 plan::Kind to_kind(const char *name) {
     for (plan::Kind kind : {plan::Kind::whole, plan::Kind::blocks, plan::Kind::range}) {
         if (strcmp(name, plan::name_of(kind)) == 0)
@@ -121,7 +154,8 @@ int64 next_job() {
 }
 
 void add_job(int64 job, const Request &request, const plan::RowShape &shape, Oid owner,
-             TimestampTz started_at, const plan::Chunk *chunks, int nchunks) {
+             TimestampTz started_at, const plan::Chunk *chunks, int nchunks,
+             const SourceMarkers &markers, const TargetFiles &files) {
     Session session = open();
     Params p;
     p.add_int8(job);
@@ -141,12 +175,21 @@ void add_job(int64 job, const Request &request, const plan::RowShape &shape, Oid
     p.add_int4(request.workers);
     p.add_int4(nchunks);
     p.add_time(started_at);
+    add_markers(&p, markers);
+    p.add(TEXTARRAYOID, text_array(files.files, files.count));
+    p.add_bool(files.unlogged);
     run("INSERT INTO fastcopy.job (job, owner, source, source_table, target_table, target, columns,"
         " column_types, key, filter, format, truncate, triggers, statistics, workers, chunks,"
-        " started_at, state)"
-        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17,"
-        " 'copying')",
+        " started_at, source_server, source_snapshot, source_position, source_relations,"
+        " source_columns, target_files, target_unlogged, state)"
+        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18,"
+        " $19, $20, $21, $22, $23, $24, 'copying')",
         &p, SPI_OK_INSERT);
+    if (files.unlogged) {
+        Params unlogged;
+        unlogged.add_int8(job);
+        run("INSERT INTO fastcopy.unlogged_job (job) VALUES ($1)", &unlogged, SPI_OK_INSERT);
+    }
 
     Oid types[] = {INT8OID, INT4OID, TEXTOID, TEXTOID, INT8OID, INT8OID,
                    TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID};
@@ -184,6 +227,28 @@ void add_job(int64 job, const Request &request, const plan::RowShape &shape, Oid
     close(session);
 }
 
+void begin_again(int64 job, const Request &request, const SourceMarkers &markers) {
+    Session session = open();
+    Params p;
+    p.add_int8(job);
+    p.add_text(request.safe_source);
+    p.add_int4(request.workers);
+    p.add_time(GetCurrentTimestamp());
+    add_markers(&p, markers);
+    // An interrupted job has worked until its last chunk, as far as anybody knows.
+    run("UPDATE fastcopy.job j SET state = 'copying', source = $2, workers = $3, resumed_at = $4,"
+        " resumes = resumes + 1, worked_before = worked_before + (coalesce(finished_at,"
+        " greatest((SELECT max(c.finished_at) FROM fastcopy.chunk c WHERE c.job = j.job),"
+        " resumed_at, started_at)) - coalesce(resumed_at, started_at)),"
+        " finished_at = NULL, sqlstate = NULL, error = NULL, detail = NULL, hint = NULL,"
+        " context = NULL, failed_chunk = NULL, source_server = $5, source_snapshot = $6,"
+        " source_position = $7, source_relations = $8, source_columns = $9 WHERE job = $1",
+        &p, SPI_OK_UPDATE);
+    if (SPI_processed != 1)
+        raise_gone(job);
+    close(session);
+}
+
 void end_job(int64 job, State state, const pg::ErrorReport *error) {
     Session session = open();
     auto text_or_null = [](const char *text) { return text[0] != '\0' ? text : nullptr; };
@@ -210,18 +275,11 @@ plan::RowShape read_shape(int64 job) {
     p.add_int8(job);
     read("SELECT columns, filter, format, column_types FROM fastcopy.job WHERE job = $1", &p);
     if (SPI_processed != 1)
-        ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
-                        errmsg("job " INT64_FORMAT " is no longer in the ledger", job)));
+        raise_gone(job);
     plan::RowShape shape;
     bool is_null;
-    Datum columns = field_datum(1, &is_null);
     MemoryContext old = MemoryContextSwitchTo(caller);
-    Datum *elements;
-    deconstruct_array(DatumGetArrayTypePCopy(columns), TEXTOID, -1, false, TYPALIGN_INT, &elements,
-                      nullptr, &shape.ncolumns);
-    shape.columns = static_cast<const char **>(palloc(sizeof(char *) * Max(shape.ncolumns, 1)));
-    for (int i = 0; i < shape.ncolumns; i++)
-        shape.columns[i] = TextDatumGetCString(elements[i]);
+    shape.columns = to_strings(1, &shape.ncolumns);
     Datum types = field_datum(4, &is_null);
     ArrayType *array = DatumGetArrayTypePCopy(types);
     shape.types = reinterpret_cast<Oid *>(ARR_DATA_PTR(array));
@@ -242,20 +300,18 @@ plan::Chunk read_chunk(int64 job, int32 number) {
     p.add_int4(number);
     read(
         "SELECT relation, kind, first_block, end_block, key, key_type, less, not_less, lower_bound,"
-        " upper_bound"
+        " upper_bound, done, rows_sent, rows, bytes"
         " FROM fastcopy.chunk WHERE job = $1 AND chunk = $2",
         &p);
     if (SPI_processed != 1)
         ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
                         errmsg("chunk %d of job " INT64_FORMAT " is no longer in the ledger",
                                number, job)));
-    constexpr size_t only_length = sizeof("ONLY ") - 1;
     plan::Chunk chunk;
     chunk.number = number;
-    chunk.relation = field(1, caller);
-    chunk.only = strncmp(chunk.relation, "ONLY ", only_length) == 0;
-    if (chunk.only)
-        chunk.relation += only_length;
+    Relation relation = to_relation(field(1, caller));
+    chunk.relation = relation.name;
+    chunk.only = relation.only;
     chunk.kind = to_kind(field(2, caller));
     chunk.first_block = field_int8(3, 0);
     chunk.end_block = field_int8(4, -1);
@@ -265,12 +321,16 @@ plan::Chunk read_chunk(int64 job, int32 number) {
     chunk.not_less = field(8, caller);
     chunk.lower = field(9, caller);
     chunk.upper = field(10, caller);
+    chunk.done = strcmp(field(11, caller), "t") == 0;
+    chunk.rows_sent = static_cast<uint64>(field_int8(12, 0));
+    chunk.rows = static_cast<uint64>(field_int8(13, 0));
+    chunk.bytes = static_cast<uint64>(field_int8(14, 0));
     close(session);
     return chunk;
 }
 
-void mark_done(int64 job, int32 number, int32 worker, uint64 rows, uint64 bytes, int32 retries,
-               TimestampTz started_at) {
+void mark_done(int64 job, int32 number, int32 worker, uint64 rows, uint64 rows_sent, uint64 bytes,
+               int32 retries, TimestampTz started_at) {
     Session session = open();
     Params p;
     p.add_int8(job);
@@ -281,8 +341,10 @@ void mark_done(int64 job, int32 number, int32 worker, uint64 rows, uint64 bytes,
     p.add_time(started_at);
     p.add_time(GetCurrentTimestamp());
     p.add_int4(retries);
+    p.add_int8(static_cast<int64>(rows_sent));
     run("UPDATE fastcopy.chunk SET done = true, worker = $3, rows = $4, bytes = $5,"
-        " started_at = $6, finished_at = $7, retries = $8 WHERE job = $1 AND chunk = $2 AND NOT "
+        " started_at = $6, finished_at = $7, retries = $8, rows_sent = $9 WHERE job = $1 AND chunk "
+        "= $2 AND NOT "
         "done",
         &p, SPI_OK_UPDATE);
     if (SPI_processed != 1)
@@ -312,6 +374,73 @@ JobRow read_job(int64 job) {
     }
     close(session);
     return row;
+}
+
+Former read_former(int64 job) {
+    MemoryContext caller = CurrentMemoryContext;
+    Session session = open();
+    Params p;
+    p.add_int8(job);
+    read(
+        "SELECT owner::int8, state, source, source_table, target_table, target::int8,"
+        " workers::int8, triggers, statistics, j.chunks::int8, source_server, source_snapshot,"
+        " source_position, source_relations, source_columns, target_files, target_unlogged,"
+        " target_unlogged AND NOT EXISTS (SELECT FROM fastcopy.unlogged_job u WHERE u.job = j.job),"
+        " c.chunks, c.rows, c.bytes"
+        " FROM fastcopy.job j CROSS JOIN LATERAL (SELECT count(*) AS chunks,"
+        " coalesce(sum(rows), 0)::int8 AS rows, coalesce(sum(bytes), 0)::int8 AS bytes"
+        " FROM fastcopy.chunk k WHERE k.job = j.job AND k.done) c WHERE j.job = $1",
+        &p);
+    if (SPI_processed != 1)
+        raise_gone(job);
+    auto is_true = [](int column) {
+        bool is_null;
+        return DatumGetBool(field_datum(column, &is_null));
+    };
+    Former former{};
+    former.owner = static_cast<Oid>(field_int8(1, 0));
+    former.state = field(2, caller);
+    former.source = field(3, caller);
+    former.source_table = field(4, caller);
+    former.target_table = field(5, caller);
+    former.target = static_cast<Oid>(field_int8(6, 0));
+    former.workers = static_cast<int>(field_int8(7, 0));
+    former.triggers = is_true(8);
+    former.statistics = is_true(9);
+    former.chunks = static_cast<int>(field_int8(10, 0));
+    former.markers = SourceMarkers{field(11, caller), field(12, caller), field(13, caller),
+                                   field(14, caller), field(15, caller)};
+    MemoryContext old = MemoryContextSwitchTo(caller);
+    former.files.files = to_strings(16, &former.files.count);
+    MemoryContextSwitchTo(old);
+    former.files.unlogged = is_true(17);
+    former.unlogged_emptied = is_true(18);
+    former.chunks_done = static_cast<int>(field_int8(19, 0));
+    former.rows = field_int8(20, 0);
+    former.bytes = field_int8(21, 0);
+    close(session);
+    return former;
+}
+
+Relations read_done_relations(int64 job) {
+    MemoryContext caller = CurrentMemoryContext;
+    Session session = open();
+    Params p;
+    p.add_int8(job);
+    read(
+        "SELECT coalesce(array_agg(DISTINCT relation), '{}') FROM fastcopy.chunk"
+        " WHERE job = $1 AND done",
+        &p);
+    MemoryContext old = MemoryContextSwitchTo(caller);
+    Relations relations{};
+    const char **texts = to_strings(1, &relations.count);
+    relations.relations =
+        static_cast<Relation *>(palloc(sizeof(Relation) * Max(relations.count, 1)));
+    for (int i = 0; i < relations.count; i++)
+        relations.relations[i] = to_relation(texts[i]);
+    MemoryContextSwitchTo(old);
+    close(session);
+    return relations;
 }
 
 void raise_error(int64 job) {
@@ -346,6 +475,7 @@ void remove_job(int64 job) {
     p.add_int8(job);
     // Not left to the foreign key, which session_replication_role = replica switches off.
     run("DELETE FROM fastcopy.chunk WHERE job = $1", &p, SPI_OK_DELETE);
+    run("DELETE FROM fastcopy.unlogged_job WHERE job = $1", &p, SPI_OK_DELETE);
     run("DELETE FROM fastcopy.job WHERE job = $1", &p, SPI_OK_DELETE);
     close(session);
 }

@@ -10,6 +10,7 @@
 #define FASTCOPY_JOB_LEDGER_HPP
 
 #include "job/area.hpp"
+#include "job/markers.hpp"
 #include "job/state.hpp"
 #include "pg/postgres.hpp"
 #include "plan/chunk.hpp"
@@ -20,7 +21,12 @@ int64 next_job();
 
 // Writes a job's row, in state copying, and one row per chunk.
 void add_job(int64 job, const Request &request, const plan::RowShape &shape, Oid owner,
-             TimestampTz started_at, const plan::Chunk *chunks, int nchunks);
+             TimestampTz started_at, const plan::Chunk *chunks, int nchunks,
+             const SourceMarkers &markers, const TargetFiles &files);
+
+// Puts an ended or interrupted job back into state copying. From now on its chunks, done or not, are as of
+// the snapshot of these markers.
+void begin_again(int64 job, const Request &request, const SourceMarkers &markers);
 
 // Ends a job; `error` is given for state failed only.
 void end_job(int64 job, State state, const pg::ErrorReport *error);
@@ -32,8 +38,8 @@ plan::RowShape read_shape(int64 job);
 plan::Chunk read_chunk(int64 job, int32 number);
 
 // Marks a chunk done. An ERROR when it is done already: its rows would be there twice.
-void mark_done(int64 job, int32 number, int32 worker, uint64 rows, uint64 bytes, int32 retries,
-               TimestampTz started_at);
+void mark_done(int64 job, int32 number, int32 worker, uint64 rows, uint64 rows_sent, uint64 bytes,
+               int32 retries, TimestampTz started_at);
 
 // What a job's row says now. Strings are palloc'd.
 struct JobRow {
@@ -44,6 +50,38 @@ struct JobRow {
     bool has_error;
 };
 JobRow read_job(int64 job);
+
+// What it takes to resume a job; an ERROR when it is not in the ledger. All palloc'd.
+struct Former {
+    Oid owner;
+    const char *state;
+    const char *source;  // without any password, or the name of a server
+    const char *source_table;
+    const char *target_table;
+    Oid target;
+    int workers;
+    bool triggers;
+    bool statistics;
+    int chunks;
+    SourceMarkers markers;
+    TargetFiles files;
+    bool unlogged_emptied;  // by a crash, with the unlogged part of the target
+    int chunks_done;
+    int64 rows;   // of chunks that are done
+    int64 bytes;  // likewise
+};
+Former read_former(int64 job);
+
+// The source relations of the chunks that are done, as in plan::Chunk.
+struct Relation {
+    const char *name;
+    bool only;
+};
+struct Relations {
+    int count;
+    Relation *relations;
+};
+Relations read_done_relations(int64 job);
 
 // Raises a failed job's error as it was.
 void raise_error(int64 job);

@@ -78,7 +78,7 @@ void unlock_registry() {
     LWLockRelease(lock);
 }
 
-SlotRef reserve_job(Oid target, int workers_wanted, dsm_handle area) {
+SlotRef reserve_job(Oid owner, Oid target, int workers_wanted, dsm_handle area) {
     TimestampTz now = GetCurrentTimestamp();
     lock_registry(LW_EXCLUSIVE);
     for (uint32 i = 0; i < slot_count(); i++) {
@@ -88,7 +88,7 @@ SlotRef reserve_job(Oid target, int workers_wanted, dsm_handle area) {
         slot->in_use = true;
         slot->abandoned = false;
         slot->database = MyDatabaseId;
-        slot->owner = GetUserId();
+        slot->owner = owner;
         slot->target = target;
         slot->job = 0;
         slot->area = area;
@@ -101,6 +101,8 @@ SlotRef reserve_job(Oid target, int workers_wanted, dsm_handle area) {
         pg_atomic_init_u32(&slot->workers_wanted, static_cast<uint32>(workers_wanted));
         pg_atomic_init_u32(&slot->chunks, 0);
         pg_atomic_init_u32(&slot->next_chunk, 0);
+        pg_atomic_init_u32(&slot->next_check, 0);
+        pg_atomic_init_u32(&slot->chunks_checked, 0);
         pg_atomic_init_u32(&slot->chunks_done, 0);
         pg_atomic_init_u64(&slot->rows, 0);
         pg_atomic_init_u64(&slot->bytes, 0);
@@ -127,13 +129,27 @@ JobSlot *adopt_job(SlotRef ref) {
     return mine ? slot : nullptr;
 }
 
+Claim claim_job(JobSlot *slot, int64 job) {
+    Claim claim = Claim::mine;
+    lock_registry(LW_EXCLUSIVE);
+    for (uint32 i = 0; i < slot_count(); i++) {
+        JobSlot *other = job_slot(i);
+        if (other == slot || !other->in_use || other->job != job || other->database != MyDatabaseId)
+            continue;
+        claim = other->abandoned ? Claim::being_left : Claim::running;
+    }
+    if (claim == Claim::mine)
+        slot->job = job;
+    unlock_registry();
+    return claim;
+}
+
 void release_job(SlotRef ref) noexcept {
     JobSlot *slot = job_slot(ref.index);
     lock_registry(LW_EXCLUSIVE);
     bool mine = is_mine(slot, ref);
     if (mine) {
         slot->abandoned = true;
-        slot->job = 0;
         slot->coordinator_pid = 0;
         free_if_deserted(slot);
     }
@@ -180,7 +196,8 @@ bool give_up_job(SlotRef ref) noexcept {
     return unadopted;
 }
 
-bool reserve_worker(SlotRef job, int32 number, SlotRef *worker) {
+bool reserve_worker(SlotRef job, int32 number, int32 first_chunk, int32 first_retries,
+                    SlotRef *worker) {
     lock_registry(LW_EXCLUSIVE);
     for (uint32 i = 0; i < slot_count(); i++) {
         WorkerSlot *slot = worker_slot(i);
@@ -191,11 +208,14 @@ bool reserve_worker(SlotRef job, int32 number, SlotRef *worker) {
         slot->job_index = job.index;
         slot->job_generation = job.generation;
         slot->number = number;
+        slot->first_chunk = first_chunk;
+        slot->first_retries = first_retries;
         slot->pid = 0;
         slot->latch = nullptr;
         pg_atomic_init_u32(&slot->retire, 0);
         pg_atomic_init_u32(&slot->outcome, static_cast<uint32>(Outcome::running));
         pg_atomic_init_u32(&slot->chunk, 0);
+        pg_atomic_init_u32(&slot->chunk_retries, 0);
         pg_atomic_init_u32(&slot->source_pid, 0);
         pg_atomic_init_u64(&slot->rows, 0);
         pg_atomic_init_u64(&slot->bytes, 0);

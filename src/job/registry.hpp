@@ -9,7 +9,8 @@
 // coordinator never ran).
 //
 // Life of a worker slot: reserved by the coordinator, filled by the worker, released by the
-// coordinator once it has seen the worker stop. When a coordinator exits first, its workers are
+// coordinator once it has seen the worker stop. One that was terminated in the middle of a chunk is replaced;
+// its successor is told to begin with that chunk. When a coordinator exits first, its workers are
 // orphans: they are told to stop, and release their slots themselves. Until the last of them has, the
 // job's slot stays reserved, though nobody finds it any more: a late worker must not count, or worse
 // claim, on a slot that has become another job's.
@@ -45,6 +46,8 @@ struct JobSlot {
     pg_atomic_uint32 workers_wanted;  // fastcopy.start, then set_workers
     pg_atomic_uint32 chunks;          // coordinator, before workers start
     pg_atomic_uint32 next_chunk;      // the shared claim counter, from 0
+    pg_atomic_uint32 next_check;      // likewise for the checks before a job is resumed
+    pg_atomic_uint32 chunks_checked;  // workers
     pg_atomic_uint32 chunks_done;     // workers, after each commit
     pg_atomic_uint64 rows;            // workers, after each commit
     pg_atomic_uint64 bytes;           // workers, after each commit
@@ -60,21 +63,24 @@ struct WorkerSlot {
     uint32 generation;
     uint32 job_index;
     uint32 job_generation;
-    int32 number;  // 1, 2, ... within the job
-    pid_t pid;     // 0 before it runs and after it has stopped
-    Latch *latch;  // valid while pid is not 0
+    int32 number;         // 1, 2, ... within the job
+    int32 first_chunk;    // coordinator, before the worker starts: what to begin with; 0: claim
+    int32 first_retries;  // and how often that has been tried in vain
+    pid_t pid;            // 0 before it runs and after it has stopped
+    Latch *latch;         // valid while pid is not 0
     TimestampTz started_at;
 
-    pg_atomic_uint32 retire;       // coordinator: 0 → 1, leave after this chunk
-    pg_atomic_uint32 outcome;      // worker: an Outcome
-    pg_atomic_uint32 chunk;        // worker: the chunk it copies; 0 between chunks
-    pg_atomic_uint32 source_pid;   // worker: its backend on the source
-    pg_atomic_uint64 rows;         // worker: of this chunk, so far
-    pg_atomic_uint64 bytes;        // worker: of this chunk, so far
-    pg_atomic_uint32 chunks_done;  // worker
-    pg_atomic_uint32 retries;      // worker: of all its chunks
-    pg_atomic_uint64 rows_done;    // worker: of committed chunks
-    pg_atomic_uint64 bytes_done;   // worker: of committed chunks
+    pg_atomic_uint32 retire;         // coordinator: 0 → 1, leave after this chunk
+    pg_atomic_uint32 outcome;        // worker: an Outcome
+    pg_atomic_uint32 chunk;          // worker: the chunk it copies; 0 between chunks
+    pg_atomic_uint32 chunk_retries;  // worker: of this chunk
+    pg_atomic_uint32 source_pid;     // worker: its backend on the source
+    pg_atomic_uint64 rows;           // worker: of this chunk, so far
+    pg_atomic_uint64 bytes;          // worker: of this chunk, so far
+    pg_atomic_uint32 chunks_done;    // worker
+    pg_atomic_uint32 retries;        // worker: of all its chunks
+    pg_atomic_uint64 rows_done;      // worker: of committed chunks
+    pg_atomic_uint64 bytes_done;     // worker: of committed chunks
 };
 
 // A slot as a background worker's argument: where it is and whose it was when it was named.
@@ -99,10 +105,14 @@ WorkerSlot *worker_slot(uint32 index);
 void lock_registry(LWLockMode mode);
 void unlock_registry();
 
-// Reserves a slot for a job of the current role; an ERROR when all are taken.
-SlotRef reserve_job(Oid target, int workers_wanted, dsm_handle area);
+// Reserves a slot for a job of this role; an ERROR when all are taken.
+SlotRef reserve_job(Oid owner, Oid target, int workers_wanted, dsm_handle area);
 // Makes this process the coordinator of a reserved job; nullptr when the reservation is gone.
 JobSlot *adopt_job(SlotRef ref);
+// Gives the coordinator's slot its job, unless another slot has it: then a coordinator runs it, or workers of
+// a former one have not left yet.
+enum class Claim { mine, running, being_left };
+Claim claim_job(JobSlot *slot, int64 job);
 // Frees the slot if the reference is still good and no worker runs, or abandons it to the last of them;
 // wakes those who wait for the job.
 void release_job(SlotRef ref) noexcept;
@@ -114,8 +124,9 @@ bool cancel_job(SlotRef ref);
 // none will; else cancels the job. True if it was freed.
 bool give_up_job(SlotRef ref) noexcept;
 
-// Reserves a slot for worker `number`; false when all are taken.
-bool reserve_worker(SlotRef job, int32 number, SlotRef *worker);
+// Reserves a slot for worker `number`; false when all are taken. For the others see WorkerSlot.
+bool reserve_worker(SlotRef job, int32 number, int32 first_chunk, int32 first_retries,
+                    SlotRef *worker);
 // Makes this process that worker; nullptr when it is no longer wanted.
 WorkerSlot *adopt_worker(SlotRef ref);
 // By the worker as it exits: the slot is the coordinator's to read, or freed if there is none.

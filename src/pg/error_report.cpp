@@ -7,6 +7,7 @@ namespace {
 emit_log_hook_type previous_emit_log_hook = nullptr;
 ErrorReport *watched_report = nullptr;
 const int32 *watched_chunk = nullptr;
+bool watch_terminations = true;
 
 // Copies a possibly missing string into a fixed buffer, cut at a character boundary.
 template <size_t size>
@@ -23,7 +24,8 @@ void copy_text(char (&buffer)[size], const char *text) noexcept {
 }
 
 void record_fatal(ErrorData *error) noexcept {
-    if (error->elevel >= FATAL && watched_report != nullptr)
+    if (error->elevel >= FATAL && watched_report != nullptr &&
+        (watch_terminations || error->sqlerrcode != ERRCODE_ADMIN_SHUTDOWN))
         record(watched_report, error, *watched_chunk);
     if (previous_emit_log_hook != nullptr)
         previous_emit_log_hook(error);
@@ -63,13 +65,14 @@ void raise(const ErrorReport *report, int elevel, const char *prefix_context) {
                      prefix_context != nullptr ? errcontext("%s", prefix_context) : 0));
 }
 
-void watch_fatal(ErrorReport *report, const int32 *chunk) {
+void watch_fatal(ErrorReport *report, const int32 *chunk, bool terminations) {
     if (watched_report == nullptr) {
         previous_emit_log_hook = emit_log_hook;
         emit_log_hook = record_fatal;
     }
     watched_report = report;
     watched_chunk = chunk;
+    watch_terminations = terminations;
 }
 
 }  // namespace fastcopy::pg

@@ -39,8 +39,9 @@ void record(ErrorReport *report, const ErrorData *error, int32 chunk) noexcept;
 // `prefix_context`, when given, is added as a line of context.
 void raise(const ErrorReport *report, int elevel, const char *prefix_context = nullptr);
 
-// From now on a FATAL of this process is recorded too. `chunk` is read at that moment.
-void watch_fatal(ErrorReport *report, const int32 *chunk);
+// From now on a FATAL of this process is recorded too. `chunk` is read at that moment. `terminations`: even
+// if the process was only told to go, by pg_terminate_backend or the server's shutdown.
+void watch_fatal(ErrorReport *report, const int32 *chunk, bool terminations);
 
 }  // namespace fastcopy::pg
 

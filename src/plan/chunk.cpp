@@ -53,13 +53,10 @@ char *quote_always(const char *identifier) {
     return quoted.data;
 }
 
-char *select_statement(const Chunk &chunk, const RowShape &shape) {
+char *from_clause(const Chunk &chunk, const RowShape &shape) {
     StringInfoData sql;
     initStringInfo(&sql);
-    appendStringInfoString(&sql, "SELECT ");
-    for (int i = 0; i < shape.ncolumns; i++)
-        appendStringInfo(&sql, "%s%s", i > 0 ? ", " : "", quote_always(shape.columns[i]));
-    appendStringInfo(&sql, " FROM %s%s", chunk.only ? "ONLY " : "", chunk.relation);
+    appendStringInfo(&sql, "%s%s", chunk.only ? "ONLY " : "", chunk.relation);
 
     StringInfoData condition;
     initStringInfo(&condition);
@@ -69,6 +66,16 @@ char *select_statement(const Chunk &chunk, const RowShape &shape) {
     // The filter may end in a comment, so its parenthesis closes on a line of its own.
     if (shape.filter != nullptr)
         appendStringInfo(&sql, " %s (%s\n)", condition.len > 0 ? "AND" : "WHERE", shape.filter);
+    return sql.data;
+}
+
+char *select_statement(const Chunk &chunk, const RowShape &shape) {
+    StringInfoData sql;
+    initStringInfo(&sql);
+    appendStringInfoString(&sql, "SELECT ");
+    for (int i = 0; i < shape.ncolumns; i++)
+        appendStringInfo(&sql, "%s%s", i > 0 ? ", " : "", quote_always(shape.columns[i]));
+    appendStringInfo(&sql, " FROM %s", from_clause(chunk, shape));
     return sql.data;
 }
 

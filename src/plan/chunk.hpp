@@ -47,6 +47,11 @@ struct Chunk {
     const char *not_less;
     const char *lower;
     const char *upper;
+    // What the ledger knows of a chunk that is done.
+    bool done;
+    uint64 rows_sent;  // by the source
+    uint64 rows;       // inserted
+    uint64 bytes;
 };
 
 // What all chunks of a job are copied with.
@@ -64,6 +69,9 @@ char *quote_always(const char *identifier);
 
 // The COPY statement for the source that yields the chunk's rows.
 char *copy_statement(const Chunk &chunk, const RowShape &shape);
+
+// What comes after FROM for the chunk's rows: the relation, the chunk's condition, the job's filter.
+char *from_clause(const Chunk &chunk, const RowShape &shape);
 
 // The SELECT in it, without the COPY around it.
 char *select_statement(const Chunk &chunk, const RowShape &shape);

@@ -207,14 +207,20 @@ void check_key(Connection *connection, const job::Request &request, const Source
 
 }  // namespace
 
+uint64 size_of(const SourceLeaves &leaves) {
+    uint64 bytes = 0;
+    for (int i = 0; i < leaves.count; i++)
+        bytes += size_of(leaves.leaves[i]);
+    return bytes;
+}
+
 Plan cut(Connection *connection, const job::Request &request, const SourceTable &table,
          const SourceColumns &columns, const SourceLeaves &leaves) {
     if (request.key != nullptr)
         check_key(connection, request, table, columns);
 
     Plan plan{};
-    for (int i = 0; i < leaves.count; i++)
-        plan.bytes_expected += size_of(leaves.leaves[i]);
+    plan.bytes_expected = size_of(leaves);
     uint64 chunk_bytes =
         core::chunk_bytes(plan.bytes_expected, static_cast<unsigned>(request.workers),
                           static_cast<uint64>(request.chunk_size_kb) * 1024);

@@ -28,6 +28,9 @@ struct Plan {
 Plan cut(source::Connection *connection, const job::Request &request, const SourceTable &table,
          const SourceColumns &columns, const SourceLeaves &leaves);
 
+// Bytes of heap and TOAST: what a job's progress is measured by.
+uint64 size_of(const SourceLeaves &leaves);
+
 }  // namespace fastcopy::plan
 
 #endif

@@ -138,7 +138,8 @@ SourceLeaves read_leaves(Connection *connection, const SourceTable &table) {
         " pg_catalog.has_table_privilege(c.oid, 'SELECT')"
         " AND pg_catalog.has_schema_privilege(n.oid, 'USAGE')"
         " AND NOT pg_catalog.row_security_active(c.oid),"
-        " coalesce(nullif(c.relfilenode, 0) <> pg_catalog.pg_relation_filenode(c.oid), false)"
+        " coalesce(nullif(c.relfilenode, 0) <> pg_catalog.pg_relation_filenode(c.oid), false),"
+        " coalesce(pg_catalog.pg_relation_filenode(c.oid), 0)"
         " FROM t JOIN pg_catalog.pg_class c ON c.oid = t.oid"
         " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace%s"
         " WHERE c.relkind <> 'p' ORDER BY c.oid",
@@ -169,6 +170,7 @@ SourceLeaves read_leaves(Connection *connection, const SourceTable &table) {
             .heap_bytes = to_size(rows.at_or_null(i, 4)),
             .toast_bytes = to_size(rows.at_or_null(i, 5)),
             .block_size = to_block_size(rows.at(i, 6)),
+            .filenode = to_oid(rows.at(i, 9)),
         };
     }
     return leaves;

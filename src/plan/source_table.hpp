@@ -42,6 +42,7 @@ struct SourceLeaf {
     int64 heap_bytes;  // without TOAST
     int64 toast_bytes;
     int32 block_size;
+    Oid filenode;  // of its file; 0: it has none
 };
 
 struct SourceColumns {

@@ -10,6 +10,8 @@ Crew make_crew(job::SlotRef job) {
     crew.capacity = static_cast<int>(job::slot_count());
     crew.members = static_cast<Member *>(
         MemoryContextAllocZero(TopMemoryContext, sizeof(Member) * crew.capacity));
+    crew.leftovers = static_cast<Leftover *>(
+        MemoryContextAllocZero(TopMemoryContext, sizeof(Leftover) * crew.capacity));
     return crew;
 }
 
@@ -26,8 +28,14 @@ int grow(Crew *crew, int wanted) {
     while (now < wanted && crew->count < crew->capacity) {
         Member *member = &crew->members[crew->count];
         *member = Member{};
-        if (!launch_worker(crew->job, crew->next_number + 1, &member->slot, &member->handle))
+        Leftover first{};
+        if (crew->leftover_count > 0)
+            first = crew->leftovers[crew->leftover_count - 1];
+        if (!launch_worker(crew->job, crew->next_number + 1, first.chunk, first.retries,
+                           &member->slot, &member->handle))
             break;
+        if (crew->leftover_count > 0)
+            crew->leftover_count--;
         crew->next_number++;
         crew->count++;
         now++;
@@ -48,6 +56,24 @@ void shrink(Crew *crew, int wanted) {
     }
 }
 
+namespace {
+
+// What a worker leaves behind that went without an outcome. It may not even have begun with its first chunk.
+void keep_leftover(Crew *crew, job::WorkerSlot *slot) {
+    auto chunk = static_cast<int32>(pg_atomic_read_u32(&slot->chunk));
+    auto retries = static_cast<int32>(pg_atomic_read_u32(&slot->chunk_retries));
+    bool begun = pg_atomic_read_u32(&slot->chunks_done) > 0 || chunk != 0;
+    if (!begun) {
+        chunk = slot->first_chunk;
+        retries = slot->first_retries;
+    }
+    if (chunk != 0)
+        crew->leftovers[crew->leftover_count++] = Leftover{chunk, retries + 1};
+    crew->idle_deaths = begun ? 0 : crew->idle_deaths + 1;
+}
+
+}  // namespace
+
 void collect(Crew *crew) {
     for (int i = crew->count - 1; i >= 0; i--) {
         Member *member = &crew->members[i];
@@ -55,8 +81,16 @@ void collect(Crew *crew) {
         if (GetBackgroundWorkerPid(member->handle, &pid) != BGWH_STOPPED)
             continue;
         job::WorkerSlot *slot = job::worker_slot(member->slot.index);
-        if (pg_atomic_read_u32(&slot->outcome) != static_cast<uint32>(job::Outcome::finished))
-            crew->died = true;
+        switch (static_cast<job::Outcome>(pg_atomic_read_u32(&slot->outcome))) {
+            case job::Outcome::finished:
+                break;
+            case job::Outcome::failed:
+                crew->failed = true;
+                break;
+            case job::Outcome::running:
+                keep_leftover(crew, slot);
+                break;
+        }
         job::release_worker(member->slot);
         pfree(member->handle);
         *member = crew->members[--crew->count];

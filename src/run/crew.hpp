@@ -1,7 +1,8 @@
 // The crew: a coordinator's workers, from launch to release.
 //
 // The crew knows who was launched and who has stopped, and with what outcome; it takes on and dismisses.
-// It decides nothing about the job: that is the coordinator's.
+// A worker that was terminated has left its chunk behind, undone: the crew keeps such chunks, and gives them
+// to the next workers that it takes on. It decides nothing about the job: that is the coordinator's.
 #ifndef FASTCOPY_RUN_CREW_HPP
 #define FASTCOPY_RUN_CREW_HPP
 
@@ -15,13 +16,22 @@ struct Member {
     bool retiring;
 };
 
+// A chunk whose worker has gone.
+struct Leftover {
+    int32 chunk;
+    int32 retries;  // how often it has been tried in vain
+};
+
 struct Crew {
     job::SlotRef job;
     int count;  // members that have not been seen to stop
     int capacity;
     Member *members;
     int32 next_number;
-    bool died;  // a worker has stopped without saying that it finished
+    bool failed;  // a worker has recorded an error
+    int leftover_count;
+    Leftover *leftovers;  // as many as members at the most
+    int idle_deaths;      // workers that went outside of a chunk, in a row
 };
 
 Crew make_crew(job::SlotRef job);
@@ -39,7 +49,7 @@ int active(const Crew *crew);
 // Takes those who have stopped off the crew.
 void collect(Crew *crew);
 
-// Wakes all members: the gate is open.
+// Wakes all members: the gate has moved.
 void wake(const Crew *crew);
 
 // Ends all members and returns when they have stopped.

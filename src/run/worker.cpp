@@ -3,6 +3,7 @@
 #include "job/ledger.hpp"
 #include "pg/toast.hpp"
 #include "plan/chunk.hpp"
+#include "plan/markers.hpp"
 #include "run/retry.hpp"
 #include "run/snapshot.hpp"
 #include "sink/copy_in.hpp"
@@ -27,8 +28,12 @@ struct Worker {
     job::Request request;
     source::Connection *connection;
     plan::RowShape shape;
-    int retries;  // of the current chunk
+    const char *former_snapshot;  // of a job that is resumed, while its chunks are checked
+    int retries;                  // of the current chunk
 };
+
+// What is done with a chunk.
+using Step = void (*)(Worker *worker, int32 number);
 
 // Where the stream counts go: the worker's slot, for fastcopy.status and fastcopy.workers.
 int read_and_count(void *self, char *buffer, int size) noexcept {
@@ -52,16 +57,19 @@ void leave_at_exit(int, Datum) {
     job::leave_worker(my_ref);
 }
 
-// Waits until the coordinator has committed the plan. The coordinator ends its workers when it fails.
-void wait_at_gate(Worker *worker) {
+// Waits until the coordinator has moved the gate from where it was. The coordinator ends its workers when it
+// fails.
+job::Gate wait_at_gate(Worker *worker, job::Gate was) {
     for (;;) {
         ResetLatch(MyLatch);
         CHECK_FOR_INTERRUPTS();
-        if (pg_atomic_read_u32(&worker->area->gate) == static_cast<uint32>(job::Gate::open))
-            break;
+        auto now = static_cast<job::Gate>(pg_atomic_read_u32(&worker->area->gate));
+        if (now != was) {
+            pg_read_barrier();
+            return now;
+        }
         (void)WaitLatch(MyLatch, WL_LATCH_SET | WL_EXIT_ON_PM_DEATH, -1, PG_WAIT_EXTENSION);
     }
-    pg_read_barrier();
 }
 
 void join_source(Worker *worker) {
@@ -74,27 +82,27 @@ void join_source(Worker *worker) {
     source::notice_vanished_client(worker->connection);
 }
 
-// The next chunk's number, or 0 when there is none left for this worker.
-int32 claim(Worker *worker) {
+// The next chunk's number by that counter, or 0 when there is none left for this worker.
+int32 claim(Worker *worker, pg_atomic_uint32 *counter) {
     if (pg_atomic_read_u32(&worker->job_slot->stop) != 0 || pg_atomic_read_u32(&me->retire) != 0)
         return 0;
-    uint32 claimed = pg_atomic_fetch_add_u32(&worker->job_slot->next_chunk, 1);
+    uint32 claimed = pg_atomic_fetch_add_u32(counter, 1);
     if (claimed >= pg_atomic_read_u32(&worker->job_slot->chunks)) {
         // Keeps the counter from running away however often workers come to look.
-        pg_atomic_fetch_sub_u32(&worker->job_slot->next_chunk, 1);
+        pg_atomic_fetch_sub_u32(counter, 1);
         return 0;
     }
     return static_cast<int32>(claimed) + 1;
 }
 
-// What the source is sent: the chunk's COPY, its name for the source's pg_stat_activity, and the
+// What the source is sent: a statement on the chunk, its name for the source's pg_stat_activity, and the
 // planner's way: a part of a table is found by ctid or index, all of it by a sequential scan.
-char *source_statement(const Worker *worker, const plan::Chunk &chunk) {
+char *source_statement(const Worker *worker, const plan::Chunk &chunk, const char *statement) {
     return psprintf("SET application_name = 'fastcopy job " INT64_FORMAT
                     " chunk %d';"
                     "SET enable_seqscan = %s; %s",
                     worker->area->job, chunk.number, chunk.kind == plan::Kind::whole ? "on" : "off",
-                    plan::copy_statement(chunk, worker->shape));
+                    statement);
 }
 
 // The source says how many rows it sent. Where nothing on the target may drop a row, as many must have
@@ -117,6 +125,13 @@ void copy_chunk(Worker *worker, int32 number) {
     TimestampTz started_at = GetCurrentTimestamp();
     pg::begin_transaction(worker->area->identity);
     plan::Chunk chunk = job::ledger::read_chunk(worker->area->job, number);
+    if (chunk.done) {
+        // Before the job was resumed, and counted then.
+        pg::commit_transaction();
+        pg_atomic_write_u32(&me->chunk, 0);
+        current_chunk = 0;
+        return;
+    }
     current_range = plan::describe(chunk);
     char *statement =
         psprintf("COPY %s FROM fastcopy source %s", worker->request.target_table, current_range);
@@ -126,15 +141,17 @@ void copy_chunk(Worker *worker, int32 number) {
     Relation target = sink::open_target(worker->request.target);
     sink::check_types(target, worker->shape.ncolumns, worker->shape.columns, worker->shape.types);
     ParseState *pstate = sink::check_insert(target, worker->shape.ncolumns, worker->shape.columns);
-    source::RowStream stream = source::open(worker->connection, source_statement(worker, chunk));
+    source::RowStream stream =
+        source::open(worker->connection,
+                     source_statement(worker, chunk, plan::copy_statement(chunk, worker->shape)));
     sink::ByteSource bytes{&stream, read_and_count, largest_row};
     uint64 rows = sink::copy_in(target, pstate, worker->shape.ncolumns, worker->shape.columns,
                                 worker->shape.binary, bytes);
     check_count(target, stream, rows);
     table_close(target, NoLock);
 
-    job::ledger::mark_done(worker->area->job, number, me->number, rows, stream.bytes,
-                           worker->retries, started_at);
+    job::ledger::mark_done(worker->area->job, number, me->number, rows, stream.rows_sent,
+                           stream.bytes, worker->retries, started_at);
     pg::commit_transaction();
 
     current_range = nullptr;
@@ -151,9 +168,39 @@ void copy_chunk(Worker *worker, int32 number) {
     current_chunk = 0;
 }
 
-// Tries a chunk; false if it failed for a reason that passes by itself, and may be tried again. Then its
+// Of a job that is to be resumed: raises an ERROR if the chunk is done and its rows on the source are not
+// those that were copied.
+void check_chunk(Worker *worker, int32 number) {
+    pg::begin_transaction(worker->area->identity);
+    plan::Chunk chunk = job::ledger::read_chunk(worker->area->job, number);
+    if (chunk.done) {
+        current_range = plan::describe(chunk);
+        const char *statement =
+            plan::count_statement(chunk, worker->shape, worker->former_snapshot);
+        show_activity(psprintf("fastcopy job " INT64_FORMAT " chunk %d", worker->area->job, number),
+                      psprintf("looking for changes in %s", current_range));
+        source::Rows counts =
+            source::query(worker->connection, source_statement(worker, chunk, statement));
+        uint64 now = strtou64(counts.at(0, 0), nullptr, 10);
+        uint64 newer = strtou64(counts.at(0, 1), nullptr, 10);
+        if (now != chunk.rows_sent || newer != 0)
+            plan::raise_changed(
+                worker->request.source_table,
+                psprintf("Chunk %d had " UINT64_FORMAT " rows; now it has " UINT64_FORMAT
+                         ", of which " UINT64_FORMAT " are new or updated.",
+                         number, chunk.rows_sent, now, newer));
+    }
+    pg::commit_transaction();
+    current_range = nullptr;
+    debug_query_string = nullptr;
+    pg_atomic_write_u32(&me->chunk, 0);
+    current_chunk = 0;
+    pg_atomic_fetch_add_u32(&worker->job_slot->chunks_checked, 1);
+}
+
+// Tries a step on a chunk; false if it failed for a reason that passes by itself, and may be tried again. Then its
 // transaction is rolled back and the worker has no connection.
-bool try_chunk(Worker *worker, int32 number, int retries_left) {
+bool try_chunk(Worker *worker, int32 number, Step step, int retries_left) {
     MemoryContext context = CurrentMemoryContext;
     volatile bool done = false;
     current_chunk = number;
@@ -164,7 +211,7 @@ bool try_chunk(Worker *worker, int32 number, int retries_left) {
             join_source(worker);
         snapshot::offer_if_wanted(worker->area, worker->connection,
                                   worker->job_slot->coordinator_latch);
-        copy_chunk(worker, number);
+        step(worker, number);
         done = true;
     }
     PG_CATCH();
@@ -193,35 +240,77 @@ bool try_chunk(Worker *worker, int32 number, int retries_left) {
     return done;
 }
 
-// Copies a chunk, again and again within the limit.
-void copy_with_retries(Worker *worker, int32 number) {
-    worker->retries = 0;
-    while (!try_chunk(worker, number, worker->request.retry_limit - worker->retries)) {
+// Does the step on the chunk, again and again within the limit.
+void do_with_retries(Worker *worker, int32 number, Step step) {
+    pg_atomic_write_u32(&me->chunk_retries, static_cast<uint32>(worker->retries));
+    while (!try_chunk(worker, number, step, worker->request.retry_limit - worker->retries)) {
         retry::back_off(worker->request.retry_delay_ms, worker->retries);
         worker->retries++;
+        pg_atomic_write_u32(&me->chunk_retries, static_cast<uint32>(worker->retries));
         pg_atomic_fetch_add_u32(&me->retries, 1);
     }
+    worker->retries = 0;
+}
+
+// The chunk that a terminated worker has left to this one.
+void take_leftover(Worker *worker) {
+    worker->retries = me->first_retries;
+    pg_atomic_write_u32(&me->chunk, static_cast<uint32>(me->first_chunk));
+    pg_atomic_write_u32(&me->chunk_retries, static_cast<uint32>(worker->retries));
+    pg_atomic_fetch_add_u32(&me->retries, 1);
+    if (worker->retries > 1)
+        retry::back_off(worker->request.retry_delay_ms, worker->retries - 2);
+    do_with_retries(worker, me->first_chunk, copy_chunk);
+}
+
+void check(Worker *worker) {
+    for (;;) {
+        CHECK_FOR_INTERRUPTS();
+        int32 chunk = claim(worker, &worker->job_slot->next_check);
+        if (chunk == 0)
+            break;
+        do_with_retries(worker, chunk, check_chunk);
+    }
+    pgstat_report_activity(STATE_IDLE, nullptr);
+    SetLatch(worker->job_slot->coordinator_latch);
 }
 
 void work(Worker *worker) {
+    if (me->first_chunk != 0)
+        take_leftover(worker);
     for (;;) {
         reload_configuration();
         CHECK_FOR_INTERRUPTS();
-        int32 chunk = claim(worker);
+        int32 chunk = claim(worker, &worker->job_slot->next_chunk);
         if (chunk == 0)
             break;
-        copy_with_retries(worker, chunk);
+        do_with_retries(worker, chunk, copy_chunk);
     }
     pgstat_report_activity(STATE_IDLE, nullptr);
     if (worker->connection != nullptr)
         source::close(worker->connection);
 }
 
+// What holds for all of the worker's chunks.
+void read_plan(Worker *worker, MemoryContext context) {
+    pg::begin_transaction(worker->area->identity);
+    normalise_local_session(worker->request.triggers);
+    SetConfigOption("synchronous_commit", "off", PGC_USERSET, PGC_S_SESSION);
+    if (worker->request.lz4_toast)
+        pg::prefer_lz4();
+    MemoryContextSwitchTo(context);
+    worker->shape = job::ledger::read_shape(worker->area->job);
+    if (worker->request.resumed_job != 0)
+        worker->former_snapshot = job::ledger::read_former(worker->area->job).markers.snapshot;
+    pg::commit_transaction();
+    MemoryContextSwitchTo(context);
+}
+
 }  // namespace
 
-bool launch_worker(job::SlotRef job, int32 number, job::SlotRef *worker,
-                   BackgroundWorkerHandle **handle) {
-    if (!job::reserve_worker(job, number, worker))
+bool launch_worker(job::SlotRef job, int32 number, int32 first_chunk, int32 first_retries,
+                   job::SlotRef *worker, BackgroundWorkerHandle **handle) {
+    if (!job::reserve_worker(job, number, first_chunk, first_retries, worker))
         return false;
     if (launch(worker_type, psprintf("%s %d", worker_type, number), "fastcopy_worker_main", *worker,
                handle))
@@ -248,7 +337,7 @@ void fastcopy_worker_main(Datum argument) {
     worker.area = job::attach_area(worker.job_slot->area);
     if (worker.area == nullptr)
         return;
-    pg::watch_fatal(&worker.area->error, &current_chunk);
+    pg::watch_fatal(&worker.area->error, &current_chunk, false);
     CurrentMemoryContext =
         AllocSetContextCreate(TopMemoryContext, "fastcopy worker", ALLOCSET_DEFAULT_SIZES);
     MemoryContext context = CurrentMemoryContext;
@@ -261,18 +350,12 @@ void fastcopy_worker_main(Datum argument) {
     {
         MemoryContextSwitchTo(context);
         worker.request = job::read_request(worker.area);
-        wait_at_gate(&worker);
-
-        pg::begin_transaction(worker.area->identity);
-        normalise_local_session(worker.request.triggers);
-        SetConfigOption("synchronous_commit", "off", PGC_USERSET, PGC_S_SESSION);
-        if (worker.request.lz4_toast)
-            pg::prefer_lz4();
-        MemoryContextSwitchTo(context);
-        worker.shape = job::ledger::read_shape(worker.area->job);
-        pg::commit_transaction();
-
-        MemoryContextSwitchTo(context);
+        job::Gate gate = wait_at_gate(&worker, job::Gate::shut);
+        read_plan(&worker, context);
+        if (gate == job::Gate::checking) {
+            check(&worker);
+            (void)wait_at_gate(&worker, job::Gate::checking);
+        }
         work(&worker);
         pg_atomic_write_u32(&me->outcome, static_cast<uint32>(job::Outcome::finished));
     }

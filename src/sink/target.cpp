@@ -81,6 +81,24 @@ ParseState *check_insert(Relation target, int ncolumns, const char *const *colum
     return pstate;
 }
 
+job::TargetFiles read_files(Oid relid) {
+    List *relids = find_all_inheritors(relid, NoLock, nullptr);
+    job::TargetFiles files{};
+    files.files = static_cast<const char **>(palloc(sizeof(char *) * Max(list_length(relids), 1)));
+    ListCell *cell;
+    foreach (cell, relids) {
+        HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(lfirst_oid(cell)));
+        if (!HeapTupleIsValid(tuple))
+            continue;  // dropped meanwhile
+        auto *form = reinterpret_cast<Form_pg_class>(GETSTRUCT(tuple));
+        if (OidIsValid(form->relfilenode))
+            files.files[files.count++] = psprintf("%u %u", form->oid, form->relfilenode);
+        files.unlogged = files.unlogged || form->relpersistence == RELPERSISTENCE_UNLOGGED;
+        ReleaseSysCache(tuple);
+    }
+    return files;
+}
+
 TargetColumn find_column(Relation target, const char *name) {
     TargetColumn column{};
     TupleDesc tupdesc = RelationGetDescr(target);

@@ -6,6 +6,7 @@
 #ifndef FASTCOPY_SINK_TARGET_HPP
 #define FASTCOPY_SINK_TARGET_HPP
 
+#include "job/markers.hpp"
 #include "pg/postgres.hpp"
 
 namespace fastcopy::sink {
@@ -19,6 +20,10 @@ ParseState *check_insert(Relation target, int ncolumns, const char *const *colum
 
 // An ERROR unless the columns still have the base types that the format of the wire was chosen for.
 void check_types(Relation target, int ncolumns, const char *const *columns, const Oid *types);
+
+// The files of the target and its partitions or children. A resumed job looks for those that it wrote to:
+// TRUNCATE would have put others in their place.
+job::TargetFiles read_files(Oid relid);
 
 // The type of the base type of a target's column, for choosing the format of the wire.
 struct TargetColumn {

@@ -1,0 +1,94 @@
+#include "api/launch.hpp"
+
+#include "api/waiting.hpp"
+#include "job/registry.hpp"
+#include "run/coordinator.hpp"
+
+namespace fastcopy::api {
+
+namespace {
+
+// What a start in progress has to undo, on an error or at the session's end.
+struct Pending {
+    job::SlotRef slot;
+    BackgroundWorkerHandle *handle;
+};
+
+// The caller gives up: so must the coordinator, or nobody would know of the job.
+void abandon(int, Datum argument) {
+    auto *pending = reinterpret_cast<Pending *>(DatumGetPointer(argument));
+    if (job::give_up_job(pending->slot) && pending->handle != nullptr)
+        TerminateBackgroundWorker(pending->handle);
+}
+
+[[noreturn]] void raise_no_coordinator() {
+    ereport(ERROR, (errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+                    errmsg("no background worker slot is free for the job's coordinator"),
+                    errhint("Wait for other background workers to end, or raise "
+                            "max_worker_processes.")));
+}
+
+// Waits until the coordinator has answered; false when the job could not start.
+bool wait_for_answer(job::Area *area, const Pending &pending, const char *target_table) {
+    for (;;) {
+        uint32 answer = pg_atomic_read_u32(&area->answer);
+        if (answer != static_cast<uint32>(job::Answer::pending)) {
+            pg_read_barrier();
+            return answer == static_cast<uint32>(job::Answer::ready);
+        }
+        pid_t pid;
+        BgwHandleStatus status = GetBackgroundWorkerPid(pending.handle, &pid);
+        // It may have answered just before it stopped: look again before believing that it did not.
+        if (status == BGWH_STOPPED &&
+            pg_atomic_read_u32(&area->answer) == static_cast<uint32>(job::Answer::pending))
+            return false;
+        int events = WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+                               look_every_ms, PG_WAIT_EXTENSION);
+        ResetLatch(MyLatch);
+        CHECK_FOR_INTERRUPTS();
+        if ((events & WL_TIMEOUT) != 0 && status == BGWH_STARTED && waits_for_me(pid))
+            raise_blocked_by_me(target_table);
+    }
+}
+
+}  // namespace
+
+int64 launch_job(const job::Request &request, const pg::Identity &identity) {
+    dsm_segment *segment = job::create_area(request, identity);
+    auto *area = static_cast<job::Area *>(dsm_segment_address(segment));
+    Pending pending{job::reserve_job(identity.role, request.target, request.workers,
+                                     dsm_segment_handle(segment)),
+                    nullptr};
+    bool ready = false;
+
+    PG_ENSURE_ERROR_CLEANUP(abandon, PointerGetDatum(&pending));
+    {
+        if (!run::launch_coordinator(pending.slot, &pending.handle))
+            raise_no_coordinator();
+        ready = wait_for_answer(area, pending, request.target_table);
+    }
+    PG_END_ENSURE_ERROR_CLEANUP(abandon, PointerGetDatum(&pending));
+
+    if (!ready) {
+        // Its connection, workers and locks go with it: when start fails, nothing is left.
+        (void)WaitForBackgroundWorkerShutdown(pending.handle);
+        job::wipe_request(area);
+        job::release_job(pending.slot);
+        if (pg::is_complete(&area->error))
+            pg::raise(&area->error, ERROR);
+        ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR),
+                        errmsg("the fastcopy coordinator ended before it could start the job"),
+                        errhint("The server log may say why.")));
+    }
+    if (area->workers_launched < request.workers)
+        ereport(WARNING, (errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+                          errmsg("only %d of %d workers could be started", area->workers_launched,
+                                 request.workers),
+                          errdetail("The server has no more free background worker slots."),
+                          errhint("Raise max_worker_processes.")));
+    int64 job = area->job;
+    dsm_detach(segment);
+    return job;
+}
+
+}  // namespace fastcopy::api

@@ -1,0 +1,28 @@
+// Finding a job by its id: in the registry while it runs, in the ledger from its plan on.
+#ifndef FASTCOPY_API_LOOKUP_HPP
+#define FASTCOPY_API_LOOKUP_HPP
+
+#include "api/access.hpp"
+#include "job/ledger.hpp"
+#include "job/registry.hpp"
+
+namespace fastcopy::api {
+
+// A live job's slot and owner, copied out of the registry.
+struct Live {
+    bool found;
+    job::SlotRef slot;
+    Oid owner;
+    Oid target;
+};
+
+// The job's place in the registry; found is false when it does not run.
+Live find_live(int64 job);
+
+// The job's row, not found while it is being planned. An ERROR unless the current role may see the job, and
+// `may` lets it do what it wants to do with a job of its owner.
+job::ledger::JobRow require_job(int64 job, const Live &live, bool (*may)(Oid owner));
+
+}  // namespace fastcopy::api
+
+#endif

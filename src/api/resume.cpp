@@ -1,0 +1,112 @@
+// A resumed job stays its owner's: it runs as the role that started it, whoever of that role's members or
+// superusers resumes it. The source comes from the ledger, which has no password, or is given anew; what
+// the connection may use is decided by who has given it: a job's owner cannot make a superuser lend it the
+// server's credentials.
+#include "api/resume.hpp"
+
+#include "api/launch.hpp"
+#include "api/lookup.hpp"
+#include "api/source_argument.hpp"
+#include "api/start.hpp"
+#include "settings.hpp"
+
+namespace fastcopy::api {
+
+namespace {
+
+using job::ledger::Former;
+
+void check_owner(int64 job, const Former &former) {
+    if (!SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(former.owner)))
+        ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
+                        errmsg("cannot resume fastcopy job " INT64_FORMAT, job),
+                        errdetail("The role that it ran as was dropped.")));
+    // A member of a superuser role has its privileges, but is none.
+    if (superuser_arg(former.owner) && !superuser())
+        ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+                        errmsg("permission denied to resume fastcopy job " INT64_FORMAT, job),
+                        errdetail("Only superusers may resume a job that runs as a superuser.")));
+}
+
+void check_state(int64 job, const Former &former) {
+    if (strcmp(former.state, job::name_of(job::State::done)) == 0)
+        ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+                        errmsg("fastcopy job " INT64_FORMAT " is done", job)));
+    if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(former.target)))
+        ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
+                        errmsg("cannot resume fastcopy job " INT64_FORMAT, job),
+                        errdetail("Its target table %s was dropped.", former.target_table)));
+}
+
+job::Request make_request(int64 job, const Former &former, int workers, bool accept_changes) {
+    job::Request request{};
+    request.source_table = former.source_table;
+    request.target_table = former.target_table;
+    request.target = former.target;
+    request.workers = workers != 0 ? workers : former.workers;
+    request.ncolumns = -1;
+    request.triggers = former.triggers;
+    request.statistics = former.statistics;
+    request.lz4_toast = settings::lz4_toast;
+    request.retry_limit = settings::retry_limit;
+    request.retry_delay_ms = settings::retry_delay_ms;
+    request.resumed_job = job;
+    request.accept_changes = accept_changes;
+    return request;
+}
+
+void set_source(job::Request *request, const char *given) {
+    SourceArgument source = resolve_source(given);
+    request->source = source.conninfo;
+    request->safe_source = source.safe_name;
+    request->password_required = source.trust == source::Trust::own_password_only;
+}
+
+}  // namespace
+
+int64 resume_job(int64 job, const char *source, int workers, bool accept_changes) {
+    Live live = find_live(job);
+    (void)require_job(job, live, is_owner);
+    if (live.found)
+        ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE),
+                        errmsg("fastcopy job " INT64_FORMAT " is running", job)));
+    Former former = job::ledger::read_former(job);
+    check_owner(job, former);
+    check_state(job, former);
+    job::Request request = make_request(job, former, workers, accept_changes);
+    if (source != nullptr)
+        set_source(&request, source);
+
+    // From here on as the owner; an error restores the caller by itself.
+    Oid caller;
+    int context;
+    GetUserIdAndSecContext(&caller, &context);
+    SetUserIdAndSecContext(former.owner, context | SECURITY_LOCAL_USERID_CHANGE);
+    if (source == nullptr)
+        set_source(&request, former.source);
+    pg::Identity identity = pg::current_identity();
+    SetUserIdAndSecContext(caller, context);
+    return launch_job(request, identity);
+}
+
+}  // namespace fastcopy::api
+
+extern "C" {
+
+PG_FUNCTION_INFO_V1(fastcopy_resume);
+
+// fastcopy.resume(job bigint, source text, workers integer, accept_changes boolean) → bigint
+PGDLLEXPORT Datum fastcopy_resume(PG_FUNCTION_ARGS) {
+    using namespace fastcopy::api;
+    PreventCommandIfReadOnly("fastcopy.resume()");
+    PreventCommandDuringRecovery("fastcopy.resume()");
+    if (PG_ARGISNULL(0))
+        PG_RETURN_NULL();
+    const char *source = PG_ARGISNULL(1) ? nullptr : text_to_cstring(PG_GETARG_TEXT_PP(1));
+    int workers = PG_ARGISNULL(2) ? 0 : PG_GETARG_INT32(2);
+    if (!PG_ARGISNULL(2))
+        check_workers(workers);
+    bool accept_changes = !PG_ARGISNULL(3) && PG_GETARG_BOOL(3);
+    PG_RETURN_INT64(resume_job(PG_GETARG_INT64(0), source, workers, accept_changes));
+}
+}

@@ -1,0 +1,14 @@
+// fastcopy.resume: goes on with a job that has not come to its end.
+#ifndef FASTCOPY_API_RESUME_HPP
+#define FASTCOPY_API_RESUME_HPP
+
+#include "pg/postgres.hpp"
+
+namespace fastcopy::api {
+
+// `source`: nullptr for the one in the ledger; `workers`: 0 for as many as before.
+int64 resume_job(int64 job, const char *source, int workers, bool accept_changes);
+
+}  // namespace fastcopy::api
+
+#endif

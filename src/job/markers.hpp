@@ -1,0 +1,29 @@
+// What a job remembers of its two tables, to tell whether they have changed when it is resumed.
+//
+// Plain data that the ledger keeps: plan/markers.hpp says what the source's mean, sink/target.hpp what the
+// target's do.
+#ifndef FASTCOPY_JOB_MARKERS_HPP
+#define FASTCOPY_JOB_MARKERS_HPP
+
+#include "pg/postgres.hpp"
+
+namespace fastcopy::job {
+
+// A marker that the source cannot or may not tell is nullptr.
+struct SourceMarkers {
+    const char *server;
+    const char *snapshot;  // as pg_current_snapshot() prints it: xmin:xmax:xip
+    const char *position;  // in the WAL, as pg_lsn
+    const char *relations;
+    const char *columns;
+};
+
+struct TargetFiles {
+    int count;
+    const char **files;  // each the OID of a table and the number of its file
+    bool unlogged;       // one of them at least
+};
+
+}  // namespace fastcopy::job
+
+#endif

@@ -1,0 +1,220 @@
+#include "plan/markers.hpp"
+
+namespace fastcopy::plan {
+
+using source::Connection;
+using source::Rows;
+
+namespace {
+
+// The least transaction id that is neither special nor reserved.
+constexpr uint32 first_normal_xid = 3;
+
+// The parts of a snapshot's text that matter here, with their epochs.
+struct SnapshotBounds {
+    uint64 xmin;
+    uint64 xmax;
+};
+
+SnapshotBounds parse_snapshot(const char *text) {
+    char *end;
+    SnapshotBounds bounds{};
+    bounds.xmin = strtou64(text, &end, 10);
+    if (*end == ':')
+        bounds.xmax = strtou64(end + 1, &end, 10);
+    if (bounds.xmin == 0 || bounds.xmax < bounds.xmin || *end != ':')
+        source::raise_odd_answer("a snapshot in an unknown form");
+    return bounds;
+}
+
+uint64 parse_lsn(const char *text) {
+    uint32 high;
+    uint32 low;
+    if (sscanf(text, "%X/%X", &high, &low) != 2)
+        source::raise_odd_answer("a position in the WAL in an unknown form");
+    return static_cast<uint64>(high) << 32 | low;
+}
+
+// Functions that a role may have been denied; asking for one of them then would end the transaction.
+bool may_ask(Connection *connection) {
+    Rows rows = source::query(
+        connection,
+        "SELECT pg_catalog.bool_and(pg_catalog.has_function_privilege(f::pg_catalog.regprocedure,"
+        " 'EXECUTE')) FROM pg_catalog.unnest(ARRAY['pg_catalog.pg_control_system()',"
+        " 'pg_catalog.pg_control_checkpoint()', 'pg_catalog.pg_current_wal_lsn()',"
+        " 'pg_catalog.pg_current_wal_insert_lsn()', 'pg_catalog.pg_current_wal_flush_lsn()',"
+        " 'pg_catalog.pg_last_wal_replay_lsn()',"
+        " 'pg_catalog.pg_walfile_name(pg_catalog.pg_lsn)']) f");
+    return rows.at(0, 0)[0] == 't';
+}
+
+// Whether the WAL is on disk up to the position. At the beginning of a page, the position lies behind the
+// page's header, which is written with the next record.
+bool is_flushed(uint64 position, uint64 flushed) {
+    constexpr uint64 page = 8192;
+    constexpr uint64 longest_page_header = 40;
+    uint64 in_page = position % page;
+    return flushed >= position || (in_page <= longest_page_header && flushed >= position - in_page);
+}
+
+// Waits until what the snapshot saw cannot be lost any more. What commits without waiting for the disk is
+// there within three times wal_writer_delay; other WAL may stay in memory as long as it likes.
+bool wait_until_flushed(Connection *connection, const char *position) {
+    constexpr int look_every_ms = 20;
+    constexpr int longest_wait_ms = 3000;
+    uint64 wanted = parse_lsn(position);
+    TimestampTz begin = GetCurrentTimestamp();
+    for (;;) {
+        Rows rows = source::query(connection,
+                                  "SELECT pg_catalog.pg_current_wal_flush_lsn(),"
+                                  " 3 * setting::pg_catalog.int4 FROM pg_catalog.pg_settings"
+                                  " WHERE name = 'wal_writer_delay'");
+        if (is_flushed(wanted, parse_lsn(rows.at(0, 0))))
+            return true;
+        long waited = TimestampDifferenceMilliseconds(begin, GetCurrentTimestamp());
+        if (waited > atoi(rows.at(0, 1)))
+            return true;
+        if (waited > longest_wait_ms)
+            return false;
+        (void)WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, look_every_ms,
+                        PG_WAIT_EXTENSION);
+        ResetLatch(MyLatch);
+        CHECK_FOR_INTERRUPTS();
+    }
+}
+
+char *hash(const StringInfoData &text) {
+    auto *hex = static_cast<char *>(palloc(MD5_DIGEST_LENGTH * 2 + 1));
+    const char *why = nullptr;
+    if (!pg_md5_hash(text.data, static_cast<size_t>(text.len), hex, &why))
+        elog(ERROR, "could not compute MD5 hash: %s", why);
+    return hex;
+}
+
+char *hash_of_relations(const SourceLeaves &leaves) {
+    StringInfoData text;
+    initStringInfo(&text);
+    for (int i = 0; i < leaves.count; i++)
+        appendStringInfo(&text, "%u %c %u;", leaves.leaves[i].oid, leaves.leaves[i].relkind,
+                         leaves.leaves[i].filenode);
+    return hash(text);
+}
+
+char *hash_of_columns(const SourceColumns &columns) {
+    StringInfoData text;
+    initStringInfo(&text);
+    for (int i = 0; i < columns.count; i++) {
+        const SourceColumn &column = columns.columns[i];
+        appendStringInfo(&text, "%s %u %d;", quote_always(column.name), column.type,
+                         column.generated);
+    }
+    return hash(text);
+}
+
+bool same(const char *a, const char *b) {
+    return a != nullptr && b != nullptr && strcmp(a, b) == 0;
+}
+
+}  // namespace
+
+const char *read_position(Connection *connection) {
+    if (!may_ask(connection))
+        return nullptr;
+    return source::query(connection,
+                         "SELECT CASE WHEN pg_catalog.pg_is_in_recovery()"
+                         " THEN pg_catalog.pg_last_wal_replay_lsn()"
+                         " ELSE pg_catalog.pg_current_wal_insert_lsn() END")
+        .at_or_null(0, 0);
+}
+
+job::SourceMarkers read_markers(Connection *connection, const SourceColumns &columns,
+                                const SourceLeaves &leaves) {
+    job::SourceMarkers markers{};
+    markers.relations = hash_of_relations(leaves);
+    markers.columns = hash_of_columns(columns);
+    markers.position = read_position(connection);
+    if (markers.position == nullptr)
+        return markers;
+
+    // The name of a WAL file begins with its timeline.
+    Rows rows = source::query(
+        connection,
+        psprintf("SELECT s.system_identifier || ' ' || d.oid || ' '"
+                 " || CASE WHEN pg_catalog.pg_is_in_recovery()"
+                 " THEN pg_catalog.lpad(pg_catalog.upper(pg_catalog.to_hex(c.timeline_id)), 8, '0')"
+                 " ELSE pg_catalog.left(pg_catalog.pg_walfile_name("
+                 "pg_catalog.pg_current_wal_lsn()), 8) END,"
+                 " %s::pg_catalog.text, pg_catalog.pg_is_in_recovery()"
+                 " FROM pg_catalog.pg_control_system() s, pg_catalog.pg_control_checkpoint() c,"
+                 " pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database()",
+                 source::server_version(connection) >= 130000
+                     ? "pg_catalog.pg_current_snapshot()"
+                     : "pg_catalog.txid_current_snapshot()"));
+    markers.server = rows.at(0, 0);
+    bool durable = rows.at(0, 2)[0] == 't' || wait_until_flushed(connection, markers.position);
+    if (durable) {
+        markers.snapshot = rows.at(0, 1);
+        (void)parse_snapshot(markers.snapshot);
+    }
+    return markers;
+}
+
+const char *difference(const job::SourceMarkers &then, const job::SourceMarkers &now,
+                       const char *position) {
+    if (then.snapshot == nullptr || now.snapshot == nullptr)
+        return "The source did not tell, then or now, what a change could be told by.";
+    if (!same(then.server, now.server))
+        return "It is another server or database, or its timeline has changed: "
+               "a fail-over or a recovery may have lost transactions.";
+    if (position == nullptr || parse_lsn(position) < parse_lsn(then.position))
+        return "The source is behind the state that was copied, as a standby that lags.";
+    if (!same(then.columns, now.columns))
+        return "Its columns are not the same any more.";
+    if (!same(then.relations, now.relations))
+        return "It has other files, as after TRUNCATE, VACUUM FULL, CLUSTER or some ALTER TABLEs, "
+               "or other partitions.";
+    SnapshotBounds before = parse_snapshot(then.snapshot);
+    SnapshotBounds after = parse_snapshot(now.snapshot);
+    // A row's xmin has no epoch: half of the numbers are in the past.
+    constexpr uint64 most_apart = UINT64CONST(1) << 31;
+    if (after.xmax < before.xmax || after.xmax - before.xmin >= most_apart)
+        return "Too many transactions have run on the source since then.";
+    return nullptr;
+}
+
+void raise_changed(const char *source_table, const char *what) {
+    ereport(
+        ERROR,
+        (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+         errmsg("source table \"%s\" may have changed since a part of it was copied", source_table),
+         errdetail_internal("%s", what),
+         errhint("Resume with accept_changes => true to copy the rest as it is now, or start "
+                 "over with truncate => true.")));
+}
+
+bool nothing_has_run(const job::SourceMarkers &then, const job::SourceMarkers &now) {
+    SnapshotBounds before = parse_snapshot(then.snapshot);
+    return before.xmin == before.xmax && parse_snapshot(now.snapshot).xmax == before.xmax;
+}
+
+bool is_checkable(const char *relation, bool only, const SourceLeaves &leaves) {
+    bool all_heaps = true;
+    for (int i = 0; i < leaves.count; i++) {
+        if (only && strcmp(leaves.leaves[i].name, relation) == 0)
+            return leaves.leaves[i].is_heap;
+        all_heaps = all_heaps && leaves.leaves[i].is_heap;
+    }
+    return all_heaps;
+}
+
+char *count_statement(const Chunk &chunk, const RowShape &shape, const char *snapshot) {
+    auto xid = static_cast<uint32>(parse_snapshot(snapshot).xmin);
+    // age() counts back from the next transaction id at the begin of the transaction, and takes the
+    // special ids for infinitely old. Rows that are older than half of all ids have a negative age.
+    return psprintf(
+        "SELECT pg_catalog.count(*), pg_catalog.count(*) FILTER (WHERE pg_catalog.age(xmin)"
+        " BETWEEN 0 AND (SELECT pg_catalog.age('%u'::pg_catalog.xid))) FROM %s",
+        Max(xid, first_normal_xid), from_clause(chunk, shape));
+}
+
+}  // namespace fastcopy::plan

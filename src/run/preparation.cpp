@@ -1,0 +1,288 @@
+#include "run/preparation.hpp"
+
+#include "job/ledger.hpp"
+#include "plan/markers.hpp"
+#include "plan/planner.hpp"
+#include "plan/row_shape.hpp"
+#include "run/snapshot.hpp"
+#include "sink/target.hpp"
+
+namespace fastcopy::run {
+
+namespace {
+
+// What the source has told of its table, within the transaction that holds the job's snapshot.
+struct SourceFacts {
+    plan::SourceTable table;
+    plan::SourceColumns columns;
+    plan::SourceLeaves leaves;
+    const char *position;  // in the WAL, before the snapshot was taken
+    job::SourceMarkers markers;
+};
+
+// Has the source parse and plan what the workers will ask for: columns, filter, privileges, row
+// security. LIMIT 0 reads no row, and leaves every table in the query locked against changes of shape.
+//
+// The filter is the caller's text. It must be one expression: it is parsed first without our parentheses
+// (a text that closes one of them could undo the condition on the chunk's range), then within. Parsing is
+// by the extended protocol, which takes one statement only; nothing is run before both have passed.
+void probe_source(RunningJob *job, const plan::SourceTable &table, const plan::RowShape &shape) {
+    plan::Chunk all{};
+    all.relation = table.name;
+    all.kind = plan::Kind::whole;
+    char *probe = psprintf("%s LIMIT 0", plan::select_statement(all, shape));
+    if (shape.filter != nullptr) {
+        source::check_syntax(job->connection,
+                             psprintf("SELECT FROM %s WHERE %s\n", table.name, shape.filter));
+        source::check_syntax(job->connection, probe);
+    }
+    (void)source::query(job->connection, probe);
+}
+
+// True when the source is this very server and database: it can see a lock that only we hold.
+bool source_is_here(RunningJob *job) {
+    int32 token = static_cast<int32>(MyProcPid ^ static_cast<int32>(GetCurrentTimestamp()));
+    LOCKTAG tag;
+    SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, static_cast<uint32>(token),
+                         static_cast<uint32>(MyProcPid), 2);
+    (void)LockAcquire(&tag, ShareLock, false, false);
+    source::Rows rows = source::query(
+        job->connection,
+        psprintf("SELECT FROM pg_catalog.pg_locks WHERE locktype = 'advisory' AND pid = %d"
+                 " AND classid = %u AND objid = %u",
+                 MyProcPid, static_cast<uint32>(token), static_cast<uint32>(MyProcPid)));
+    (void)LockRelease(&tag, ShareLock, false);
+    return rows.count > 0;
+}
+
+// TRUNCATE must not empty what is about to be read, nor wait for ever for the lock our own session on
+// the source holds on it. That session has by now locked all it will read.
+void refuse_to_truncate_source(RunningJob *job) {
+    if (!source_is_here(job))
+        return;
+    StringInfoData relids;
+    initStringInfo(&relids);
+    List *all = find_all_inheritors(job->request.target, NoLock, nullptr);
+    ListCell *cell;
+    foreach (cell, all)
+        appendStringInfo(&relids, "%s%u", relids.len > 0 ? ", " : "", lfirst_oid(cell));
+    source::Rows rows = source::query(
+        job->connection,
+        psprintf("SELECT FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_database d"
+                 " ON d.oid = l.database AND d.datname = pg_catalog.current_database()"
+                 " WHERE l.locktype = 'relation' AND l.pid = pg_catalog.pg_backend_pid()"
+                 " AND l.relation IN (%s) AND %u = d.oid",
+                 relids.data, MyDatabaseId));
+    if (rows.count > 0)
+        ereport(ERROR,
+                (errcode(ERRCODE_OBJECT_IN_USE),
+                 errmsg("cannot truncate \"%s\": it is the source of the copy",
+                        job->request.target_table),
+                 errdetail("Source and target are the same table, or the source reads the target."),
+                 errhint("Leave truncate out, or check the source's host and dbname.")));
+}
+
+// Connects, finds the table and exports the snapshot.
+SourceFacts open_source(RunningJob *job) {
+    SourceFacts facts{};
+    job->connection = connect_coordinator(job);
+    source::Connection *connection = job->connection;
+    facts.table = plan::find_table(connection, job->request.source_table);
+    facts.position = plan::read_position(connection);
+    snapshot::publish(job->area, plan::begin_and_export(connection, facts.table));
+    source::notice_vanished_client(connection);
+    facts.columns = plan::read_columns(connection, facts.table);
+    return facts;
+}
+
+// Not before it was checked that the role may read the table: errors about that are better than ours.
+void read_rest(RunningJob *job, SourceFacts *facts) {
+    facts->leaves = plan::read_leaves(job->connection, facts->table);
+    facts->markers = plan::read_markers(job->connection, facts->columns, facts->leaves);
+}
+
+// Starts workers for that many chunks.
+void launch_crew(RunningJob *job, int chunks) {
+    int useful = Min(job->request.workers, chunks);
+    int launched = grow(&job->crew, useful);
+    if (launched == 0 && useful > 0)
+        ereport(ERROR, (errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+                        errmsg("no background worker slot is free for the job's workers"),
+                        errhint("Wait for other background workers to end, or raise "
+                                "max_worker_processes.")));
+    job->area->workers_launched = launched < useful ? launched : job->request.workers;
+}
+
+void move_gate(RunningJob *job, job::Gate gate) {
+    pg_write_barrier();
+    pg_atomic_write_u32(&job->area->gate, static_cast<uint32>(gate));
+    wake(&job->crew);
+}
+
+void show_job(const RunningJob *job) {
+    show_activity(psprintf("fastcopy job " INT64_FORMAT, job->area->job),
+                  psprintf("copying %s", job->request.target_table));
+}
+
+void prepare_new(RunningJob *job) {
+    const job::Request &request = job->request;
+    int64 id = job::ledger::next_job();
+    job->area->job = id;
+    (void)job::claim_job(job->slot, id);
+    show_job(job);
+
+    Relation target = sink::open_target(request.target);
+    SourceFacts facts = open_source(job);
+    const char *integer_datetimes = PQparameterStatus(job->connection->conn, "integer_datetimes");
+    plan::RowShape shape =
+        plan::match_columns(request, facts.columns, target, source::server_version(job->connection),
+                            integer_datetimes == nullptr || strcmp(integer_datetimes, "on") == 0);
+    (void)sink::check_insert(target, shape.ncolumns, shape.columns);
+    probe_source(job, facts.table, shape);
+    read_rest(job, &facts);
+    plan::Plan plan = plan::cut(job->connection, request, facts.table, facts.columns, facts.leaves);
+    table_close(target, NoLock);
+
+    if (request.truncate) {
+        refuse_to_truncate_source(job);
+        run_local(psprintf("TRUNCATE %s", quoted_target(request.target)));
+    }
+
+    job->chunks = plan.count;
+    job::ledger::add_job(id, request, shape, job->area->identity.role, GetCurrentTimestamp(),
+                         plan.chunks, plan.count, facts.markers, sink::read_files(request.target));
+    pg_atomic_write_u64(&job->slot->bytes_expected, plan.bytes_expected);
+    pg_atomic_write_u32(&job->slot->chunks, static_cast<uint32>(plan.count));
+    launch_crew(job, plan.count);
+}
+
+// Makes the job this process's. Its former workers may be about to leave: they were told to.
+void take_up(RunningJob *job, int64 id) {
+    job->area->job = id;
+    for (;;) {
+        job::Claim claim = job::claim_job(job->slot, id);
+        if (claim == job::Claim::mine)
+            return;
+        if (claim == job::Claim::running)
+            ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE),
+                            errmsg("fastcopy job " INT64_FORMAT " is running", id)));
+        (void)WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 100,
+                        PG_WAIT_EXTENSION);
+        ResetLatch(MyLatch);
+        check_cancel(job);
+    }
+}
+
+// What was copied must still be in the target.
+void check_target_files(const job::ledger::Former &former) {
+    const char *what = nullptr;
+    if (former.unlogged_emptied)
+        what = "It is unlogged, and was emptied when the server had crashed.";
+    job::TargetFiles now = sink::read_files(former.target);
+    for (int i = 0; i < former.files.count && what == nullptr; i++) {
+        bool found = false;
+        for (int j = 0; j < now.count && !found; j++)
+            found = strcmp(former.files.files[i], now.files[j]) == 0;
+        if (!found)
+            what =
+                "It has other files, as after TRUNCATE, VACUUM FULL, CLUSTER or some ALTER "
+                "TABLEs, or has lost partitions.";
+    }
+    if (what != nullptr)
+        ereport(ERROR,
+                (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+                 errmsg("target table %s may have lost rows that were copied into it",
+                        former.target_table),
+                 errdetail("%s", what),
+                 errhint("If it has them, resume with accept_changes => true; else start over with "
+                         "truncate => true.")));
+}
+
+// Compares what can be compared without reading the table; true if the rows have to be counted.
+bool compare_markers(RunningJob *job, const job::ledger::Former &former, const SourceFacts &facts) {
+    const char *what = plan::difference(former.markers, facts.markers, facts.position);
+    if (what == nullptr) {
+        job::ledger::Relations done = job::ledger::read_done_relations(job->area->job);
+        for (int i = 0; i < done.count && what == nullptr; i++) {
+            if (!plan::is_checkable(done.relations[i].name, done.relations[i].only, facts.leaves))
+                what =
+                    "Rows of views, foreign tables and tables of other access methods than heap "
+                    "do not tell whether they have changed.";
+        }
+    }
+    if (what != nullptr)
+        plan::raise_changed(former.source_table, what);
+    return !plan::nothing_has_run(former.markers, facts.markers);
+}
+
+// Has the crew count the rows of all chunks that are done. One that differs is the job's error.
+void check_chunks(RunningJob *job) {
+    move_gate(job, job::Gate::checking);
+    while (pg_atomic_read_u32(&job->slot->chunks_checked) < static_cast<uint32>(job->chunks)) {
+        check_cancel(job);
+        collect(&job->crew);
+        raise_if_failed(job);
+        if (job->crew.count == 0 || job->crew.leftover_count > 0)
+            ereport(ERROR, (errcode(ERRCODE_OPERATOR_INTERVENTION),
+                            errmsg("a fastcopy worker was terminated while it looked for changes "
+                                   "of the source table"),
+                            errhint("Resume the job again.")));
+        (void)WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 200,
+                        PG_WAIT_EXTENSION);
+        ResetLatch(MyLatch);
+    }
+}
+
+void prepare_again(RunningJob *job) {
+    const job::Request &request = job->request;
+    int64 id = request.resumed_job;
+    take_up(job, id);
+    show_job(job);
+
+    // Read once nobody else can write to it any more.
+    job::ledger::Former former = job::ledger::read_former(id);
+    if (strcmp(former.state, job::name_of(job::State::done)) == 0)
+        ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+                        errmsg("fastcopy job " INT64_FORMAT " is done", id)));
+    plan::RowShape shape = job::ledger::read_shape(id);
+    Relation target = sink::open_target(request.target);
+    sink::check_types(target, shape.ncolumns, shape.columns, shape.types);
+    (void)sink::check_insert(target, shape.ncolumns, shape.columns);
+    bool may_have_changed = former.chunks_done > 0 && !request.accept_changes;
+    if (may_have_changed)
+        check_target_files(former);
+
+    SourceFacts facts = open_source(job);
+    probe_source(job, facts.table, shape);
+    read_rest(job, &facts);
+    bool must_count = may_have_changed && compare_markers(job, former, facts);
+    table_close(target, NoLock);
+
+    job->chunks = former.chunks;
+    pg_atomic_write_u64(&job->slot->bytes_expected, plan::size_of(facts.leaves));
+    pg_atomic_write_u32(&job->slot->chunks, static_cast<uint32>(former.chunks));
+    pg_atomic_write_u32(&job->slot->chunks_done, static_cast<uint32>(former.chunks_done));
+    pg_atomic_write_u64(&job->slot->rows, static_cast<uint64>(former.rows));
+    pg_atomic_write_u64(&job->slot->bytes, static_cast<uint64>(former.bytes));
+    launch_crew(job, must_count ? former.chunks : former.chunks - former.chunks_done);
+    if (must_count)
+        check_chunks(job);
+    job::ledger::begin_again(id, request, facts.markers);
+}
+
+}  // namespace
+
+void prepare(RunningJob *job) {
+    check_cancel(job);
+    pg::begin_transaction(job->area->identity);
+    normalise_local_session(job->request.triggers);
+    SetConfigOption("synchronous_commit", "on", PGC_USERSET, PGC_S_SESSION);
+    if (job->request.resumed_job == 0)
+        prepare_new(job);
+    else
+        prepare_again(job);
+    pg::commit_transaction();
+    job->in_ledger = true;
+}
+
+}  // namespace fastcopy::run

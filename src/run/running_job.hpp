@@ -1,0 +1,41 @@
+// A running job, as its coordinator has it: what preparation.cpp and coordinator.cpp share.
+#ifndef FASTCOPY_RUN_RUNNING_JOB_HPP
+#define FASTCOPY_RUN_RUNNING_JOB_HPP
+
+#include "run/crew.hpp"
+#include "run/process.hpp"
+#include "source/connection.hpp"
+
+namespace fastcopy::run {
+
+struct RunningJob {
+    job::JobSlot *slot;
+    job::Area *area;
+    job::Request request;
+    source::Connection *connection;  // the coordinator's; nullptr while it is lost
+    ErrorData *loss;                 // why it was lost, last
+    int losses;
+    Crew crew;
+    int chunks;
+    bool in_ledger;  // what happens to the job from now on is written there
+};
+
+// Raises an ERROR if the job is to be cancelled, and whatever else interrupts the process.
+void check_cancel(RunningJob *job);
+
+// Raises the job's error in this process, if one of its processes has recorded any, and an ERROR if too many
+// workers were terminated.
+void raise_if_failed(RunningJob *job);
+
+// Opens the coordinator's connection to the source.
+source::Connection *connect_coordinator(RunningJob *job);
+
+// Runs a statement on the target as the job's role, in the current transaction.
+void run_local(const char *sql);
+
+// The target's name as of now, for SQL.
+char *quoted_target(Oid relid);
+
+}  // namespace fastcopy::run
+
+#endif
