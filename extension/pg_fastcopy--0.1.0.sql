@@ -21,6 +21,7 @@ CREATE TABLE fastcopy.job (
     filter text,
     format text NOT NULL CHECK (format IN ('binary', 'text')),
     truncate boolean NOT NULL,
+    indexes text NOT NULL CHECK (indexes IN ('keep', 'rebuild')),
     triggers boolean NOT NULL,
     statistics boolean NOT NULL,
     workers integer NOT NULL,
@@ -29,6 +30,7 @@ CREATE TABLE fastcopy.job (
     started_at timestamptz NOT NULL,
     resumed_at timestamptz,
     resumes integer NOT NULL DEFAULT 0,
+    vain_resumes integer NOT NULL DEFAULT 0, -- in a row, without a chunk done
     worked_before interval NOT NULL DEFAULT '0',
     finished_at timestamptz,
     sqlstate text,
@@ -73,6 +75,21 @@ CREATE TABLE fastcopy.chunk (
 ) WITH (fillfactor = 70);
 COMMENT ON TABLE fastcopy.chunk IS 'ledger of pg_fastcopy chunks: a chunk is done when its rows are committed';
 
+-- The indexes that a job has set aside, until they are built anew. They still exist, marked invalid, with all
+-- that belongs to them; the definition is here for people to read.
+CREATE TABLE fastcopy.index (
+    job bigint NOT NULL REFERENCES fastcopy.job ON DELETE CASCADE,
+    number integer NOT NULL,
+    index oid NOT NULL,
+    name text NOT NULL,
+    definition text NOT NULL,
+    done boolean NOT NULL DEFAULT false,
+    started_at timestamptz,
+    finished_at timestamptz,
+    PRIMARY KEY (job, number)
+);
+COMMENT ON TABLE fastcopy.index IS 'ledger of the indexes that pg_fastcopy jobs rebuild';
+
 -- The jobs whose target is unlogged, or was in part: what a crash empties along with the target.
 CREATE UNLOGGED TABLE fastcopy.unlogged_job (
     job bigint PRIMARY KEY
@@ -92,7 +109,7 @@ AS 'MODULE_PATHNAME', 'fastcopy_live_jobs';
 
 CREATE FUNCTION fastcopy.live_workers(
     OUT job bigint, OUT worker integer, OUT pid integer, OUT source_pid integer,
-    OUT chunk integer, OUT rows_in_chunk bigint, OUT bytes_in_chunk bigint, OUT chunks_done integer,
+    OUT chunk integer, OUT index integer, OUT rows_in_chunk bigint, OUT bytes_in_chunk bigint, OUT chunks_done integer,
     OUT rows_copied bigint, OUT bytes_copied bigint, OUT retries_in_chunk integer, OUT retries integer,
     OUT started_at timestamptz)
 RETURNS SETOF record LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED
@@ -143,7 +160,9 @@ SELECT s.job,
        s.context,
        s.failed_chunk,
        s.format,
-       s.resumes
+       s.resumes,
+       s.indexes_done,
+       s.indexes
 FROM (
     SELECT coalesce(j.job, l.job) AS job,
            CASE WHEN j.state IS NULL THEN l.state
@@ -175,7 +194,9 @@ FROM (
            j.context,
            j.failed_chunk,
            j.format,
-           coalesce(j.resumes, 0) AS resumes
+           coalesce(j.resumes, 0) AS resumes,
+           (SELECT count(*) FILTER (WHERE i.done)::integer FROM fastcopy.index i WHERE i.job = j.job) AS indexes_done,
+           (SELECT count(*)::integer FROM fastcopy.index i WHERE i.job = j.job) AS indexes
     FROM fastcopy.job j
     FULL JOIN fastcopy.live_jobs() l ON l.job = j.job
     LEFT JOIN LATERAL (
@@ -190,7 +211,7 @@ WHERE fastcopy.may_see(s.owner);
 COMMENT ON VIEW fastcopy.status IS 'one row per fastcopy job, running or ended';
 
 CREATE VIEW fastcopy.workers WITH (security_barrier) AS
-SELECT w.job, w.worker, w.pid, w.source_pid, w.chunk, w.rows_in_chunk, w.bytes_in_chunk, w.chunks_done,
+SELECT w.job, w.worker, w.pid, w.source_pid, w.chunk, w.index, w.rows_in_chunk, w.bytes_in_chunk, w.chunks_done,
        w.rows_copied, w.bytes_copied, w.retries_in_chunk, w.retries, w.started_at
 FROM fastcopy.live_workers() w;
 COMMENT ON VIEW fastcopy.workers IS 'one row per running fastcopy worker';
@@ -221,6 +242,28 @@ LEFT JOIN fastcopy.live_workers() w ON w.job = c.job AND w.chunk = c.chunk
 WHERE fastcopy.may_see(j.owner);
 COMMENT ON VIEW fastcopy.chunks IS 'one row per chunk of each fastcopy job';
 
+CREATE VIEW fastcopy.indexes WITH (security_barrier) AS
+SELECT i.job,
+       i.number,
+       i.name,
+       CASE WHEN i.done THEN 'done'
+            WHEN w.index IS NOT NULL THEN 'building'
+            ELSE 'set aside' END AS state,
+       p.phase,
+       CASE WHEN i.done THEN 100
+            ELSE pg_catalog.round(100.0 * p.blocks_done / nullif(p.blocks_total, 0)) END AS percent_read,
+       w.worker,
+       CASE WHEN i.done THEN pg_catalog.pg_relation_size(i.index) END AS bytes,
+       i.started_at,
+       i.finished_at,
+       i.definition
+FROM fastcopy.index i
+JOIN fastcopy.job j ON j.job = i.job
+LEFT JOIN fastcopy.live_workers() w ON w.job = i.job AND w.index = i.number
+LEFT JOIN pg_catalog.pg_stat_progress_create_index p ON p.pid = w.pid
+WHERE fastcopy.may_see(j.owner);
+COMMENT ON VIEW fastcopy.indexes IS 'one row per index that a fastcopy job rebuilds';
+
 CREATE VIEW fastcopy.progress WITH (security_barrier) AS
 SELECT s.job,
        fastcopy.progress_line(s.job, s.target_table, s.state, (s.percent / 100)::double precision,
@@ -231,26 +274,26 @@ ORDER BY s.job;
 COMMENT ON VIEW fastcopy.progress IS 'one line of text per fastcopy job, for \watch 1';
 
 GRANT USAGE ON SCHEMA fastcopy TO PUBLIC;
-GRANT SELECT ON fastcopy.status, fastcopy.workers, fastcopy.chunks, fastcopy.progress TO PUBLIC;
+GRANT SELECT ON fastcopy.status, fastcopy.workers, fastcopy.chunks, fastcopy.indexes, fastcopy.progress TO PUBLIC;
 
 -- What users call.
 
 CREATE FUNCTION fastcopy.start(
     source text, source_table text, target_table text, workers integer DEFAULT 4,
     key text DEFAULT NULL, filter text DEFAULT NULL, columns text[] DEFAULT NULL,
-    truncate boolean DEFAULT false, triggers boolean DEFAULT true, statistics boolean DEFAULT true)
+    truncate boolean DEFAULT false, indexes text DEFAULT 'keep', triggers boolean DEFAULT true, statistics boolean DEFAULT true)
 RETURNS bigint LANGUAGE C VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'fastcopy_start';
-COMMENT ON FUNCTION fastcopy.start(text, text, text, integer, text, text, text[], boolean, boolean, boolean)
+COMMENT ON FUNCTION fastcopy.start(text, text, text, integer, text, text, text[], boolean, text, boolean, boolean)
 IS 'starts to copy a remote table into a local one in the background; returns the job''s id';
 
 CREATE FUNCTION fastcopy.copy(
     source text, source_table text, target_table text, workers integer DEFAULT 4,
     key text DEFAULT NULL, filter text DEFAULT NULL, columns text[] DEFAULT NULL,
-    truncate boolean DEFAULT false, triggers boolean DEFAULT true, statistics boolean DEFAULT true)
+    truncate boolean DEFAULT false, indexes text DEFAULT 'keep', triggers boolean DEFAULT true, statistics boolean DEFAULT true)
 RETURNS bigint LANGUAGE C VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'fastcopy_copy';
-COMMENT ON FUNCTION fastcopy.copy(text, text, text, integer, text, text, text[], boolean, boolean, boolean)
+COMMENT ON FUNCTION fastcopy.copy(text, text, text, integer, text, text, text[], boolean, text, boolean, boolean)
 IS 'copies a remote table into a local one and waits for it; returns the number of rows';
 
 CREATE FUNCTION fastcopy.wait(job bigint, timeout interval DEFAULT NULL) RETURNS text
@@ -283,8 +326,8 @@ AS 'MODULE_PATHNAME', 'fastcopy_forget';
 COMMENT ON FUNCTION fastcopy.forget(bigint) IS 'removes an ended job from the ledger';
 
 REVOKE ALL ON FUNCTION
-    fastcopy.start(text, text, text, integer, text, text, text[], boolean, boolean, boolean),
-    fastcopy.copy(text, text, text, integer, text, text, text[], boolean, boolean, boolean),
+    fastcopy.start(text, text, text, integer, text, text, text[], boolean, text, boolean, boolean),
+    fastcopy.copy(text, text, text, integer, text, text, text[], boolean, text, boolean, boolean),
     fastcopy.wait(bigint, interval), fastcopy.cancel(bigint), fastcopy.set_workers(bigint, integer),
     fastcopy.resume(bigint, text, integer, boolean),
     fastcopy.forget(bigint)

@@ -69,6 +69,8 @@ for my $analyzed (0, 1)
 			my @statements = coordinator_statements($offset);
 			# Names and bounds apart, they are the same.
 			s/_$size/_size/g, s/\d+(?:\.0)?/n/g for @statements;
+			# How often it looks whether the WAL is on disk depends on the moment.
+			@statements = grep { !/pg_current_wal_flush_lsn\(\), n/ } @statements;
 			$sent{$size} = \@statements;
 		}
 		is_deeply($sent{large}, $sent{small},

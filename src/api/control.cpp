@@ -6,6 +6,7 @@
 #include "api/lookup.hpp"
 #include "api/start.hpp"
 #include "api/waiting.hpp"
+#include "sink/indexes.hpp"
 
 namespace fastcopy::api {
 
@@ -70,6 +71,22 @@ const char *wait_for(int64 job, TimestampTz deadline, bool ours) {
     if (row.has_error)
         job::ledger::raise_error(job);
     return state_at_rest(row);
+}
+
+// Once a job is forgotten, nothing would tell why its target's indexes are invalid.
+void require_no_index_aside(int64 job) {
+    job::ledger::Former former = job::ledger::read_former(job);
+    for (int32 number = 1; number <= former.indexes; number++) {
+        Oid index = job::ledger::read_index(job, number);
+        if (OidIsValid(index) && !sink::needs_no_build(index))
+            ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+                            errmsg("indexes of the target of fastcopy job " INT64_FORMAT
+                                   " are still set aside",
+                                   job),
+                            errhint("Finish the job with fastcopy.resume(" INT64_FORMAT
+                                    "), or build them with REINDEX TABLE %s.",
+                                    job, former.target_table)));
+    }
 }
 
 void cancel_at_error(int, Datum job) {
@@ -161,6 +178,7 @@ PGDLLEXPORT Datum fastcopy_forget(PG_FUNCTION_ARGS) {
         ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE),
                         errmsg("fastcopy job " INT64_FORMAT " is running", job),
                         errhint("Cancel it first, or wait for its end.")));
+    require_no_index_aside(job);
     job::ledger::remove_job(job);
     PG_RETURN_VOID();
 }

@@ -45,11 +45,14 @@ job::Request make_request(int64 job, const Former &former, int workers, bool acc
     request.target = former.target;
     request.workers = workers != 0 ? workers : former.workers;
     request.ncolumns = -1;
+    request.rebuild_indexes = former.rebuild_indexes;
     request.triggers = former.triggers;
     request.statistics = former.statistics;
     request.lz4_toast = settings::lz4_toast;
     request.retry_limit = settings::retry_limit;
     request.retry_delay_ms = settings::retry_delay_ms;
+    request.maintenance_work_mem_kb = maintenance_work_mem;
+    request.max_parallel_maintenance_workers = max_parallel_maintenance_workers;
     request.resumed_job = job;
     request.accept_changes = accept_changes;
     return request;

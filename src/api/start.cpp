@@ -31,6 +31,17 @@ bool bool_argument(FunctionCallInfo fcinfo, int n, const char *name) {
     return PG_GETARG_BOOL(n);
 }
 
+// True for 'rebuild'.
+bool indexes_argument(FunctionCallInfo fcinfo, int n) {
+    const char *value = text_argument(fcinfo, n, "indexes");
+    bool rebuild = strcmp(value, "rebuild") == 0;
+    if (!rebuild && strcmp(value, "keep") != 0)
+        ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+                        errmsg("invalid value for argument \"indexes\": \"%s\"", value),
+                        errhint("It is 'keep' or 'rebuild'.")));
+    return rebuild;
+}
+
 void read_columns(FunctionCallInfo fcinfo, int n, job::Request *request) {
     request->ncolumns = -1;
     if (PG_ARGISNULL(n))
@@ -89,12 +100,15 @@ job::Request read_request(FunctionCallInfo fcinfo) {
     request.filter = text_argument(fcinfo, 5, nullptr);
     read_columns(fcinfo, 6, &request);
     request.truncate = bool_argument(fcinfo, 7, "truncate");
-    request.triggers = bool_argument(fcinfo, 8, "triggers");
-    request.statistics = bool_argument(fcinfo, 9, "statistics");
+    request.rebuild_indexes = indexes_argument(fcinfo, 8);
+    request.triggers = bool_argument(fcinfo, 9, "triggers");
+    request.statistics = bool_argument(fcinfo, 10, "statistics");
     request.chunk_size_kb = settings::chunk_size_kb;
     request.lz4_toast = settings::lz4_toast;
     request.retry_limit = settings::retry_limit;
     request.retry_delay_ms = settings::retry_delay_ms;
+    request.maintenance_work_mem_kb = maintenance_work_mem;
+    request.max_parallel_maintenance_workers = max_parallel_maintenance_workers;
 
     check_workers(request.workers);
     SourceArgument resolved = resolve_source(source);

@@ -49,6 +49,7 @@ dsm_segment *create_area(const Request &request, const pg::Identity &identity) {
     for (int i = 0; i < request.ncolumns; i++)
         put_string(&bytes, request.columns[i]);
     put(&bytes, request.truncate);
+    put(&bytes, request.rebuild_indexes);
     put(&bytes, request.triggers);
     put(&bytes, request.statistics);
     put(&bytes, request.chunk_size_kb);
@@ -56,6 +57,8 @@ dsm_segment *create_area(const Request &request, const pg::Identity &identity) {
     put(&bytes, request.password_required);
     put(&bytes, request.retry_limit);
     put(&bytes, request.retry_delay_ms);
+    put(&bytes, request.maintenance_work_mem_kb);
+    put(&bytes, request.max_parallel_maintenance_workers);
     put(&bytes, request.resumed_job);
     put(&bytes, request.accept_changes);
 
@@ -114,6 +117,7 @@ Request read_request(const Area *area) {
             request.columns[i] = get_string(&in);
     }
     request.truncate = get<bool>(&in);
+    request.rebuild_indexes = get<bool>(&in);
     request.triggers = get<bool>(&in);
     request.statistics = get<bool>(&in);
     request.chunk_size_kb = get<int>(&in);
@@ -121,6 +125,8 @@ Request read_request(const Area *area) {
     request.password_required = get<bool>(&in);
     request.retry_limit = get<int>(&in);
     request.retry_delay_ms = get<int>(&in);
+    request.maintenance_work_mem_kb = get<int>(&in);
+    request.max_parallel_maintenance_workers = get<int>(&in);
     request.resumed_job = get<int64>(&in);
     request.accept_changes = get<bool>(&in);
     return request;

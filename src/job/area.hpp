@@ -32,6 +32,7 @@ struct Request {
     int ncolumns;        // -1: all columns
     const char **columns;
     bool truncate;
+    bool rebuild_indexes;
     bool triggers;
     bool statistics;
     int chunk_size_kb;  // 0: the planner chooses
@@ -39,6 +40,9 @@ struct Request {
     bool password_required;  // as source::Trust
     int retry_limit;
     int retry_delay_ms;
+    // The caller's settings of these names; all index builds of the job share them.
+    int maintenance_work_mem_kb;
+    int max_parallel_maintenance_workers;
     // Of fastcopy.resume only: the job to take up again; 0 for a new one.
     int64 resumed_job;
     bool accept_changes;

@@ -178,12 +178,13 @@ void add_job(int64 job, const Request &request, const plan::RowShape &shape, Oid
     add_markers(&p, markers);
     p.add(TEXTARRAYOID, text_array(files.files, files.count));
     p.add_bool(files.unlogged);
+    p.add_text(request.rebuild_indexes ? "rebuild" : "keep");
     run("INSERT INTO fastcopy.job (job, owner, source, source_table, target_table, target, columns,"
         " column_types, key, filter, format, truncate, triggers, statistics, workers, chunks,"
         " started_at, source_server, source_snapshot, source_position, source_relations,"
-        " source_columns, target_files, target_unlogged, state)"
+        " source_columns, target_files, target_unlogged, indexes, state)"
         " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18,"
-        " $19, $20, $21, $22, $23, $24, 'copying')",
+        " $19, $20, $21, $22, $23, $24, $25, 'copying')",
         &p, SPI_OK_INSERT);
     if (files.unlogged) {
         Params unlogged;
@@ -227,6 +228,57 @@ void add_job(int64 job, const Request &request, const plan::RowShape &shape, Oid
     close(session);
 }
 
+void add_indexes(int64 job, const TargetIndexes &indexes) {
+    Session session = open();
+    for (int i = 0; i < indexes.count; i++) {
+        const TargetIndex &index = indexes.indexes[i];
+        Params p;
+        p.add_int8(job);
+        p.add_int4(i + 1);
+        p.add_oid(index.oid);
+        p.add_text(index.name);
+        p.add_text(index.definition);
+        run("INSERT INTO fastcopy.index (job, number, index, name, definition)"
+            " VALUES ($1, $2, $3, $4, $5)",
+            &p, SPI_OK_INSERT);
+    }
+    close(session);
+}
+
+Oid read_index(int64 job, int32 number) {
+    Session session = open();
+    Params p;
+    p.add_int8(job);
+    p.add_int4(number);
+    run("SELECT index::int8 FROM fastcopy.index WHERE job = $1 AND number = $2 AND NOT done"
+        " FOR UPDATE",
+        &p, SPI_OK_SELECT);
+    Oid index = SPI_processed == 1 ? static_cast<Oid>(field_int8(1, 0)) : InvalidOid;
+    close(session);
+    return index;
+}
+
+void mark_index_done(int64 job, int32 number, TimestampTz started_at) {
+    Session session = open();
+    Params p;
+    p.add_int8(job);
+    p.add_int4(number);
+    p.add_time(started_at);
+    p.add_time(GetCurrentTimestamp());
+    run("UPDATE fastcopy.index SET done = true, started_at = $3, finished_at = $4"
+        " WHERE job = $1 AND number = $2",
+        &p, SPI_OK_UPDATE);
+    close(session);
+}
+
+void begin_indexing(int64 job) {
+    Session session = open();
+    Params p;
+    p.add_int8(job);
+    run("UPDATE fastcopy.job SET state = 'indexing' WHERE job = $1", &p, SPI_OK_UPDATE);
+    close(session);
+}
+
 void begin_again(int64 job, const Request &request, const SourceMarkers &markers) {
     Session session = open();
     Params p;
@@ -237,7 +289,11 @@ void begin_again(int64 job, const Request &request, const SourceMarkers &markers
     add_markers(&p, markers);
     // An interrupted job has worked until its last chunk, as far as anybody knows.
     run("UPDATE fastcopy.job j SET state = 'copying', source = $2, workers = $3, resumed_at = $4,"
-        " resumes = resumes + 1, worked_before = worked_before + (coalesce(finished_at,"
+        " resumes = resumes + 1, vain_resumes = CASE WHEN resumed_at IS NULL OR EXISTS (SELECT FROM"
+        " fastcopy.chunk c WHERE c.job = j.job AND c.finished_at > resumed_at)"
+        " OR EXISTS (SELECT FROM fastcopy.index i WHERE i.job = j.job AND i.finished_at > "
+        "resumed_at)"
+        " THEN 0 ELSE vain_resumes END + 1, worked_before = worked_before + (coalesce(finished_at,"
         " greatest((SELECT max(c.finished_at) FROM fastcopy.chunk c WHERE c.job = j.job),"
         " resumed_at, started_at)) - coalesce(resumed_at, started_at)),"
         " finished_at = NULL, sqlstate = NULL, error = NULL, detail = NULL, hint = NULL,"
@@ -386,10 +442,12 @@ Former read_former(int64 job) {
         " workers::int8, triggers, statistics, j.chunks::int8, source_server, source_snapshot,"
         " source_position, source_relations, source_columns, target_files, target_unlogged,"
         " target_unlogged AND NOT EXISTS (SELECT FROM fastcopy.unlogged_job u WHERE u.job = j.job),"
-        " c.chunks, c.rows, c.bytes"
+        " c.chunks, c.rows, c.bytes, j.indexes = 'rebuild', i.indexes, i.done"
         " FROM fastcopy.job j CROSS JOIN LATERAL (SELECT count(*) AS chunks,"
         " coalesce(sum(rows), 0)::int8 AS rows, coalesce(sum(bytes), 0)::int8 AS bytes"
-        " FROM fastcopy.chunk k WHERE k.job = j.job AND k.done) c WHERE j.job = $1",
+        " FROM fastcopy.chunk k WHERE k.job = j.job AND k.done) c"
+        " CROSS JOIN LATERAL (SELECT count(*) AS indexes, count(*) FILTER (WHERE done) AS done"
+        " FROM fastcopy.index i WHERE i.job = j.job) i WHERE j.job = $1",
         &p);
     if (SPI_processed != 1)
         raise_gone(job);
@@ -418,6 +476,9 @@ Former read_former(int64 job) {
     former.chunks_done = static_cast<int>(field_int8(19, 0));
     former.rows = field_int8(20, 0);
     former.bytes = field_int8(21, 0);
+    former.rebuild_indexes = is_true(22);
+    former.indexes = static_cast<int>(field_int8(23, 0));
+    former.indexes_done = static_cast<int>(field_int8(24, 0));
     close(session);
     return former;
 }
@@ -469,12 +530,34 @@ void raise_error(int64 job) {
                     errcontext("fastcopy job " INT64_FORMAT, job)));
 }
 
+int64 *unfinished_jobs(int most_vain_resumes, int *count) {
+    MemoryContext caller = CurrentMemoryContext;
+    Session session = open();
+    Params p;
+    p.add_int4(most_vain_resumes);
+    read(
+        "SELECT job FROM fastcopy.job j WHERE state IN ('copying', 'indexing')"
+        " AND vain_resumes < $1 ORDER BY job",
+        &p);
+    *count = static_cast<int>(SPI_processed);
+    auto *jobs =
+        static_cast<int64 *>(MemoryContextAlloc(caller, sizeof(int64) * Max(SPI_processed, 1)));
+    for (uint64 i = 0; i < SPI_processed; i++) {
+        bool is_null;
+        jobs[i] =
+            DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &is_null));
+    }
+    close(session);
+    return jobs;
+}
+
 void remove_job(int64 job) {
     Session session = open();
     Params p;
     p.add_int8(job);
     // Not left to the foreign key, which session_replication_role = replica switches off.
     run("DELETE FROM fastcopy.chunk WHERE job = $1", &p, SPI_OK_DELETE);
+    run("DELETE FROM fastcopy.index WHERE job = $1", &p, SPI_OK_DELETE);
     run("DELETE FROM fastcopy.unlogged_job WHERE job = $1", &p, SPI_OK_DELETE);
     run("DELETE FROM fastcopy.job WHERE job = $1", &p, SPI_OK_DELETE);
     close(session);

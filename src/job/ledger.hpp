@@ -24,6 +24,19 @@ void add_job(int64 job, const Request &request, const plan::RowShape &shape, Oid
              TimestampTz started_at, const plan::Chunk *chunks, int nchunks,
              const SourceMarkers &markers, const TargetFiles &files);
 
+// Writes down the indexes that the job is about to set aside, numbered from 1.
+void add_indexes(int64 job, const TargetIndexes &indexes);
+
+// An index of a job that is not built yet; oid is InvalidOid if it is, or if there is none of this number.
+// Locks the row to the end of the transaction.
+Oid read_index(int64 job, int32 number);
+
+// Marks an index built.
+void mark_index_done(int64 job, int32 number, TimestampTz started_at);
+
+// Puts a job from state copying into state indexing.
+void begin_indexing(int64 job);
+
 // Puts an ended or interrupted job back into state copying. From now on its chunks, done or not, are as of
 // the snapshot of these markers.
 void begin_again(int64 job, const Request &request, const SourceMarkers &markers);
@@ -62,6 +75,9 @@ struct Former {
     int workers;
     bool triggers;
     bool statistics;
+    bool rebuild_indexes;
+    int indexes;
+    int indexes_done;
     int chunks;
     SourceMarkers markers;
     TargetFiles files;
@@ -85,6 +101,10 @@ Relations read_done_relations(int64 job);
 
 // Raises a failed job's error as it was.
 void raise_error(int64 job);
+
+// The jobs that the ledger calls running, palloc'd: all of them, for who asks when none can be. Without those
+// that were resumed so many times in a row without a chunk done since.
+int64 *unfinished_jobs(int most_vain_resumes, int *count);
 
 // Removes a job's rows.
 void remove_job(int64 job);

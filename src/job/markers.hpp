@@ -1,7 +1,8 @@
-// What a job remembers of its two tables, to tell whether they have changed when it is resumed.
+// What a job remembers of its two tables: what tells, when it is resumed, whether they have changed, and the
+// indexes that it has set aside.
 //
-// Plain data that the ledger keeps: plan/markers.hpp says what the source's mean, sink/target.hpp what the
-// target's do.
+// Plain data that the ledger keeps: plan/markers.hpp says what the source's markers mean, sink/target.hpp
+// and sink/indexes.hpp what the target's do.
 #ifndef FASTCOPY_JOB_MARKERS_HPP
 #define FASTCOPY_JOB_MARKERS_HPP
 
@@ -22,6 +23,17 @@ struct TargetFiles {
     int count;
     const char **files;  // each the OID of a table and the number of its file
     bool unlogged;       // one of them at least
+};
+
+struct TargetIndex {
+    Oid oid;
+    const char *name;        // quoted, schema-qualified
+    const char *definition;  // as pg_get_indexdef has it, for people
+};
+
+struct TargetIndexes {
+    int count;
+    TargetIndex *indexes;
 };
 
 }  // namespace fastcopy::job

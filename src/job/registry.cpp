@@ -107,6 +107,9 @@ SlotRef reserve_job(Oid owner, Oid target, int workers_wanted, dsm_handle area) 
         pg_atomic_init_u64(&slot->rows, 0);
         pg_atomic_init_u64(&slot->bytes, 0);
         pg_atomic_init_u64(&slot->bytes_expected, 0);
+        pg_atomic_init_u32(&slot->indexes, 0);
+        pg_atomic_init_u32(&slot->next_index, 0);
+        pg_atomic_init_u32(&slot->indexes_done, 0);
         SlotRef ref{i, slot->generation};
         unlock_registry();
         return ref;
@@ -215,6 +218,7 @@ bool reserve_worker(SlotRef job, int32 number, int32 first_chunk, int32 first_re
         pg_atomic_init_u32(&slot->retire, 0);
         pg_atomic_init_u32(&slot->outcome, static_cast<uint32>(Outcome::running));
         pg_atomic_init_u32(&slot->chunk, 0);
+        pg_atomic_init_u32(&slot->index, 0);
         pg_atomic_init_u32(&slot->chunk_retries, 0);
         pg_atomic_init_u32(&slot->source_pid, 0);
         pg_atomic_init_u64(&slot->rows, 0);

@@ -52,6 +52,9 @@ struct JobSlot {
     pg_atomic_uint64 rows;            // workers, after each commit
     pg_atomic_uint64 bytes;           // workers, after each commit
     pg_atomic_uint64 bytes_expected;  // coordinator, before workers start
+    pg_atomic_uint32 indexes;         // coordinator, before the state is indexing
+    pg_atomic_uint32 next_index;      // the claim counter of that state, from 0
+    pg_atomic_uint32 indexes_done;    // coordinator, then workers, after each commit
     ConditionVariable ended;          // broadcast when the slot is released
 };
 
@@ -73,6 +76,7 @@ struct WorkerSlot {
     pg_atomic_uint32 retire;         // coordinator: 0 → 1, leave after this chunk
     pg_atomic_uint32 outcome;        // worker: an Outcome
     pg_atomic_uint32 chunk;          // worker: the chunk it copies; 0 between chunks
+    pg_atomic_uint32 index;          // worker: the index it builds; 0: none
     pg_atomic_uint32 chunk_retries;  // worker: of this chunk
     pg_atomic_uint32 source_pid;     // worker: its backend on the source
     pg_atomic_uint64 rows;           // worker: of this chunk, so far

@@ -1,8 +1,9 @@
 // The states of a job and the moves between them: the only place that knows.
 //
-//     planning ──▶ copying ──▶ done
-//         │           │
-//         └───────────┴──────▶ failed | cancelled
+//     planning ──▶ copying ──▶ indexing ──▶ done
+//         │           │            │         ▲
+//         │           └────────────┼─────────┘  (nothing to build)
+//         └───────────┴────────────┴──────▶ failed | cancelled
 //
 // `planning` is only ever live: a job enters the ledger in state `copying`, once its plan is committed.
 // `interrupted` is not a state that anything moves to: it is how a job reads that the ledger calls
@@ -12,7 +13,7 @@
 
 namespace fastcopy::job {
 
-enum class State : unsigned { planning, copying, done, failed, cancelled };
+enum class State : unsigned { planning, copying, indexing, done, failed, cancelled };
 
 constexpr const char *name_of(State state) {
     switch (state) {
@@ -20,6 +21,8 @@ constexpr const char *name_of(State state) {
             return "planning";
         case State::copying:
             return "copying";
+        case State::indexing:
+            return "indexing";
         case State::done:
             return "done";
         case State::failed:
@@ -41,7 +44,8 @@ constexpr bool may_move(State from, State to) {
     if (to == State::failed || to == State::cancelled)
         return true;
     return (from == State::planning && to == State::copying) ||
-           (from == State::copying && to == State::done);
+           (from == State::copying && (to == State::indexing || to == State::done)) ||
+           (from == State::indexing && to == State::done);
 }
 
 static_assert(may_move(State::planning, State::copying) && !may_move(State::planning, State::done));

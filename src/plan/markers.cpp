@@ -7,6 +7,11 @@ using source::Rows;
 
 namespace {
 
+// How far the WAL is written, or replayed.
+#define POSITION_SQL                                                                    \
+    "CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_last_wal_replay_lsn()" \
+    " ELSE pg_catalog.pg_current_wal_insert_lsn() END"
+
 // The least transaction id that is neither special nor reserved.
 constexpr uint32 first_normal_xid = 3;
 
@@ -120,20 +125,15 @@ bool same(const char *a, const char *b) {
 const char *read_position(Connection *connection) {
     if (!may_ask(connection))
         return nullptr;
-    return source::query(connection,
-                         "SELECT CASE WHEN pg_catalog.pg_is_in_recovery()"
-                         " THEN pg_catalog.pg_last_wal_replay_lsn()"
-                         " ELSE pg_catalog.pg_current_wal_insert_lsn() END")
-        .at_or_null(0, 0);
+    return source::query(connection, "SELECT " POSITION_SQL).at_or_null(0, 0);
 }
 
 job::SourceMarkers read_markers(Connection *connection, const SourceColumns &columns,
-                                const SourceLeaves &leaves) {
+                                const SourceLeaves &leaves, const char *position) {
     job::SourceMarkers markers{};
     markers.relations = hash_of_relations(leaves);
     markers.columns = hash_of_columns(columns);
-    markers.position = read_position(connection);
-    if (markers.position == nullptr)
+    if (position == nullptr)
         return markers;
 
     // The name of a WAL file begins with its timeline.
@@ -144,13 +144,14 @@ job::SourceMarkers read_markers(Connection *connection, const SourceColumns &col
                  " THEN pg_catalog.lpad(pg_catalog.upper(pg_catalog.to_hex(c.timeline_id)), 8, '0')"
                  " ELSE pg_catalog.left(pg_catalog.pg_walfile_name("
                  "pg_catalog.pg_current_wal_lsn()), 8) END,"
-                 " %s::pg_catalog.text, pg_catalog.pg_is_in_recovery()"
+                 " %s::pg_catalog.text, pg_catalog.pg_is_in_recovery(), " POSITION_SQL
                  " FROM pg_catalog.pg_control_system() s, pg_catalog.pg_control_checkpoint() c,"
                  " pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database()",
                  source::server_version(connection) >= 130000
                      ? "pg_catalog.pg_current_snapshot()"
                      : "pg_catalog.txid_current_snapshot()"));
     markers.server = rows.at(0, 0);
+    markers.position = rows.at(0, 3);
     bool durable = rows.at(0, 2)[0] == 't' || wait_until_flushed(connection, markers.position);
     if (durable) {
         markers.snapshot = rows.at(0, 1);

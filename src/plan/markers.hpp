@@ -45,9 +45,10 @@ namespace fastcopy::plan {
 // How far the source's WAL is written, or replayed, as pg_lsn; to be asked before the snapshot is taken.
 const char *read_position(source::Connection *connection);
 
-// The markers of the snapshot that the connection's transaction reads by.
+// The markers of the snapshot that the connection's transaction reads by. `position` is what read_position
+// has answered: nullptr if the role may not ask for such things.
 job::SourceMarkers read_markers(source::Connection *connection, const SourceColumns &columns,
-                                const SourceLeaves &leaves);
+                                const SourceLeaves &leaves, const char *position);
 
 // What differs between the markers of a former snapshot and those of now, as a sentence; nullptr when
 // nothing does. `position` was read before the snapshot of now was taken.

@@ -6,6 +6,7 @@
 #include "run/preparation.hpp"
 #include "run/retry.hpp"
 #include "run/snapshot.hpp"
+#include "sink/local_sql.hpp"
 
 namespace fastcopy::run {
 
@@ -134,6 +135,12 @@ void count_done_leftovers(RunningJob *job) {
     MemoryContextSwitchTo(context);
 }
 
+[[noreturn]] void raise_no_slot() {
+    ereport(ERROR, (errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+                    errmsg("no background worker slot is free for the job's workers"),
+                    errhint("Raise max_worker_processes.")));
+}
+
 // How many chunks nobody works on yet.
 int unclaimed(const RunningJob *job) {
     auto claimed = static_cast<int>(pg_atomic_read_u32(&me->next_chunk));
@@ -160,9 +167,7 @@ void watch(RunningJob *job) {
             else if (now < wanted && job->connection != nullptr)
                 (void)grow(&job->crew, Min(wanted, now + left));
             if (job->crew.count == 0 && job->connection != nullptr)
-                ereport(ERROR, (errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
-                                errmsg("no background worker slot is free for the job's workers"),
-                                errhint("Raise max_worker_processes.")));
+                raise_no_slot();
         }
         wait_for_news(job);
     }
@@ -175,7 +180,7 @@ void analyze_target(RunningJob *job) {
     Relation target = try_table_open(job->request.target, ShareUpdateExclusiveLock);
     if (target != nullptr) {
         if (target->rd_rel->relkind != RELKIND_VIEW)
-            run_local(psprintf("ANALYZE %s", quoted_target(job->request.target)));
+            sink::run_local(psprintf("ANALYZE %s", sink::quoted_relation(job->request.target)));
         table_close(target, NoLock);
     }
     pg::commit_transaction();
@@ -208,6 +213,42 @@ void finish(RunningJob *job, job::State state, const pg::ErrorReport *error) {
     move_to(state);
 }
 
+// By the ledger: a worker may have been terminated between the commit of its index and its counting.
+int count_indexes_done(RunningJob *job) {
+    pg::begin_ledger_transaction();
+    int done = job::ledger::read_former(job->area->job).indexes_done;
+    pg::commit_transaction();
+    pg_atomic_write_u32(&me->indexes_done, static_cast<uint32>(done));
+    return done;
+}
+
+// Builds what was set aside. When workers have gone without an outcome, the next ones look at all indexes
+// again, and pass those over that are built.
+void build_indexes(RunningJob *job) {
+    auto indexes = static_cast<int>(pg_atomic_read_u32(&me->indexes));
+    pg::begin_ledger_transaction();
+    job::ledger::begin_indexing(job->area->job);
+    pg::commit_transaction();
+    move_to(job::State::indexing);
+    for (;;) {
+        check_cancel(job);
+        reload_configuration();
+        collect(&job->crew);
+        raise_if_failed(job);
+        if (job->crew.count == 0) {
+            int left = indexes - count_indexes_done(job);
+            if (left <= 0)
+                return;
+            pg_atomic_write_u32(&me->next_index, 0);
+            int wanted = static_cast<int>(pg_atomic_read_u32(&me->workers_wanted));
+            if (grow(&job->crew, Min(left, wanted)) == 0)
+                raise_no_slot();
+        }
+        (void)WaitLatch(MyLatch, WL_LATCH_SET | WL_EXIT_ON_PM_DEATH, -1, PG_WAIT_EXTENSION);
+        ResetLatch(MyLatch);
+    }
+}
+
 void run_job(RunningJob *job) {
     prepare(job);
     move_to(job::State::copying);
@@ -219,6 +260,8 @@ void run_job(RunningJob *job) {
     if (job->connection != nullptr)
         source::close(job->connection);
     job->connection = nullptr;
+    if (pg_atomic_read_u32(&me->indexes) > 0)
+        build_indexes(job);
     if (job->request.statistics)
         try_to_analyze(job);
     finish(job, job::State::done, nullptr);
@@ -270,20 +313,6 @@ source::Connection *connect_coordinator(RunningJob *job) {
                         psprintf("fastcopy job " INT64_FORMAT " coordinator", job->area->job));
     MemoryContextSwitchTo(old);
     return connection;
-}
-
-char *quoted_target(Oid relid) {
-    return quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)),
-                                      get_rel_name(relid));
-}
-
-void run_local(const char *sql) {
-    if (SPI_connect() != SPI_OK_CONNECT)
-        elog(ERROR, "SPI_connect failed");
-    int result = SPI_execute(sql, false, 0);
-    if (result < 0)
-        elog(ERROR, "%s: %s", sql, SPI_result_code_string(result));
-    SPI_finish();
 }
 
 bool launch_coordinator(job::SlotRef job, BackgroundWorkerHandle **handle) {

@@ -1,10 +1,8 @@
 // The coordinator: the background worker that owns a job.
 //
-//     start      connect to the source, export a snapshot, check both tables, plan
-//                launch workers, which wait at the gate
-//                truncate the target if asked, write the ledger, commit; open the gate
-//                answer the session in fastcopy.start: ready
+//     prepare    see run/preparation.hpp; then open the gate, and answer the session that waits: ready
 //     watch      until every chunk is done or something fails: keep as many workers as are wanted
+//     indexes    those that were set aside are built by a crew of the same size
 //     end        ANALYZE the target, write the end state to the ledger
 //
 // Whatever fails before the commit leaves no trace: the error is the answer to fastcopy.start. What fails

@@ -5,6 +5,8 @@
 #include "plan/planner.hpp"
 #include "plan/row_shape.hpp"
 #include "run/snapshot.hpp"
+#include "sink/indexes.hpp"
+#include "sink/local_sql.hpp"
 #include "sink/target.hpp"
 
 namespace fastcopy::run {
@@ -98,7 +100,8 @@ SourceFacts open_source(RunningJob *job) {
 // Not before it was checked that the role may read the table: errors about that are better than ours.
 void read_rest(RunningJob *job, SourceFacts *facts) {
     facts->leaves = plan::read_leaves(job->connection, facts->table);
-    facts->markers = plan::read_markers(job->connection, facts->columns, facts->leaves);
+    facts->markers =
+        plan::read_markers(job->connection, facts->columns, facts->leaves, facts->position);
 }
 
 // Starts workers for that many chunks.
@@ -124,6 +127,15 @@ void show_job(const RunningJob *job) {
                   psprintf("copying %s", job->request.target_table));
 }
 
+// After TRUNCATE, which would build them anew.
+void set_indexes_aside(RunningJob *job) {
+    job::TargetIndexes indexes = sink::find_indexes(job->request.target);
+    job::ledger::add_indexes(job->area->job, indexes);
+    for (int i = 0; i < indexes.count; i++)
+        sink::set_aside(indexes.indexes[i].oid);
+    pg_atomic_write_u32(&job->slot->indexes, static_cast<uint32>(indexes.count));
+}
+
 void prepare_new(RunningJob *job) {
     const job::Request &request = job->request;
     int64 id = job::ledger::next_job();
@@ -145,12 +157,14 @@ void prepare_new(RunningJob *job) {
 
     if (request.truncate) {
         refuse_to_truncate_source(job);
-        run_local(psprintf("TRUNCATE %s", quoted_target(request.target)));
+        sink::run_local(psprintf("TRUNCATE %s", sink::quoted_relation(request.target)));
     }
 
     job->chunks = plan.count;
     job::ledger::add_job(id, request, shape, job->area->identity.role, GetCurrentTimestamp(),
                          plan.chunks, plan.count, facts.markers, sink::read_files(request.target));
+    if (request.rebuild_indexes)
+        set_indexes_aside(job);
     pg_atomic_write_u64(&job->slot->bytes_expected, plan.bytes_expected);
     pg_atomic_write_u32(&job->slot->chunks, static_cast<uint32>(plan.count));
     launch_crew(job, plan.count);
@@ -252,13 +266,21 @@ void prepare_again(RunningJob *job) {
     if (may_have_changed)
         check_target_files(former);
 
-    SourceFacts facts = open_source(job);
-    probe_source(job, facts.table, shape);
-    read_rest(job, &facts);
-    bool must_count = may_have_changed && compare_markers(job, former, facts);
+    // With all rows there, the source has nothing left to give.
+    SourceFacts facts{};
+    facts.markers = former.markers;
+    bool must_count = false;
+    if (former.chunks_done < former.chunks) {
+        facts = open_source(job);
+        probe_source(job, facts.table, shape);
+        read_rest(job, &facts);
+        must_count = may_have_changed && compare_markers(job, former, facts);
+    }
     table_close(target, NoLock);
 
     job->chunks = former.chunks;
+    pg_atomic_write_u32(&job->slot->indexes, static_cast<uint32>(former.indexes));
+    pg_atomic_write_u32(&job->slot->indexes_done, static_cast<uint32>(former.indexes_done));
     pg_atomic_write_u64(&job->slot->bytes_expected, plan::size_of(facts.leaves));
     pg_atomic_write_u32(&job->slot->chunks, static_cast<uint32>(former.chunks));
     pg_atomic_write_u32(&job->slot->chunks_done, static_cast<uint32>(former.chunks_done));

@@ -30,12 +30,6 @@ void raise_if_failed(RunningJob *job);
 // Opens the coordinator's connection to the source.
 source::Connection *connect_coordinator(RunningJob *job);
 
-// Runs a statement on the target as the job's role, in the current transaction.
-void run_local(const char *sql);
-
-// The target's name as of now, for SQL.
-char *quoted_target(Oid relid);
-
 }  // namespace fastcopy::run
 
 #endif

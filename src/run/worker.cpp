@@ -4,6 +4,7 @@
 #include "pg/toast.hpp"
 #include "plan/chunk.hpp"
 #include "plan/markers.hpp"
+#include "run/index_builder.hpp"
 #include "run/retry.hpp"
 #include "run/snapshot.hpp"
 #include "sink/copy_in.hpp"
@@ -356,7 +357,11 @@ void fastcopy_worker_main(Datum argument) {
             check(&worker);
             (void)wait_at_gate(&worker, job::Gate::checking);
         }
-        work(&worker);
+        if (pg_atomic_read_u32(&worker.job_slot->state) ==
+            static_cast<uint32>(job::State::indexing))
+            build_indexes(worker.job_slot, me, worker.area, worker.request);
+        else
+            work(&worker);
         pg_atomic_write_u32(&me->outcome, static_cast<uint32>(job::Outcome::finished));
     }
     PG_CATCH();
