@@ -7,6 +7,7 @@ int chunk_size_kb = 0;
 bool lz4_toast = true;
 int retry_limit = 5;
 int retry_delay_ms = 1000;
+bool auto_resume = true;
 
 void define() {
     DefineCustomIntVariable(
@@ -25,6 +26,11 @@ void define() {
                             "Sets how long to wait before the first retry; it doubles with each.",
                             nullptr, &retry_delay_ms, 1000, 1, 60000, PGC_USERSET, GUC_UNIT_MS,
                             nullptr, nullptr, nullptr);
+    DefineCustomBoolVariable(
+        "fastcopy.auto_resume", "Resumes interrupted jobs after a restart of the server.",
+        "It takes effect when pg_fastcopy is in shared_preload_libraries, on jobs whose source is "
+        "a foreign server.",
+        &auto_resume, true, PGC_SIGHUP, 0, nullptr, nullptr, nullptr);
     MarkGUCPrefixReserved("fastcopy");
 }
 

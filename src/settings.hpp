@@ -17,6 +17,9 @@ extern int retry_limit;
 // fastcopy.retry_delay, in ms: how long it waits before the first retry; then twice as long each time.
 extern int retry_delay_ms;
 
+// fastcopy.auto_resume: whether interrupted jobs go on after a restart, if the library is preloaded.
+extern bool auto_resume;
+
 void define();
 
 }  // namespace fastcopy::settings

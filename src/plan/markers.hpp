@@ -30,7 +30,8 @@
 // moments, which a snapshot may have seen; so the snapshot is a marker only once the WAL up to it is on disk.
 //
 // A standby knows its timeline only from its last restart point, so there a fail-over of its primary in the
-// minutes between may go unnoticed: all else holds. Foreign tables and tables of other access methods than
+// minutes between may go unnoticed: all else holds. What lies outside of the table (the labels of an enum,
+// say) is not looked at. Foreign tables and tables of other access methods than
 // heap have no xmin to tell; nothing is promised of them, and a resume says so.
 #ifndef FASTCOPY_PLAN_MARKERS_HPP
 #define FASTCOPY_PLAN_MARKERS_HPP

@@ -267,6 +267,20 @@ void run_job(RunningJob *job) {
     finish(job, job::State::done, nullptr);
 }
 
+// Who reads of the failure must not overlook that the target has no indexes.
+void tell_of_indexes(RunningJob *job) {
+    if (pg_atomic_read_u32(&me->indexes_done) >= pg_atomic_read_u32(&me->indexes))
+        return;
+    pg::ErrorReport *error = &job->area->error;
+    if (error->hint[0] == '\0')
+        snprintf(error->hint, sizeof(error->hint),
+                 "Indexes of the target are still set aside: finish the job with "
+                 "fastcopy.resume(" INT64_FORMAT "), or build them with REINDEX TABLE.",
+                 job->area->job);
+    ereport(LOG, (errmsg("fastcopy job " INT64_FORMAT " has left indexes of %s set aside",
+                         job->area->job, job->request.target_table)));
+}
+
 // The job's end when something has failed. Runs outside of any transaction.
 void fail(RunningJob *job, int sqlerrcode) {
     // From here on there is nothing left to cancel, only an end to be written down.
@@ -275,6 +289,8 @@ void fail(RunningJob *job, int sqlerrcode) {
     pg_atomic_write_u32(&me->stop, 1);
     dismiss(&job->crew);
     bool cancelled = sqlerrcode == ERRCODE_QUERY_CANCELED && job->area->error.chunk == no_chunk;
+    if (job->in_ledger)
+        tell_of_indexes(job);
     if (job->in_ledger)
         finish(job, cancelled ? job::State::cancelled : job::State::failed,
                cancelled ? nullptr : &job->area->error);

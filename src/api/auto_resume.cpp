@@ -1,0 +1,177 @@
+#include "api/auto_resume.hpp"
+
+#include "api/resume.hpp"
+#include "job/ledger.hpp"
+#include "run/process.hpp"
+#include "settings.hpp"
+#include "source/foreign_server.hpp"
+
+namespace fastcopy::api {
+
+namespace {
+
+constexpr const char *launcher_type = "fastcopy launcher";
+constexpr const char *resumer_type = "fastcopy resumer";
+
+struct Databases {
+    int count;
+    Oid *oids;
+};
+
+Databases connectable_databases(MemoryContext context) {
+    Databases databases{};
+    StartTransactionCommand();
+    (void)GetTransactionSnapshot();
+    Relation catalog = table_open(DatabaseRelationId, AccessShareLock);
+    TableScanDesc scan = table_beginscan_catalog(catalog, 0, nullptr);
+    int capacity = 0;
+    while (HeapTuple tuple = heap_getnext(scan, ForwardScanDirection)) {
+        auto *form = reinterpret_cast<Form_pg_database>(GETSTRUCT(tuple));
+        if (!form->datallowconn)
+            continue;
+        if (databases.count == capacity) {
+            capacity = Max(16, capacity * 2);
+            Size size = sizeof(Oid) * capacity;
+            databases.oids =
+                static_cast<Oid *>(databases.oids == nullptr ? MemoryContextAlloc(context, size)
+                                                             : repalloc(databases.oids, size));
+        }
+        databases.oids[databases.count++] = form->oid;
+    }
+    table_endscan(scan);
+    table_close(catalog, AccessShareLock);
+    CommitTransactionCommand();
+    return databases;
+}
+
+// Has a helper look into the database, and waits for it. Without a free slot the database is passed over.
+void look_into(Oid database) {
+    BackgroundWorker worker{};
+    worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
+    worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
+    worker.bgw_restart_time = BGW_NEVER_RESTART;
+    strlcpy(worker.bgw_library_name, "pg_fastcopy", BGW_MAXLEN);
+    strlcpy(worker.bgw_function_name, "fastcopy_resumer_main", BGW_MAXLEN);
+    strlcpy(worker.bgw_type, resumer_type, BGW_MAXLEN);
+    strlcpy(worker.bgw_name, resumer_type, BGW_MAXLEN);
+    worker.bgw_main_arg = ObjectIdGetDatum(database);
+    worker.bgw_notify_pid = MyProcPid;
+    BackgroundWorkerHandle *handle;
+    if (!RegisterDynamicBackgroundWorker(&worker, &handle)) {
+        ereport(WARNING,
+                (errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+                 errmsg("could not look for interrupted fastcopy jobs in database with OID %u",
+                        database),
+                 errdetail("No background worker slot is free."),
+                 errhint("Raise max_worker_processes.")));
+        return;
+    }
+    (void)WaitForBackgroundWorkerShutdown(handle);
+    pfree(handle);
+}
+
+// The most often that a job is resumed here in a row without a chunk done.
+constexpr int most_vain_resumes = 3;
+
+struct Interrupted {
+    int count;
+    int64 *jobs;
+};
+
+Interrupted interrupted_jobs(MemoryContext context) {
+    Interrupted found{};
+    pg::begin_ledger_transaction();
+    if (OidIsValid(get_extension_oid("pg_fastcopy", true))) {
+        MemoryContext old = MemoryContextSwitchTo(context);
+        found.jobs = job::ledger::unfinished_jobs(most_vain_resumes, &found.count);
+        MemoryContextSwitchTo(old);
+    }
+    pg::commit_transaction();
+    return found;
+}
+
+void resume_as_owner(int64 job) {
+    pg::begin_ledger_transaction();
+    job::ledger::Former former = job::ledger::read_former(job);
+    if (source::is_server_name(former.source)) {
+        if (SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(former.owner)))
+            SetUserIdAndSecContext(former.owner, SECURITY_LOCAL_USERID_CHANGE);
+        (void)resume_job(job, nullptr, 0, false);
+        ereport(LOG, (errmsg("fastcopy job " INT64_FORMAT " was resumed", job)));
+    }
+    pg::commit_transaction();
+}
+
+void try_to_resume(int64 job) {
+    MemoryContext context = CurrentMemoryContext;
+    PG_TRY();
+    { resume_as_owner(job); }
+    PG_CATCH();
+    {
+        MemoryContextSwitchTo(context);
+        ErrorData *error = CopyErrorData();
+        FlushErrorState();
+        pg::abort_transaction();
+        MemoryContextSwitchTo(context);
+        ereport(LOG, (errcode(error->sqlerrcode),
+                      errmsg("fastcopy job " INT64_FORMAT " could not be resumed: %s", job,
+                             error->message),
+                      error->detail != nullptr ? errdetail_internal("%s", error->detail) : 0));
+        FreeErrorData(error);
+    }
+    PG_END_TRY();
+}
+
+}  // namespace
+
+void register_launcher() {
+    BackgroundWorker worker{};
+    worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
+    worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
+    worker.bgw_restart_time = 60;
+    strlcpy(worker.bgw_library_name, "pg_fastcopy", BGW_MAXLEN);
+    strlcpy(worker.bgw_function_name, "fastcopy_launcher_main", BGW_MAXLEN);
+    strlcpy(worker.bgw_type, launcher_type, BGW_MAXLEN);
+    strlcpy(worker.bgw_name, launcher_type, BGW_MAXLEN);
+    RegisterBackgroundWorker(&worker);
+}
+
+}  // namespace fastcopy::api
+
+void fastcopy_launcher_main(Datum) {
+    using namespace fastcopy;
+    using namespace fastcopy::api;
+
+    run::install_signal_handlers();
+    // No database: the shared catalogs are enough.
+    BackgroundWorkerInitializeConnection(nullptr, nullptr, 0);
+    CurrentMemoryContext =
+        AllocSetContextCreate(TopMemoryContext, "fastcopy launcher", ALLOCSET_DEFAULT_SIZES);
+    if (settings::auto_resume) {
+        Databases databases = connectable_databases(CurrentMemoryContext);
+        for (int i = 0; i < databases.count; i++)
+            look_into(databases.oids[i]);
+    }
+    for (;;) {
+        (void)WaitLatch(MyLatch, WL_LATCH_SET | WL_EXIT_ON_PM_DEATH, -1, PG_WAIT_EXTENSION);
+        ResetLatch(MyLatch);
+        CHECK_FOR_INTERRUPTS();
+    }
+}
+
+void fastcopy_resumer_main(Datum database) {
+    using namespace fastcopy;
+    using namespace fastcopy::api;
+
+    run::install_signal_handlers();
+    // As the bootstrap superuser, to see all jobs.
+    BackgroundWorkerInitializeConnectionByOid(DatumGetObjectId(database), InvalidOid, 0);
+    CurrentMemoryContext =
+        AllocSetContextCreate(TopMemoryContext, "fastcopy resumer", ALLOCSET_DEFAULT_SIZES);
+    MemoryContext context = CurrentMemoryContext;
+    Interrupted jobs = interrupted_jobs(context);
+    for (int i = 0; i < jobs.count; i++) {
+        MemoryContextSwitchTo(context);
+        try_to_resume(jobs.jobs[i]);
+    }
+}
