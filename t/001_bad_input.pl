@@ -18,27 +18,10 @@ use Test::More;
 
 my ($source, $target) = start_pair();
 
-# A literal of SQL; a reference to a string is SQL already.
-sub literal
-{
-	my ($value) = @_;
-	return 'NULL' unless defined $value;
-	return $$value if ref $value;
-	$value =~ s/'/''/g;
-	return "'$value'";
-}
-
-# A call of start or copy as SQL, with the arguments that a test does not care about filled in.
 sub call
 {
 	my ($function, %arguments) = @_;
-	my %all = (
-		source       => conninfo($source),
-		source_table => 'public.items',
-		target_table => 'public.items',
-		%arguments);
-	return "fastcopy.$function("
-	  . join(', ', map { "$_ => " . literal($all{$_}) } sort keys %all) . ')';
+	return call_sql($function, $source, %arguments);
 }
 
 sub start
@@ -124,16 +107,8 @@ refused(start(source => conninfo($source, user => 'nobody')),
 	'08001', qr/^could not connect to the source server$/,
 	'missing role', detail => qr/role "nobody" does not exist/);
 
-$source->safe_psql('postgres', q(
-SET password_encryption = 'scram-sha-256';
-CREATE ROLE scram LOGIN PASSWORD 'sesame';
-GRANT SELECT ON public.items TO scram;
-));
-my $hba = $source->data_dir . '/pg_hba.conf';
-my $old_hba = slurp_file($hba);
-unlink $hba;
-append_to_file($hba, "local all scram scram-sha-256\nhost all scram all scram-sha-256\n$old_hba");
-$source->reload;
+add_scram_role($source, 'scram');
+$source->safe_psql('postgres', 'GRANT SELECT ON public.items TO scram');
 
 my $parts = refused(start(source => conninfo($source, user => 'scram', password => 'abracadabra')),
 	'08001', qr/^could not connect to the source server$/,

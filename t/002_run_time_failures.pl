@@ -20,7 +20,6 @@ use Test::More;
 
 my ($source, $target) = start_pair();
 my $workers = 3;
-my $conninfo = conninfo($source);
 
 my $rows = 20000;
 my $bad = 12345;
@@ -56,14 +55,8 @@ sub call
 {
 	my ($function, %arguments) = @_;
 	my $settings = delete $arguments{settings} // '';
-	my %all = (
-		source       => $conninfo,
-		source_table => 'public.items',
-		target_table => 'public.items',
-		workers      => $workers,
-		%arguments);
-	my $list = join ', ', map { "$_ => \$\$$all{$_}\$\$" } sort keys %all;
-	return "$settings; SET fastcopy.chunk_size = '64kB'; SELECT fastcopy.$function($list)";
+	return "$settings; SET fastcopy.chunk_size = '64kB'; SELECT "
+	  . call_sql($function, $source, workers => $workers, %arguments);
 }
 
 # Asserts what must be true of a job that has failed. Options: the expected detail and context;
@@ -290,13 +283,7 @@ else
 }
 
 # Privileges are those of the moment. The role brings a password, as who is not a superuser must.
-$source->safe_psql('postgres',
-	q(SET password_encryption = 'scram-sha-256'; CREATE ROLE scram LOGIN SUPERUSER PASSWORD 'sesame'));
-my $hba = $source->data_dir . '/pg_hba.conf';
-my $old_hba = slurp_file($hba);
-unlink $hba;
-append_to_file($hba, "local all scram scram-sha-256\nhost all scram all scram-sha-256\n$old_hba");
-$source->reload;
+add_scram_role($source, 'scram', 'SUPERUSER');
 my $with_password = conninfo($source, user => 'scram', password => 'sesame');
 $target->safe_psql('postgres', q(
 CREATE ROLE loader LOGIN;

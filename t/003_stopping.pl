@@ -79,13 +79,7 @@ my %situations = (
 sub call
 {
 	my ($function, %arguments) = @_;
-	my %all = (
-		source       => conninfo($source),
-		source_table => 'public.items',
-		target_table => 'public.items',
-		%arguments);
-	my $list = join ', ', map { "$_ => '$all{$_}'" } sort keys %all;
-	return "SET fastcopy.chunk_size = '64kB'; SELECT fastcopy.$function($list)";
+	return "SET fastcopy.chunk_size = '64kB'; SELECT " . call_sql($function, $source, %arguments);
 }
 
 # Waits until the job of this database is in the situation, and returns it: a hash with its id, its

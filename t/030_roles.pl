@@ -16,16 +16,10 @@ use Test::More;
 my ($source, $target) = start_pair(
 	target_conf => "log_statement = none\nlog_min_error_statement = panic\nlog_min_messages = debug5\n");
 
+add_scram_role($source, 'reader');
 $source->safe_psql('postgres', q(
-	SET password_encryption = 'scram-sha-256';
-	CREATE ROLE reader LOGIN PASSWORD 'sesame';
 	CREATE TABLE numbers AS SELECT i FROM generate_series(1, 100) i;
 	GRANT SELECT ON numbers TO reader));
-my $hba = $source->data_dir . '/pg_hba.conf';
-my $old_hba = slurp_file($hba);
-unlink $hba;
-append_to_file($hba, "local all reader scram-sha-256\nhost all reader all scram-sha-256\n$old_hba");
-$source->reload;
 my $conninfo = conninfo($source, user => 'reader', password => 'sesame');
 
 # group_role may not log in; member can become it.

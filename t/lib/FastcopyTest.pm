@@ -20,7 +20,7 @@ use Test::More;
 use Time::HiRes qw(usleep time);
 
 our @EXPORT = qw(
-  start_pair conninfo table_digest no_leftovers wait_state fails_with
+  start_pair conninfo add_scram_role call_sql table_digest no_leftovers wait_state fails_with
   run_verbose seconds_until gone error_parts wait_exit quit_quietly
 );
 
@@ -65,6 +65,45 @@ sub conninfo
 		dbname => 'postgres',
 		%more);
 	return join ' ', map { "$_=$words{$_}" } sort keys %words;
+}
+
+# Creates a role that the node asks for its password, 'sesame'. Attributes as of CREATE ROLE may be given.
+sub add_scram_role
+{
+	my ($node, $role, $attributes) = @_;
+	$attributes //= '';
+	$node->safe_psql('postgres',
+		"SET password_encryption = 'scram-sha-256'; CREATE ROLE $role LOGIN PASSWORD 'sesame' $attributes");
+	my $hba   = $node->data_dir . '/pg_hba.conf';
+	my $lines = slurp_file($hba);
+	unlink $hba;
+	append_to_file($hba, "local all $role scram-sha-256\nhost all $role all scram-sha-256\n$lines");
+	$node->reload;
+	return;
+}
+
+# A value as SQL: a string becomes a literal, undef NULL; a reference to a string is SQL already.
+sub _literal
+{
+	my ($value) = @_;
+	return 'NULL' unless defined $value;
+	return $$value if ref $value;
+	$value =~ s/'/''/g;
+	return "'$value'";
+}
+
+# A call of start or copy as SQL. The arguments that are not given say: all of public.items of the
+# source into public.items.
+sub call_sql
+{
+	my ($function, $source, %arguments) = @_;
+	my %all = (
+		source       => conninfo($source),
+		source_table => 'public.items',
+		target_table => 'public.items',
+		%arguments);
+	return "fastcopy.$function("
+	  . join(', ', map { "$_ => " . _literal($all{$_}) } sort keys %all) . ')';
 }
 
 # The rows of a table as one string, the same for the same rows in any order.
