@@ -23,7 +23,7 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $limit = 10;
+my $limit = 10 * $slowness;
 
 my @frozen;    # processes that a test has stopped
 

@@ -27,6 +27,7 @@ use strict;
 use warnings;
 
 use Exporter 'import';
+use FastcopyTest '$slowness';
 use IO::Select;
 use IO::Socket::UNIX;
 use POSIX ();
@@ -171,12 +172,12 @@ sub _listen
 	$SIG{$_} = 'DEFAULT' for qw(INT TERM HUP ALRM __DIE__ __WARN__);
 	$SIG{CHLD} = 'IGNORE';
 	$SIG{PIPE} = 'IGNORE';
-	alarm 300;    # if the test should be killed
+	alarm 300 * $slowness;    # if the test should be killed
 	while (my $client = $listener->accept)
 	{
 		my $pid = fork;
 		next if $pid;
-		alarm 300;
+		alarm 300 * $slowness;
 		close $listener;
 		$self->{client} = $client;
 		eval { $self->_serve; };
@@ -260,7 +261,7 @@ sub deafen
 {
 	my ($self) = @_;
 	$self->_note(0);
-	sleep 300;
+	sleep 300 * $slowness;
 	POSIX::_exit(0);
 }
 

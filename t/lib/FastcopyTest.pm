@@ -21,8 +21,11 @@ use Time::HiRes qw(usleep time);
 
 our @EXPORT = qw(
   start_pair conninfo add_scram_role call_sql table_digest no_leftovers wait_state fails_with
-  run_verbose seconds_until gone error_parts wait_exit quit_quietly
+  run_verbose seconds_until gone error_parts wait_exit quit_quietly $slowness
 );
+
+# Where a limit of its own belongs to a wait, it is longer by this factor: under valgrind all takes longer.
+our $slowness = $ENV{FASTCOPY_TEST_VALGRIND} ? 20 : 1;
 
 # Clusters speak UTF-8 and sort by byte on every machine. Tests decide what else happens in the
 # background: nothing.
@@ -198,7 +201,7 @@ sub no_leftovers
 				'sessions on the source'   => $source->safe_psql('postgres', $on_source));
 			return !grep { $_ ne '0' } values %left;
 		},
-		$opts{limit} || 10);
+		$opts{limit} || 10 * $slowness);
 	my $result = ok(defined $taken, "$name: nothing is left behind");
 	if (!$result)
 	{
