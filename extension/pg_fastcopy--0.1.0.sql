@@ -1,5 +1,8 @@
 \echo Use "CREATE EXTENSION pg_fastcopy" to load this file. \quit
 
+-- The control file says schema = pg_catalog, though nothing is put there, so that this script runs with nothing else
+-- in its search_path: an operator that somebody has put into another schema must not get into the views.
+
 -- Made here, so that it is ours: CREATE EXTENSION would take one that somebody else had made and owns.
 CREATE SCHEMA fastcopy;
 

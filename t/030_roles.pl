@@ -91,6 +91,40 @@ is($as->('member', "SELECT count(*) > 0 FROM fastcopy.status; SELECT count(*) > 
 		. " SELECT count(*) FROM trap.caught WHERE who <> 'member'"), "t\nt\n0", 'nor do the views');
 $target->safe_psql('postgres', 'ALTER ROLE member RESET search_path; TRUNCATE numbers');
 
+# The trap of a role that owns its database: operators that would fit better than PostgreSQL's own, there before the
+# extension was. In a view they would run as whoever looks.
+$target->safe_psql('postgres', 'CREATE DATABASE trapped OWNER member');
+$target->safe_psql('trapped', q(
+	SET ROLE member;
+	CREATE SCHEMA trap;
+	DO $$
+	DECLARE
+		types regtype[] := '{int2,int4,int8,oid,numeric,float8,text,name,bool,interval,timestamptz}';
+		left_type regtype;
+		right_type regtype;
+		operator text;
+	BEGIN
+		FOREACH left_type IN ARRAY types LOOP
+			FOREACH right_type IN ARRAY types LOOP
+				EXECUTE format('CREATE FUNCTION trap.condition(%1$s, %2$s) RETURNS boolean LANGUAGE sql AS $f$SELECT true$f$;
+					CREATE FUNCTION trap.number(%1$s, %2$s) RETURNS double precision LANGUAGE sql AS $f$SELECT 1.0::float8$f$',
+					left_type, right_type);
+				FOREACH operator IN ARRAY '{+,-,*,/,<,>,=,<>,<=,>=}'::text[] LOOP
+					EXECUTE format('CREATE OPERATOR trap.%s (LEFTARG = %s, RIGHTARG = %s, FUNCTION = trap.%s)', operator,
+						left_type, right_type, CASE WHEN operator ~ '[<>=]' THEN 'condition' ELSE 'number' END);
+				END LOOP;
+			END LOOP;
+		END LOOP;
+	END $$;
+	RESET ROLE;
+	SET search_path = trap;
+	CREATE EXTENSION pg_fastcopy));
+is( $target->safe_psql('trapped', q(
+		SELECT refobjid::regoperator FROM pg_depend
+		WHERE refclassid = 'pg_operator'::regclass AND classid <> 'pg_operator'::regclass)),
+	'', 'no view is made with what stood in the search_path');
+$target->safe_psql('postgres', 'DROP DATABASE trapped');
+
 # A role that turns into another at log-in is still the role that called.
 $target->safe_psql('postgres', 'CREATE ROLE low; ALTER ROLE member SET role = low; GRANT low TO member');
 is($as->('member', "SET ROLE NONE; $copy"), '100', 'ALTER ROLE ... SET role does not change whose job it is');
