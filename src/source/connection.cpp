@@ -176,13 +176,29 @@ char *without_secrets(const char *source) {
 
 Connection *connect(const char *source, Trust trust, const char *application_name) {
     check_source_string(source, trust);
+    // The certificate and the ticket that libpq finds by itself are the server account's. Nothing can be
+    // below a device, so there is no certificate; a null value leaves an option as it is.
+    bool lend = trust == Trust::superuser;
+    const char *certificate = lend ? nullptr : "/dev/null/none";
+    const char *gss_encryption = lend ? nullptr : "disable";
     // Later entries win: defaults first, then the caller's source, then what must hold.
-    const char *keywords[] = {"keepalives_idle",  "keepalives_interval", "keepalives_count",
-                              "tcp_user_timeout", "connect_timeout",     "dbname",
-                              "client_encoding",  "application_name",    nullptr};
-    const char *values[] = {
-        "30",   "10", "3", "60000", "30", source, GetDatabaseEncodingName(), application_name,
-        nullptr};
+    constexpr int count = 10;
+    const char *options[count][2] = {{"keepalives_idle", "30"},
+                                     {"keepalives_interval", "10"},
+                                     {"keepalives_count", "3"},
+                                     {"tcp_user_timeout", "60000"},
+                                     {"connect_timeout", "30"},
+                                     {"dbname", source},
+                                     {"client_encoding", GetDatabaseEncodingName()},
+                                     {"application_name", application_name},
+                                     {"sslcert", certificate},
+                                     {"gssencmode", gss_encryption}};
+    const char *keywords[count + 1] = {};
+    const char *values[count + 1] = {};
+    for (int i = 0; i < count; i++) {
+        keywords[i] = options[i][0];
+        values[i] = options[i][1];
+    }
     if (!AcquireExternalFD())
         ereport(ERROR,
                 (errcode(ERRCODE_SQLCLIENT_UNABLE_TO_ESTABLISH_SQLCONNECTION),
