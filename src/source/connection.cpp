@@ -157,8 +157,10 @@ char *without_secrets(const char *source) {
     StringInfoData safe;
     initStringInfo(&safe);
     for (PQconninfoOption *option = options; option->keyword != nullptr; option++) {
-        // libpq marks what must not be shown with "*", and what is internal with "D".
-        if (option->val == nullptr || option->val[0] == '\0' || option->dispchar[0] == '*')
+        // libpq marks what must not be shown with "*", and what is internal with "D": keys that are as
+        // good as a password among it.
+        if (option->val == nullptr || option->val[0] == '\0' || option->dispchar[0] == '*' ||
+            option->dispchar[0] == 'D')
             continue;
         bool quote = option->val[strcspn(option->val, " '\\")] != '\0';
         appendStringInfo(&safe, "%s%s=%s", safe.len > 0 ? " " : "", option->keyword,
