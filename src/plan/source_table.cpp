@@ -27,6 +27,14 @@ int32 to_block_size(const char *text) {
     return size;
 }
 
+// A name as it is written in SQL. Each chunk has it in the ledger, so it must not be of any length.
+const char *to_name(const char *text) {
+    constexpr size_t most = 1024;  // two identifiers of twice the usual length, in quotes
+    if (strlen(text) > most)
+        source::raise_odd_answer("a name that is far too long");
+    return text;
+}
+
 bool to_bool(const char *text) {
     return text != nullptr && text[0] == 't';
 }
@@ -54,7 +62,7 @@ SourceTable find_table(Connection *connection, const char *name) {
     if (rows.count != 1)
         ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
                         errmsg("source table \"%s\" does not exist", name)));
-    SourceTable table{to_oid(rows.at(0, 0)), rows.at(0, 1)[0], rows.at(0, 2),
+    SourceTable table{to_oid(rows.at(0, 0)), rows.at(0, 1)[0], to_name(rows.at(0, 2)),
                       to_bool(rows.at(0, 3))};
     if (table.relkind == '\0' || strchr("rpmvf", table.relkind) == nullptr)
         ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
@@ -165,7 +173,7 @@ SourceLeaves read_leaves(Connection *connection, const SourceTable &table) {
             .oid = to_oid(rows.at(i, 0)),
             .relkind = rows.at(i, 1)[0],
             .is_heap = to_bool(rows.at(i, 2)),
-            .name = rows.at(i, 3),
+            .name = to_name(rows.at(i, 3)),
             .readable = to_bool(rows.at(i, 7)),
             .heap_bytes = to_size(rows.at_or_null(i, 4)),
             .toast_bytes = to_size(rows.at_or_null(i, 5)),
@@ -220,15 +228,17 @@ SplitKey find_key(Connection *connection, const SourceLeaf &leaf, const char *co
     SplitKey key{};
     if (rows.count == 1) {
         key.found = true;
-        key.column = rows.at(0, 0);
-        key.type_name = rows.at(0, 1);
+        key.column = to_name(rows.at(0, 0));
+        key.type_name = to_name(rows.at(0, 1));
         key.type = to_oid(rows.at(0, 2));
         key.collation = rows.at_or_null(0, 3);
+        if (key.collation != nullptr)
+            (void)to_name(key.collation);
         key.collate_index = to_bool(rows.at(0, 4));
         // From version 18 on, a NOT NULL constraint may be there that no one has validated.
         key.not_null = to_bool(rows.at(0, 5)) && source::server_version(connection) < 180000;
-        key.less = rows.at(0, 6);
-        key.not_less = rows.at(0, 7);
+        key.less = to_name(rows.at(0, 6));
+        key.not_less = to_name(rows.at(0, 7));
         key.usual_order = to_bool(rows.at(0, 8));
     }
     return key;
