@@ -162,6 +162,10 @@ sub endless_different
 
 my $big = 'x' x 28_000;
 
+# libpq keeps every parameter.
+my $ever_more = endless_different(sub { parameter_status("x$_[0]", $big) });
+my $too_much = qr/more than \d+ MB to be kept in memory/;
+
 # Each scenario:
 #
 #     name                what the source does
@@ -175,6 +179,7 @@ my $big = 'x' x 28_000;
 #     table, into         of the source and the target, items if not given
 #     retry               how often a chunk is tried again; not at all if not given
 #     conninfo            more words of the connection string
+#     measures            true where our memory must be measured from within
 #     flood               true where the source sends a lot: it is given the time to
 #     not_in_log          what must not be found in the target's log
 my @scenarios;
@@ -246,7 +251,14 @@ scenario('at the start: notices without end',
 scenario('at the start: one notice',
 	on => 'start', change => before('Z', notice(M => 'planted')), expect => 'done', not_in_log => qr/planted/);
 scenario('at the start: parameters without end',
-	startup => sub { $_[0]->send($says_hello); endless_different(sub { parameter_status("x$_[0]", 'x') })->(@_) }, %soon);
+	startup => sub { $_[0]->send($says_hello); endless_different(sub { parameter_status("x$_[0]", 'x') })->(@_) }, %soon,
+	error => qr/did not answer within 2 seconds/);
+scenario('at the start: parameters without end, and no timeout',
+	startup => sub { $_[0]->send($says_hello); endless_different(sub { parameter_status("x$_[0]", 'x') })->(@_) },
+	conninfo => { connect_timeout => 0 }, expect => 'hangs', flood => 1);
+scenario('at the start: large parameters without end',
+	startup => sub { $_[0]->send($says_hello); $ever_more->(@_) },
+	conninfo => { connect_timeout => 0 }, error => $too_much, measures => 1);
 scenario('at the start: a worker gets garbage again and again',
 	startup => sub { $_[0]->send("garbage\n" x 1000); $_[0]->hang_up }, who => qr/worker/, %soon, retry => 3);
 scenario('at the start: a worker gets garbage',
@@ -371,19 +383,25 @@ my %answers = (
 	'notifications without end' => [ 'columns', before('T', endless(notification('x', 'y' x 8000))), expect => 'hangs', flood => 1 ],
 	'rows without end'         => [ 'columns', before('D', endless(data_row('id', 'f', 'f', 23, 'int4', 'b', 'f', 't'))), expect => 'hangs', flood => 1 ],
 	'large rows without end'   => [ 'snapshot', before('D', endless(data_row('x' x 1_000_000))), expect => 'hangs', flood => 1 ],
+	'large parameters without end' => [ 'columns', before('T', $ever_more), error => $too_much, measures => 1 ],
 	'answers without end'      => [ 'columns', before('T', endless(command_complete('SELECT 1'))), expect => 'hangs', flood => 1 ],
 	'answers with rows without end' => [ 'columns', before('T', endless(row_description('x') . data_row('y') . command_complete('SELECT 1'))), expect => 'hangs', flood => 1 ],
 	'errors without end'       => [ 'columns', before('T', endless(error_response(M => 'again'))), expect => 'either', flood => 1 ],
 );
-# A name goes into questions; a source that does not take the next one must not hold us up.
+# A question may be large; a source that does not take it must not hold us up.
+$answers{'no ear for a filter of 5 MB'} = [ 'columns', sub {
+	my ($c, $type, $body) = @_;
+	return undef if $type ne 'Z';
+	$c->send(message($type, $body));
+	$c->deafen;
+}, call => q(, filter => 'name <> ''' || repeat('x', 5000000) || ''''), expect => 'hangs', flood => 1 ];
+# A name is kept with each chunk.
+for my $case ([ table => 'table', 2 ], [ leaf => 'leaves', 3 ], [ column => 'key', 0 ], [ type => 'key', 1 ],
+	[ collation => 'key', 3 ], [ operator => 'key', 6 ])
 {
-	my $begun = 0;
-	$answers{'a name of 5 MB, and no ear for it'} = [ 'table|begin', sub {
-		my ($c, $type, $body) = @_;
-		$begun = 1 if $type eq 'C' && $body =~ /BEGIN/;
-		if ($type eq 'Z' && $begun) { $c->send(message($type, $body)); $c->deafen }
-		return $type ne 'D' ? undef : set_field(2, 'x' x 5_000_000)->(@_);
-	}, expect => 'hangs', flood => 1 ];
+	my ($what, $question, $field) = @$case;
+	$answers{"a $what with a long name"} = [ $question, set_field($field, '"' . 'x' x 5000 . '"'),
+		error => qr/name that is far too long/, call => $question eq 'key' ? q(, key => 'id') : '' ];
 }
 for my $what (sort keys %answers)
 {
@@ -497,7 +515,11 @@ my %copies = (
 	'notices without end'     => [ nth_row(5, endless(notice(M => $big))), expect => 'hangs', flood => 1 ],
 	'notifications without end' => [ nth_row(5, endless(notification('x', 'y' x 8000))), expect => 'hangs', flood => 1 ],
 	'parameters without end'  => [ nth_row(5, endless(parameter_status('x', $big))), expect => 'hangs', flood => 1 ],
+	'different parameters without end' => [ nth_row(5, endless_different(sub { parameter_status("x$_[0]", 'x') })), expect => 'hangs', flood => 1 ],
 );
+# A row may have 1 GB, so it takes as much again to be too much.
+$copies{'large parameters without end'} = [ nth_row(5, $ever_more), error => $too_much, measures => 1, memory => 1 ]
+  if ($ENV{PG_TEST_EXTRA} // '') =~ /\bmalicious\b/;
 for my $what (sort keys %copies)
 {
 	my ($change, %more) = @{ $copies{$what} };
@@ -548,6 +570,7 @@ for my $what (sort keys %texts)
 	my %idle = (
 		'notifications without end' => [ endless(notification('x', 'y' x 8000)), expect => 'hangs', flood => 1 ],
 		'notices without end'       => [ endless(notice(M => $big)), expect => 'hangs', flood => 1 ],
+		'large parameters without end' => [ $ever_more, error => $too_much, measures => 1 ],
 		'stray messages'            => [ sub { my ($c) = @_; $c->send(data_row('x') . copy_response('H') . copy_data('y') . command_complete('COPY 1')); $c->stall }, expect => 'hangs' ],
 		'garbage'                   => [ sub { my ($c) = @_; $c->send("\0" x 1000); $c->stall }, error => qr/lost the connection/ ],
 		'a FATAL error and an end'  => [ sub { my ($c) = @_; $c->send(error_response(S => 'FATAL', V => 'FATAL', C => '57P01', M => 'bye')); $c->hang_up }, error => qr/bye/ ],
@@ -585,7 +608,7 @@ sub processes
 {
 	my @found;
 	return split ' ', ask(q(SELECT pid FROM pg_stat_activity WHERE backend_type LIKE 'fastcopy%')) // ''
-	  if $ENV{FASTCOPY_TEST_VALGRIND};
+	  if ($ENV{FASTCOPY_TEST_UNDER} // '') eq 'valgrind';
 	my $children = eval { slurp_file("/proc/$postmaster/task/$postmaster/children") } // `ps -o pid= --ppid $postmaster`;
 	for my $pid (split ' ', $children)
 	{
@@ -598,7 +621,7 @@ sub processes
 sub most_memory
 {
 	my $most = 0;
-	return 0 if $ENV{FASTCOPY_TEST_VALGRIND};    # whose memory it would be
+	return 0 if ($ENV{FASTCOPY_TEST_UNDER} // '') eq 'valgrind';    # whose memory it would be
 	for my $pid (processes())
 	{
 		my $status = eval { slurp_file("/proc/$pid/status") } // '';
@@ -726,6 +749,7 @@ my $wanted = $ENV{FASTCOPY_SCENARIO};
 for my $scenario (@scenarios)
 {
 	next if defined $wanted && $scenario->{name} !~ /$wanted/;
+	next if $scenario->{measures} && defined $ENV{FASTCOPY_TEST_UNDER};    # which has a malloc of its own
 	run_scenario($scenario);
 }
 

@@ -1,6 +1,7 @@
 #include "source/connection.hpp"
 
 #include "core/redact.hpp"
+#include "source/memory_limit.hpp"
 
 namespace fastcopy::source {
 
@@ -122,8 +123,10 @@ pg_noinline bool poll_until_connected(PGconn *conn, int timeout_seconds) {
             ResetLatch(MyLatch);
             CHECK_FOR_INTERRUPTS();
         }
-        if ((events & wanted) != 0)
+        if ((events & wanted) != 0) {
             status = PQconnectPoll(conn);
+            memory_limit::check();
+        }
     }
     return true;
 }
@@ -207,6 +210,7 @@ Connection *connect(const char *source, Trust trust, const char *application_nam
                  errmsg("could not connect to the source server"),
                  errdetail("There are too many open files on the local server."),
                  errhint("Raise the server's max_files_per_process and/or \"ulimit -n\" limits.")));
+    memory_limit::begin();
     PGconn *conn = PQconnectStartParams(keywords, values, true);
     if (conn == nullptr) {
         ReleaseExternalFD();
@@ -287,6 +291,7 @@ bool consume(Connection *connection) {
     bool alive = PQconsumeInput(connection->conn) != 0;
     while (PGnotify *notification = PQnotifies(connection->conn))
         PQfreemem(notification);
+    memory_limit::check();
     return alive;
 }
 
@@ -373,6 +378,7 @@ void notice_vanished_client(Connection *connection) {
 }
 
 void start_copy(Connection *connection, const char *sql) {
+    memory_limit::allow_large_rows();
     if (PQsendQuery(connection->conn, sql) == 0)
         raise_remote_error(connection, nullptr, sql);
     flush(connection, sql);

@@ -25,7 +25,7 @@ our @EXPORT = qw(
 );
 
 # Where a limit of its own belongs to a wait, it is longer by this factor: under valgrind all takes longer.
-our $slowness = $ENV{FASTCOPY_TEST_VALGRIND} ? 20 : 1;
+our $slowness = ($ENV{FASTCOPY_TEST_UNDER} // '') eq 'valgrind' ? 20 : 1;
 
 # Clusters speak UTF-8 and sort by byte on every machine. Tests decide what else happens in the
 # background: nothing.
