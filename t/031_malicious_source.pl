@@ -375,7 +375,7 @@ my %answers = (
 	'a key that is none'       => [ 'key', set_field(0, '"nothing"'), call => q(, key => 'id') ],
 	'bounds that are none'     => [ 'bounds', set_field(0, 'x'), call => q(, key => 'id'), expect => 'either' ],
 	'bounds out of order'      => [ 'bounds', fields(sub { return 2000 - $_[0] }), call => q(, key => 'id'), expect => 'either' ],
-	'rows of leaves, thousands' => [ 'leaves', before('C', join '', map { data_row($_, 'r', 't', "public.t$_", 8192, 0, 8192, 't', 'f') } 1 .. 20000), error => qr/does not exist/ ],
+	'rows of leaves, thousands' => [ 'leaves', before('C', join '', map { data_row($_, 'r', 't', "public.t$_", 8192, 0, 8192, 't', 'f', $_) } 1 .. 20000), error => qr/does not exist/ ],
 	'locks that are not ours'  => [ 'locks', before('C', data_row()), call => q(, truncate => true), expect => 'either' ],
 	'a notification'           => [ 'columns', before('T', notification('x', 'y')), expect => 'done' ],
 	'some notices and parameters' => [ 'columns', before('T', (notice(M => 'planted') . parameter_status('x', 'y')) x 1000), expect => 'done', not_in_log => qr/planted/ ],
@@ -395,13 +395,15 @@ $answers{'no ear for a filter of 5 MB'} = [ 'columns', sub {
 	$c->send(message($type, $body));
 	$c->deafen;
 }, call => q(, filter => 'name <> ''' || repeat('x', 5000000) || ''''), expect => 'hangs', flood => 1 ];
-# A name is kept with each chunk.
-for my $case ([ table => 'table', 2 ], [ leaf => 'leaves', 3 ], [ column => 'key', 0 ], [ type => 'key', 1 ],
-	[ collation => 'key', 3 ], [ operator => 'key', 6 ])
+$answers{'a column with a long name'} = [ 'key', set_field(0, 'x' x 5000), error => qr/name that is none/, call => q(, key => 'id') ];
+# A name is kept with each chunk, for statements that another source may be sent when the job is resumed.
+for my $case ([ table => 'table', 2 ], [ leaf => 'leaves', 3 ], [ type => 'key', 1 ], [ collation => 'key', 3 ],
+	[ operator => 'key', 6 ], [ 'second operator' => 'key', 7 ])
 {
 	my ($what, $question, $field) = @$case;
-	$answers{"a $what with a long name"} = [ $question, set_field($field, '"' . 'x' x 5000 . '"'),
-		error => qr/name that is far too long/, call => $question eq 'key' ? q(, key => 'id') : '' ];
+	my %more = (error => qr/name that is none/, call => $question eq 'key' ? q(, key => 'id') : '');
+	$answers{"a $what with a long name"} = [ $question, set_field($field, '"' . 'x' x 5000 . '"'), %more ];
+	$answers{"a $what with a statement"} = [ $question, set_field($field, 'public.items) TO STDOUT; SELECT (1'), %more ];
 }
 for my $what (sort keys %answers)
 {
@@ -410,7 +412,7 @@ for my $what (sort keys %answers)
 }
 # Many leaves of any size make more chunks than anybody needs.
 scenario('question leaves: thousands of leaves of 32 TB', on => 'leaves', expect => 'hangs', flood => 1,
-	change => before('C', join '', map { data_row($_, 'r', 't', "public.t$_", 35184372072448, 0, 8192, 't', 'f') } 1 .. 5000));
+	change => before('C', join '', map { data_row($_, 'r', 't', "public.t$_", 35184372072448, 0, 8192, 't', 'f', $_) } 1 .. 5000));
 
 # The workers' questions.
 scenario('question import: an error called cancel', on => 'import', error => qr/no, not/,

@@ -1,5 +1,7 @@
 #include "plan/source_table.hpp"
 
+#include "core/sql_name.hpp"
+
 namespace fastcopy::plan {
 
 using source::Connection;
@@ -27,11 +29,10 @@ int32 to_block_size(const char *text) {
     return size;
 }
 
-// A name as it is written in SQL. Each chunk has it in the ledger, so it must not be of any length.
-const char *to_name(const char *text) {
-    constexpr size_t most = 1024;  // two identifiers of twice the usual length, in quotes
-    if (strlen(text) > most)
-        source::raise_odd_answer("a name that is far too long");
+// What is to stand in statements, and with each chunk in the ledger.
+const char *to_name(const char *text, bool (*is_valid)(std::string_view) noexcept = core::is_name) {
+    if (!is_valid(text))
+        source::raise_odd_answer("a name that is none");
     return text;
 }
 
@@ -228,8 +229,9 @@ SplitKey find_key(Connection *connection, const SourceLeaf &leaf, const char *co
     SplitKey key{};
     if (rows.count == 1) {
         key.found = true;
-        key.column = to_name(rows.at(0, 0));
-        key.type_name = to_name(rows.at(0, 1));
+        key.column = rows.at(0, 0);
+        (void)to_name(quote_always(key.column));
+        key.type_name = to_name(rows.at(0, 1), core::is_type_name);
         key.type = to_oid(rows.at(0, 2));
         key.collation = rows.at_or_null(0, 3);
         if (key.collation != nullptr)
@@ -237,8 +239,8 @@ SplitKey find_key(Connection *connection, const SourceLeaf &leaf, const char *co
         key.collate_index = to_bool(rows.at(0, 4));
         // From version 18 on, a NOT NULL constraint may be there that no one has validated.
         key.not_null = to_bool(rows.at(0, 5)) && source::server_version(connection) < 180000;
-        key.less = to_name(rows.at(0, 6));
-        key.not_less = to_name(rows.at(0, 7));
+        key.less = to_name(rows.at(0, 6), core::is_operator_name);
+        key.not_less = to_name(rows.at(0, 7), core::is_operator_name);
         key.usual_order = to_bool(rows.at(0, 8));
     }
     return key;
