@@ -10,6 +10,7 @@ namespace {
 
 // What a start in progress has to undo, on an error or at the session's end.
 struct Pending {
+    job::Area *area;
     job::SlotRef slot;
     BackgroundWorkerHandle *handle;
 };
@@ -17,7 +18,11 @@ struct Pending {
 // The caller gives up: so must the coordinator, or nobody would know of the job.
 void abandon(int, Datum argument) {
     auto *pending = reinterpret_cast<Pending *>(DatumGetPointer(argument));
-    if (job::give_up_job(pending->slot) && pending->handle != nullptr)
+    if (!job::give_up_job(pending->slot))
+        return;
+    // No coordinator will come to do it.
+    job::wipe_request(pending->area);
+    if (pending->handle != nullptr)
         TerminateBackgroundWorker(pending->handle);
 }
 
@@ -56,7 +61,8 @@ bool wait_for_answer(job::Area *area, const Pending &pending, const char *target
 int64 launch_job(const job::Request &request, const pg::Identity &identity) {
     dsm_segment *segment = job::create_area(request, identity);
     auto *area = static_cast<job::Area *>(dsm_segment_address(segment));
-    Pending pending{job::reserve_job(identity.role, request.target, request.workers,
+    Pending pending{area,
+                    job::reserve_job(identity.role, request.target, request.workers,
                                      dsm_segment_handle(segment)),
                     nullptr};
     bool ready = false;
