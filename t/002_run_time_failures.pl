@@ -242,6 +242,23 @@ wait_state($target, $job, 'failed|done');
 failed_well($job, '42P01', qr/^the target table no longer exists$/,
 	'target dropped', target_gone => 1, unordered => 1);
 
+# A target that is dropped behind the last chunk and before the statistics: the rows had been copied.
+$source->safe_psql('postgres', q(CREATE TABLE public.single AS SELECT 1::bigint AS id, 1 AS amount, 'x'::text AS name));
+new_target();
+$workers = 1;
+$job = start_at_gate(source_table => 'public.single');
+$workers = 3;
+send_ddl('BEGIN; DROP TABLE public.items');
+open_gate();
+$ddl->query_until(qr/over/, '');
+$target->poll_query_until('postgres',
+	q(SELECT count(*) = 1 FROM pg_locks WHERE locktype = 'relation' AND NOT granted))
+  or die 'the coordinator does not come to the statistics';
+$ddl->query('COMMIT');
+is(wait_state($target, $job, 'failed|done|interrupted'), 'done', 'target dropped before its statistics');
+is($target->safe_psql('postgres', "SELECT rows_copied FROM fastcopy.status WHERE job = $job"), '1', '... with all rows copied');
+no_leftovers($source, $target, '... and');
+
 new_target();
 $job = start_at_gate();
 send_ddl('ALTER TABLE public.items DROP COLUMN name');

@@ -422,16 +422,19 @@ for my $situation (qw(flowing flooding silent frozen))
 	fails_with($target, "SELECT fastcopy.forget($id)",
 		'55006', qr/^fastcopy job $id is running$/, 'forget a job that runs', hint => qr/Cancel it/);
 
-	# A session in wait() hears of the end.
-	my $waiter = $target->background_psql('postgres');
-	$waiter->query_until(qr/sent/, "\\echo sent\nSELECT fastcopy.wait($id);\n\\echo over\n");
+	# Sessions in wait() hear of the end, also in a transaction whose snapshot knows of the beginning only.
+	my @waiters = map { $target->background_psql('postgres') } 1 .. 2;
+	$waiters[1]->query_safe("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT state FROM fastcopy.status WHERE job = $id");
+	$_->query_until(qr/sent/, "\\echo sent\nSELECT fastcopy.wait($id);\n\\echo over\n") for @waiters;
 	ok( $target->poll_query_until('postgres',
-			"SELECT count(*) = 1 FROM pg_stat_activity
+			"SELECT count(*) = 2 FROM pg_stat_activity
 			 WHERE query LIKE '%fastcopy.wait($id)%' AND wait_event_type = 'Extension'"),
-		'a session waits');
+		'sessions wait');
 	$target->safe_psql('postgres', "SELECT fastcopy.cancel($id)");
-	like($waiter->query_until(qr/over/, ''), qr/^cancelled$/m, 'a session in wait() hears of the end');
-	$waiter->quit;
+	like($waiters[0]->query_until(qr/over/, ''), qr/^cancelled$/m, 'a session in wait() hears of the end');
+	like($waiters[1]->query_until(qr/over/, ''), qr/^cancelled$/m, '... also in REPEATABLE READ');
+	is($waiters[1]->query_safe("SELECT fastcopy.wait($id)"), 'cancelled', '... and again');
+	$_->quit for @waiters;
 
 	# What a job that has ended answers.
 	is($target->safe_psql('postgres', "SELECT fastcopy.wait($id)"),

@@ -128,14 +128,40 @@ SKIP:
 	skip 'this platform has no /proc', 1 if $before{'open files of the postmaster'} == 0;
 	is_deeply(\%after, \%before, 'no files and segments have been added');
 }
+my ($output, $error);
 ok(!%wrong, 'every job ended as it should')
   or diag map { "$_: " . join("\n", @{ $wrong{$_} }) . "\n" } sort keys %wrong;
 is( $target->safe_psql('postgres', q(SELECT string_agg(state || ' ' || n, ', ' ORDER BY state) FROM (SELECT state, count(*) AS n FROM fastcopy.status GROUP BY state) s)),
 	sprintf('cancelled %d, done %d, failed %d', $rounds, $rounds * 4, $rounds * 2),
 	'the ledger tells of each job that started');
 
+# Nor do starts that are given up before the postmaster has come to start their coordinators: each would have a
+# slot of the registry for ever, of which there are eight.
+for my $round (1 .. 2)
+{
+	my $victim = $target->background_psql('postgres', on_error_stop => 0);
+	my $pid    = $victim->query('SELECT pg_backend_pid()');
+	kill 'STOP', $postmaster_pid;
+	for my $n (1 .. 4)
+	{
+		($output, $error) = call("SET statement_timeout = 100; SELECT fastcopy.start('$conninfo', 'numbers', 'numbers', 1)");
+		expect('giving up', $error, qr/statement timeout/);
+	}
+	call('RESET statement_timeout');
+	$victim->query_until(qr/sent/, "\\echo sent\nSELECT fastcopy.start('$conninfo', 'numbers', 'numbers', 1);\n");
+	seconds_until(sub { (call("SELECT count(*) FROM pg_stat_activity WHERE pid = $pid AND wait_event_type = 'Extension'"))[0] eq '1' })
+	  // die 'the session does not wait for its coordinator';
+	kill 'TERM', $pid;
+	seconds_until(sub { gone($pid) || (call("SELECT count(*) FROM pg_stat_activity WHERE pid = $pid"))[0] eq '0' })
+	  // die 'the session does not end';
+	kill 'CONT', $postmaster_pid;
+	quit_quietly($victim);
+}
+no_leftovers($source, $target, 'starts given up before their coordinators ran');
+ok(!$wrong{'giving up'}, 'they were given up') or diag @{ $wrong{'giving up'} };
+
 # All slots of the registry and of the server are free: a job with all the workers there can be.
-my ($output, $error) = call("SELECT fastcopy.copy('$conninfo', 'numbers', 'numbers', 7, truncate => true)");
+($output, $error) = call("SELECT fastcopy.copy('$conninfo', 'numbers', 'numbers', 7, truncate => true)");
 is($output, '5000', 'a job with every worker slot of the server');
 unlike($error, qr/WARNING/, '... has got them all');
 
