@@ -29,10 +29,29 @@ const char *export_from(source::Connection *connection) {
     return source::query(connection, "SELECT pg_catalog.pg_export_snapshot()").at(0, 0);
 }
 
+// Whoever held the snapshot may lose its connection before anybody here notices: then the source no longer
+// knows the name. That is a lost connection like any other, and passes by itself if another one is left.
 void import_into(source::Connection *connection, const char *name) {
     source::begin(connection);
-    (void)source::query(connection,
-                        psprintf("SET TRANSACTION SNAPSHOT %s", quote_literal_cstr(name)));
+    MemoryContext context = CurrentMemoryContext;
+    PG_TRY();
+    {
+        (void)source::query(connection,
+                            psprintf("SET TRANSACTION SNAPSHOT %s", quote_literal_cstr(name)));
+    }
+    PG_CATCH();
+    {
+        MemoryContextSwitchTo(context);
+        ErrorData *error = CopyErrorData();
+        if (error->sqlerrcode != ERRCODE_INVALID_PARAMETER_VALUE &&
+            error->sqlerrcode != ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE)
+            PG_RE_THROW();
+        FlushErrorState();
+        ereport(ERROR, (errcode(ERRCODE_CONNECTION_FAILURE),
+                        errmsg("the connection that held the snapshot of the source is lost"),
+                        errdetail_internal("%s", error->message)));
+    }
+    PG_END_TRY();
 }
 
 }  // namespace
