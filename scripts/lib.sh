@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 #
-# Shared by scripts/test and scripts/demo; source it, don't run it.
+# Shared by scripts/test, scripts/demo and scripts/torture; source it, don't run it.
 #
 # PostgreSQL does not run as root, and the postgres user may not be able to read the checkout (it
 # could be in /root). So everything happens in a work directory that belongs to postgres: a copy of
@@ -24,6 +24,7 @@ export LC_ALL=C.UTF-8
 
 work=
 clusters=()
+mounts=()
 keep_work=
 
 say() {
@@ -88,9 +89,22 @@ clean_up() {
         for name in "${clusters[@]}"; do
             as_postgres "$bindir/pg_ctl" -D "$work/$name/data" -m immediate -s stop || true
         done
-        as_root rm -rf "$work"
+        for name in "${mounts[@]}"; do
+            as_root umount "$work/$name" || as_root umount --lazy "$work/$name" || true
+        done
+        as_root rm -rf --one-file-system "$work"
     fi
     exit "$status"
+}
+
+# Mounts a file system of that size, in memory, on a directory of that name in the work directory; false
+# where that is not allowed, as in most containers.
+mount_small_disk() {
+    local name=$1 size=$2
+    as_postgres mkdir "$work/$name"
+    as_root mount -t tmpfs -o "size=$size,mode=700,uid=$(id -u postgres)" pg_fastcopy "$work/$name" \
+        2>/dev/null || return 1
+    mounts+=("$name")
 }
 
 # Copies the checkout, as it stands, to a directory in the work directory. Objects that an earlier
@@ -174,4 +188,47 @@ END
 exec env $(printf '%q ' "$@")'$programs/postgres' "\$@"
 END
     as_postgres chmod +x "$programs/pg_ctl" "$programs/postgres.checked"
+}
+
+# The two clusters of the torture test, whose restarts are cheap, and a disk of a few MB.
+start_torture_clusters() {
+    # Enough for the table that is copied to it, not for much more.
+    small_disk=
+    if mount_small_disk small_disk 24M; then
+        small_disk=$work/small_disk
+        as_postgres mkdir "$small_disk/tablespace"
+    fi
+    local settings="
+fsync = off
+full_page_writes = off
+shared_buffers = 16MB
+max_wal_size = 64MB
+min_wal_size = 32MB
+wal_init_zero = off
+wal_keep_size = 0
+max_connections = 60
+max_worker_processes = 16
+autovacuum = off
+restart_after_crash = on
+log_line_prefix = '%m [%p] %b %q%a '"
+    start_cluster source 5501 "$settings"
+    start_cluster target 5502 "$settings
+dynamic_shared_memory_type = mmap"
+}
+
+# Runs the torture test for so many seconds with that seed; keeps the logs if it fails.
+run_torture() {
+    say "torture: $1 seconds, seed $2"
+    local status=0
+    as_postgres env TORTURE_VERBOSE="${TORTURE_VERBOSE:-}" perl "$work/tree/test/torture/torture.pl" \
+        "$work" "$bindir" "$1" "$2" "$small_disk" || status=$?
+    if [[ $status -ne 0 ]]; then
+        mkdir -p "$root/results/torture"
+        local name
+        for name in source target; do
+            as_root cat "$work/$name/log" >"$root/results/torture/$name-$2.log"
+        done
+        echo "the servers' logs are in results/torture/"
+    fi
+    return "$status"
 }

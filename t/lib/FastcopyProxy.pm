@@ -1,0 +1,232 @@
+# A network that breaks on command: a process that passes bytes on between 127.0.0.1 and a server's Unix
+# socket, and knows nothing of what they mean.
+#
+#     my $proxy = FastcopyProxy->new("$dir/.s.PGSQL.5432");
+#     $proxy->port           where it listens, on 127.0.0.1
+#     $proxy->cut            ends all connections; cut(how => 'reset') with an RST, else with a FIN
+#     $proxy->cut_one($r)    ends one; $r, from 0 to less than 1, says which
+#     $proxy->stall          passes nothing on any more, in either direction, and keeps all connections; those
+#                            that are made meanwhile get no answer. Like a firewall that has forgotten.
+#     $proxy->flow           passes on again, what was held back too
+#     $proxy->refuse         ends each new connection at once
+#     $proxy->admit          no longer
+#     $proxy->connections    how many there are
+#     $proxy->stop
+#
+# What ends connections returns how many it has ended. Each call returns when it is done.
+#
+# While it stalls, the proxy does not notice that a client has gone: the server keeps that session until the
+# proxy flows again. TCP itself stays alive all the while, so keepalives notice nothing; for that
+# the network of the kernel must fail.
+#
+# Needs nothing but Perl's own modules, since it serves the TAP tests and the torture test.
+package FastcopyProxy;
+
+use strict;
+use warnings;
+
+use IO::Select;
+use IO::Socket::INET;
+use IO::Socket::UNIX;
+use POSIX ();
+use Socket qw(AF_UNIX IPPROTO_TCP PF_UNSPEC SOCK_STREAM SOL_SOCKET SO_LINGER TCP_NODELAY);
+
+my %running;    # by process id
+
+sub new
+{
+	my ($class, $path) = @_;
+	my $listener = IO::Socket::INET->new(
+		LocalAddr => '127.0.0.1',
+		LocalPort => 0,
+		Proto     => 'tcp',
+		Listen    => 128) or die "could not listen: $!\n";
+	my $self = bless { path => $path, port => $listener->sockport }, $class;
+	socketpair($self->{control}, my $commands, AF_UNIX, SOCK_STREAM, PF_UNSPEC)
+	  or die "socketpair: $!\n";
+
+	my $parent = $$;
+	my $pid = fork // die "could not fork: $!\n";
+	if ($pid == 0)
+	{
+		# Whatever happens here, the cleaning up of who made us is not for this process.
+		close $self->{control};
+		$SIG{$_} = 'DEFAULT' for qw(TERM HUP ALRM CHLD __DIE__ __WARN__);
+		$SIG{PIPE} = $SIG{INT} = 'IGNORE';
+		eval {
+			%$self = (
+				path     => $path,
+				parent   => $parent,
+				listener => $listener,
+				commands => $commands,
+				pairs    => {});
+			$self->_serve;
+		};
+		print STDERR "FastcopyProxy: $@" if $@;
+		POSIX::_exit(0);
+	}
+	close $commands;
+	$self->{control}->autoflush(1);
+	$self->{pid} = $pid;
+	$running{$pid} = $self;
+	return $self;
+}
+
+sub port { return $_[0]{port} }
+
+sub _command
+{
+	my ($self, $command) = @_;
+	print { $self->{control} } "$command\n";
+	my $answer = readline $self->{control};
+	die "the proxy is gone\n" unless defined $answer;
+	return $answer + 0;
+}
+
+sub cut         { my ($self, %opts) = @_; return $self->_command('cut ' . ($opts{how} // 'close')) }
+sub cut_one     { my ($self, $which, %opts) = @_; return $self->_command('cut_one ' . ($opts{how} // 'close') . " $which") }
+sub stall       { return $_[0]->_command('stall') }
+sub flow        { return $_[0]->_command('flow') }
+sub refuse      { return $_[0]->_command('refuse') }
+sub admit       { return $_[0]->_command('admit') }
+sub connections { return $_[0]->_command('connections') }
+
+sub stop
+{
+	my ($self) = @_;
+	return unless delete $running{ $self->{pid} };
+	kill 'KILL', $self->{pid};
+	waitpid $self->{pid}, 0;
+	return;
+}
+
+END
+{
+	my $status = $?;
+	$_->stop for values %running;
+	$? = $status;
+}
+
+# From here on, in a process of its own.
+
+# A connection is a pair of ends, of which each knows its peer and what is still to be written to itself.
+sub _admit_connection
+{
+	my ($self) = @_;
+	my $client = $self->{listener}->accept or return;
+	my $server = $self->{refusing} ? undef : IO::Socket::UNIX->new(Type => SOCK_STREAM, Peer => $self->{path});
+	return _close_end($client, 'reset') unless $server;
+	setsockopt $client, IPPROTO_TCP, TCP_NODELAY, 1;
+	my $pair = { number => ++$self->{last_number}, sockets => [ $client, $server ] };
+	for my $ends ([ $client, $server ], [ $server, $client ])
+	{
+		my ($socket, $peer) = @$ends;
+		$socket->blocking(0);
+		$self->{ends}{$socket} = { socket => $socket, peer => $peer, pair => $pair, pending => '' };
+	}
+	$self->{pairs}{ $pair->{number} } = $pair;
+	return;
+}
+
+sub _close_end
+{
+	my ($socket, $how) = @_;
+	setsockopt $socket, SOL_SOCKET, SO_LINGER, pack('ii', 1, 0) if $how eq 'reset';
+	close $socket;
+	return;
+}
+
+sub _cut
+{
+	my ($self, $pair, $how) = @_;
+	delete $self->{ends}{$_} for @{ $pair->{sockets} };
+	_close_end($pair->{sockets}[0], $how);
+	_close_end($pair->{sockets}[1], 'close');
+	delete $self->{pairs}{ $pair->{number} };
+	return;
+}
+
+# Writes what is pending at an end. When all of a pair that ends has been passed on, it ends.
+sub _write
+{
+	my ($self, $end) = @_;
+	if (length $end->{pending})
+	{
+		my $written = syswrite $end->{socket}, $end->{pending};
+		if (defined $written) { substr $end->{pending}, 0, $written, '' }
+		elsif (!$!{EAGAIN} && !$!{EINTR}) { return $self->_cut($end->{pair}, 'close') }
+	}
+	$self->_cut($end->{pair}, 'close') if $end->{last} && $end->{pending} eq '';
+	return;
+}
+
+# Reads once from an end and passes it on.
+sub _read
+{
+	my ($self, $end) = @_;
+	my $peer = $self->{ends}{ $end->{peer} };
+	my $got = sysread $end->{socket}, $peer->{pending}, 256 * 1024, length $peer->{pending};
+	return if !defined $got && ($!{EAGAIN} || $!{EINTR});
+	$end->{ended} = $peer->{last} = 1 unless $got;
+	$self->_write($peer);
+	return;
+}
+
+sub _obey
+{
+	my ($self, $command) = @_;
+	my ($verb, $how, $which) = split ' ', $command;
+	my @pairs = map { $self->{pairs}{$_} } sort { $a <=> $b } keys %{ $self->{pairs} };
+	if    ($verb eq 'stall')  { $self->{stalled}  = 1 }
+	elsif ($verb eq 'flow')   { $self->{stalled}  = 0 }
+	elsif ($verb eq 'refuse') { $self->{refusing} = 1 }
+	elsif ($verb eq 'admit')  { $self->{refusing} = 0 }
+	elsif ($verb =~ /^cut/)
+	{
+		@pairs = $pairs[ int($which * @pairs) ] if $verb eq 'cut_one' && @pairs;
+		$self->_cut($_, $how) for @pairs;
+	}
+	return scalar @pairs;
+}
+
+sub _serve
+{
+	my ($self) = @_;
+	while (getppid() == $self->{parent})
+	{
+		# An end whose peer is full is not read: that is how one side slows the other down.
+		my @read  = ($self->{commands});
+		my @write = ();
+		if (!$self->{stalled})
+		{
+			my @ends = values %{ $self->{ends} };
+			push @read, $self->{listener},
+			  map { $_->{socket} } grep { !$_->{ended} && $self->{ends}{ $_->{peer} }{pending} eq '' } @ends;
+			@write = map { $_->{socket} } grep { $_->{pending} ne '' } @ends;
+		}
+		my ($readable, $writable) =
+		  IO::Select->select(IO::Select->new(@read), IO::Select->new(@write), undef, 1);
+
+		# Commands first: what they cut is no longer to be read.
+		if (grep { $_ == $self->{commands} } @{ $readable || [] })
+		{
+			return unless sysread $self->{commands}, my $command, 100;
+			syswrite $self->{commands}, $self->_obey($command) . "\n";
+			next;
+		}
+		for my $socket (@{ $writable || [] })
+		{
+			my $end = $self->{ends}{$socket};
+			$self->_write($end) if $end;
+		}
+		for my $socket (@{ $readable || [] })
+		{
+			if ($socket == $self->{listener}) { $self->_admit_connection; next }
+			my $end = $self->{ends}{$socket};
+			$self->_read($end) if $end;
+		}
+	}
+	return;
+}
+
+1;

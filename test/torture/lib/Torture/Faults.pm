@@ -1,0 +1,246 @@
+# The faults, and how often each is chosen.
+#
+# A fault is drawn, with all that is random about it, before its job starts: what is drawn depends on the
+# seed alone. It is injected when its moment has come, and returns whether it has hit anything: a job may be
+# between two states in which there is nobody to kill. When a fault returns, all servers are up, the network
+# flows, and the disk has room; what follows is the job's own recovery.
+package Torture::Faults;
+
+use strict;
+use warnings;
+
+use Time::HiRes qw(sleep time);
+use Torture::Server;
+
+# kind => [weight, function]
+my %faults = (
+	# Processes of the job.
+	worker_terminated      => [ 10, sub { _signal_backend(@_, 'worker',      'pg_terminate_backend') } ],
+	worker_cancelled       => [ 3,  sub { _signal_backend(@_, 'worker',      'pg_cancel_backend') } ],
+	worker_killed          => [ 3,  sub { _kill_process(@_,   'worker') } ],
+	coordinator_terminated => [ 5,  sub { _signal_backend(@_, 'coordinator', 'pg_terminate_backend') } ],
+	coordinator_cancelled  => [ 2,  sub { _signal_backend(@_, 'coordinator', 'pg_cancel_backend') } ],
+	coordinator_killed     => [ 2,  sub { _kill_process(@_,   'coordinator') } ],
+
+	# Servers.
+	target_killed    => [ 3, sub { _restart(@_, 'target', 'kill') } ],
+	target_immediate => [ 2, sub { _restart(@_, 'target', 'immediate') } ],
+	target_fast      => [ 2, sub { _restart(@_, 'target', 'fast') } ],
+	source_killed    => [ 3, sub { _restart(@_, 'source', 'kill') } ],
+	source_immediate => [ 1, sub { _restart(@_, 'source', 'immediate') } ],
+	source_fast      => [ 2, sub { _restart(@_, 'source', 'fast') } ],
+
+	# Sessions on the source.
+	source_worker_terminated      => [ 10, sub { _signal_session(@_, 'pg_terminate_backend', 'fastcopy job % chunk %', 1) } ],
+	source_workers_terminated     => [ 4,  sub { _signal_session(@_, 'pg_terminate_backend', 'fastcopy job % chunk %') } ],
+	source_coordinator_terminated => [ 5,  sub { _signal_session(@_, 'pg_terminate_backend', 'fastcopy job % coordinator') } ],
+	source_all_terminated         => [ 3,  sub { _signal_session(@_, 'pg_terminate_backend', 'fastcopy%') } ],
+	source_worker_cancelled       => [ 3,  sub { _signal_session(@_, 'pg_cancel_backend',    'fastcopy job % chunk %', 1) } ],
+
+	# The network.
+	net_cut_all     => [ 6,  sub { my ($w, $f) = @_; $w->{proxy}->cut(how => $f->{how}) } ],
+	net_cut_one     => [ 12, sub { my ($w, $f) = @_; $w->{proxy}->cut_one($f->{which}, how => $f->{how}) } ],
+	net_stalled     => [ 6,  \&_stall ],
+	net_stalled_cut => [ 5,  \&_stall_and_cut ],
+	net_refused     => [ 4,  \&_refuse ],
+
+	# The user.
+	user_cancel => [ 5, sub { my ($w) = @_; $w->{target}->value("SELECT fastcopy.cancel($w->{job})", once => 1) eq 't' } ],
+	set_workers => [ 6, \&_set_workers ],
+
+	# The disk; for jobs whose target is on the small one.
+	disk_full => [ 12, \&_fill_disk ]);
+
+# What may happen while the network stalls or refuses.
+my @at_the_same_time = qw(worker_terminated coordinator_terminated user_cancel target_fast target_immediate
+  worker_killed source_worker_terminated);
+
+sub kinds { return sort keys %faults }
+
+sub _choose
+{
+	my ($random, @kinds) = @_;
+	my $total = 0;
+	$total += $faults{$_}[0] for @kinds;
+	my $at = $random->() * $total;
+	for my $kind (@kinds)
+	{
+		$at -= $faults{$kind}[0];
+		return $kind if $at < 0;
+	}
+	return $kinds[-1];
+}
+
+# Draws a fault. How many random numbers that takes does not depend on what they are.
+sub draw
+{
+	my ($random, %opts) = @_;
+	my @kinds = grep { $_ ne 'disk_full' || $opts{small_disk} } kinds();
+	my %fault = (
+		kind  => _choose($random, @kinds),
+		inner => _choose($random, @at_the_same_time),
+		which => $random->(),
+		how   => $random->() < 0.5 ? 'reset' : 'close',
+		pause => 0.3 * $random->()**2,
+		n     => 1 + int($random->() * 6),
+		delay => $opts{delay} * $random->()**2);
+	delete $fault{inner} if $random->() < 0.5 || $fault{kind} !~ /stalled|refused/;
+	return \%fault;
+}
+
+# Injects a fault into the job; true if it has hit.
+sub inject
+{
+	my ($world, $fault) = @_;
+	my $begin = time;
+	my $hit = eval { $faults{ $fault->{kind} }[1]->($world, $fault) ? 1 : 0 };
+	if (!defined $hit)
+	{
+		# A server that is on its way down already, by the fault before, is not hit a second time.
+		die $@ unless ref $@ && $@->{sqlstate} =~ /^(?:08|57)/;
+		$_->disconnect for @$world{qw(source target)};
+		$hit = 0;
+	}
+	$world->{count}{ $fault->{kind} }[ $hit ? 0 : 1 ]++;
+	$world->{count}{ $fault->{kind} }[2] += time - $begin;
+	return $hit;
+}
+
+sub _pick
+{
+	my ($fault, @from) = @_;
+	return @from ? $from[ int($fault->{which} * @from) ] : undef;
+}
+
+sub _process
+{
+	my ($world, $fault, $what) = @_;
+	my $sql =
+	  $what eq 'worker'
+	  ? "SELECT pid FROM fastcopy.workers WHERE job = $world->{job} AND pid <> 0 ORDER BY worker"
+	  : "SELECT coordinator_pid FROM fastcopy.live_jobs() WHERE job = $world->{job} AND coordinator_pid <> 0";
+	return _pick($fault, grep { defined } $world->{target}->column($sql, once => 1));
+}
+
+sub _signal_backend
+{
+	my ($world, $fault, $what, $function) = @_;
+	my $pid = _process($world, $fault, $what) or return 0;
+	return $world->{target}->value("SELECT $function($pid)", once => 1) eq 't';
+}
+
+# SIGKILL: the postmaster takes all other processes down, recovers, and goes on.
+sub _kill_process
+{
+	my ($world, $fault, $what) = @_;
+	my $pid = _process($world, $fault, $what) or return 0;
+	my $target = $world->{target};
+	my @children = $target->children;
+	kill 'KILL', $pid or return 0;
+	$world->{kills}++;
+	my @left = Torture::Server::wait_gone(60, @children);
+	die "processes of the target have survived the crash of a $what: @left\n" if @left;
+	$target->disconnect;
+	die "the target has not come back after the crash of a $what\n" unless $target->wait_ready;
+	return 1;
+}
+
+sub _restart
+{
+	my ($world, $fault, $name, $how) = @_;
+	$world->{$name}->stop($how);
+	sleep $fault->{pause} if $name eq 'source';
+	$world->{$name}->start;
+	return 1;
+}
+
+sub _signal_session
+{
+	my ($world, $fault, $function, $pattern, $only_one) = @_;
+	my $source = $world->{source};
+	my @pids = $source->column(
+		"SELECT pid FROM pg_stat_activity WHERE application_name LIKE '$pattern' ORDER BY pid", once => 1);
+	@pids = _pick($fault, @pids) if $only_one && @pids;
+	return 0 unless @pids;
+	return $source->value("SELECT bool_or($function(pid)) FROM unnest('{" . join(',', @pids) . "}'::int[]) pid",
+		once => 1) eq 't';
+}
+
+# Something else, while the network does not work.
+sub _meanwhile
+{
+	my ($world, $fault) = @_;
+	sleep $fault->{pause} / 2;
+	inject($world, { %$fault, kind => $fault->{inner}, inner => undef }) if $fault->{inner};
+	sleep $fault->{pause} / 2;
+	return;
+}
+
+sub _stall
+{
+	my ($world, $fault) = @_;
+	my $hit = $world->{proxy}->stall;
+	eval { _meanwhile($world, $fault); 1 } or do { my $error = $@; $world->{proxy}->flow; die $error };
+	$world->{proxy}->flow;
+	return $hit;
+}
+
+sub _stall_and_cut
+{
+	my ($world, $fault) = @_;
+	my $proxy = $world->{proxy};
+	my $hit   = $proxy->stall;
+	my $error = eval { _meanwhile($world, $fault); 1 } ? undef : $@;
+	$fault->{n} > 3 ? $proxy->cut(how => $fault->{how}) : $proxy->cut_one($fault->{which}, how => $fault->{how});
+	$proxy->flow;
+	die $error if $error;
+	return $hit;
+}
+
+sub _refuse
+{
+	my ($world, $fault) = @_;
+	my $proxy = $world->{proxy};
+	$proxy->refuse;
+	my $hit   = $proxy->cut(how => $fault->{how});
+	my $error = eval { _meanwhile($world, $fault); 1 } ? undef : $@;
+	$proxy->admit;
+	die $error if $error;
+	return $hit;
+}
+
+sub _set_workers
+{
+	my ($world, $fault) = @_;
+	my $former = eval { $world->{target}->value("SELECT fastcopy.set_workers($world->{job}, $fault->{n})", once => 1) };
+	die $@ if !defined $former && !(ref $@ && $@->{sqlstate} eq '55000');
+	return defined $former;
+}
+
+# Fills the small disk to the last byte until somebody has met the end of it, or a while has passed.
+sub _fill_disk
+{
+	my ($world, $fault) = @_;
+	my $file = "$world->{small_disk}/filler";
+	open my $filler, '>:unix', $file or die "could not open $file: $!\n";
+	for my $size (65536, 512)
+	{
+		my $block = "\1" x $size;
+		while (syswrite $filler, $block) { }
+	}
+	close $filler;
+	my $deadline = time + 0.5 + $fault->{pause};
+	my $hit      = 0;
+	while (!$hit && time < $deadline)
+	{
+		my $state = eval {
+			$world->{target}->value("SELECT sqlstate FROM fastcopy.status WHERE job = $world->{job}", once => 1);
+		};
+		$hit = 1 if ($state // '') eq '53100';
+		sleep 0.02 unless $hit;
+	}
+	unlink $file or die "could not remove $file: $!\n";
+	return $hit;
+}
+
+1;

@@ -1,0 +1,398 @@
+# A job under torture: from fastcopy.start, through its faults, to the proof that nothing was lost and nothing
+# came twice.
+#
+# Whatever stops the job, it is resumed until it is done. At each stop, with nobody at work, the target must
+# have exactly as many rows as the ledger says of the chunks that are done. At the end both sides must be equal,
+# and nothing of the job may be left.
+package Torture::Job;
+
+use strict;
+use warnings;
+
+use Time::HiRes qw(sleep time);
+use Torture::Faults;
+use Torture::Session;
+use Torture::Tables;
+
+# Seconds without any sign of progress, and no fault at work, after which a job is stuck.
+my $patience = 45;
+
+# What a job may fail with when servers, networks, disks and users are what they are here. Anything else is a
+# failure of ours: a duplicate key, an internal error, a count that is not right.
+my $explained = qr/^(?:08\w{3}|57P0[123]|57014|57000|53100|53300|53400|25P03|55006|55000)$/;
+
+# Draws all that is random about a job.
+sub draw
+{
+	my ($random, $number, %opts) = @_;
+	my @names = Torture::Tables::names($opts{small_disk});
+	my $name  = $names[ int($random->() * @names) ];
+	my $table = Torture::Tables::table($name);
+	my @sizes = @{ $table->{chunk_size} };
+	my $job   = {
+		number      => $number,
+		table       => $name,
+		workers     => 1 + int($random->() * 6),
+		chunk_size  => $sizes[ int($random->() * @sizes) ],
+		seconds     => 1 + 5 * $random->(),
+		retry_limit => int($random->() * 6),
+		truncate    => $random->() < 0.5,
+		forget      => $random->() < 0.7
+	};
+	my $full_speed = $random->() < 0.15;
+	$job->{seconds} = 0 if $full_speed;
+	my $count = 3 + int($random->() * 8);
+	$job->{faults} = [
+		map { Torture::Faults::draw($random, small_disk => $table->{small_disk}, delay => $full_speed ? 0.1 : 0.6) }
+		  1 .. $count ];
+	# A fault in the midst of fastcopy.start, and in the midst of each fastcopy.resume.
+	$job->{in_start} = Torture::Faults::draw($random, delay => 0.2) if $random->() < 0.2;
+	$job->{resumes}  = [
+		map {
+			{
+				workers => $random->() < 0.5 ? 'NULL' : 1 + int($random->() * 6),
+				source  => $random->() < 0.5,
+				fault   => [ $random->() < 0.15, Torture::Faults::draw($random, delay => 0.2) ]
+			}
+		} 1 .. 40
+	];
+	return bless $job, 'Torture::Job';
+}
+
+sub describe
+{
+	my ($self) = @_;
+	return sprintf 'job %d: %s, %d workers, chunks of %d kB, %.1f s, retry_limit %d%s', $self->{number},
+	  @$self{qw(table workers chunk_size seconds retry_limit)}, $self->{truncate} ? ', truncate' : '';
+}
+
+# Notes what has happened to this job, for whoever has to find out why something went wrong.
+sub _note
+{
+	my ($self, $text) = @_;
+	push @{ $self->{history} }, sprintf '%.3f %s', time - $self->{begin}, $text;
+	return;
+}
+
+sub problem
+{
+	my ($self, $kind, $text) = @_;
+	my $world = $self->{world};
+	$world->{problems}{$kind}++;
+	$self->_note("$kind: $text");
+	print "\n!! $kind, ", $self->describe, "\n!! $text\n", map { "   $_\n" } @{ $self->{history} };
+	return;
+}
+
+sub run
+{
+	my ($self, $world) = @_;
+	$self->{world} = $world;
+	$self->{begin} = time;
+	$self->_start;
+	my $fault_at = time + ($self->{faults}[0] ? $self->{faults}[0]{delay} : 0);
+	my ($progress, $since) = ('', time);
+	while (!$world->{stop}->())
+	{
+		my $now = $self->_status or last;
+		last if $now->{state} eq 'done';
+		if ($now->{state} =~ /^(?:failed|cancelled|interrupted)$/)
+		{
+			$self->_stopped($now);
+			last unless $self->_resume;
+			$since    = time;
+			$fault_at = time + $self->{faults}[0]{delay} if $self->{faults}[0];
+			next;
+		}
+		if ($self->{faults}[0] && time >= $fault_at)
+		{
+			$self->_inject(shift @{ $self->{faults} });
+			$since    = time;
+			$fault_at = time + $self->{faults}[0]{delay} if $self->{faults}[0];
+			next;
+		}
+		if ($now->{progress} ne $progress) { ($progress, $since) = ($now->{progress}, time) }
+		elsif (time - $since > $patience)
+		{
+			$self->_stuck("no progress for $patience s in state $now->{state}: $progress");
+			last;
+		}
+		sleep 0.01;
+	}
+	return if $world->{stop}->();
+	$self->_prove if !$self->{gave_up};
+	$self->_check_leftovers;
+	$self->_clean_up;
+	return;
+}
+
+# The job's row; undef, after saying so, if there is none.
+sub _status
+{
+	my ($self) = @_;
+	my $row = $self->{world}{target}->rows(qq(
+		SELECT s.state, coalesce(s.sqlstate, ''), coalesce(s.error, ''), coalesce(s.context, ''),
+			concat_ws(' ', s.chunks_done, s.rows_copied, (SELECT sum(w.rows_in_chunk) FROM fastcopy.workers w))
+		FROM fastcopy.status s WHERE s.job = $self->{id}))->[0];
+	if (!$row)
+	{
+		$self->problem('errors', 'the job is not in fastcopy.status');
+		$self->{gave_up} = 1;
+		return undef;
+	}
+	my %status;
+	@status{qw(state sqlstate error context progress)} = @$row;
+	return \%status;
+}
+
+sub _inject
+{
+	my ($self, $fault) = @_;
+	my $hit = Torture::Faults::inject($self->{world}, $fault);
+	$self->_note(sprintf '%s%s%s', $fault->{kind}, $fault->{inner} ? " and $fault->{inner}" : '',
+		$hit ? '' : ' (hit nothing)');
+	return;
+}
+
+# Makes a call in a session of its own, with a fault in the midst of it if there is one. Returns its value
+# (undef: it failed), the failure, and whether the session has lived through it.
+sub _call
+{
+	my ($self, $sql, $fault) = @_;
+	my $world = $self->{world};
+	my ($value, $failure);
+	my $session = eval { Torture::Session->connect(path => $world->{target}{path}) } or return (undef, $@, 0);
+	eval {
+		# Settings one by one: a query of several statements is one transaction.
+		my @statements = @$sql;
+		my $call       = pop @statements;
+		$session->query($_) for @statements;
+		$session->send_query($call);
+		if ($fault)
+		{
+			sleep $fault->{delay};
+			$self->_inject($fault);
+		}
+		$value = $session->result($patience)->[0][0];
+		1;
+	} or $failure = $@;
+	die $failure if defined $failure && !ref $failure;
+	my $alive = eval { $session->query('SELECT 1'); 1 };
+	$session->close;
+	return ($value, $failure, $alive);
+}
+
+sub _settings
+{
+	my ($self) = @_;
+	return ("SET fastcopy.chunk_size = $self->{chunk_size}", "SET fastcopy.retry_limit = $self->{retry_limit}",
+		'SET fastcopy.retry_delay = 10');
+}
+
+sub _start
+{
+	my ($self) = @_;
+	my $world  = $self->{world};
+	my $target = $world->{target};
+	my $table  = Torture::Tables::table($self->{table});
+	$target->rows("DROP TABLE IF EXISTS public.$self->{table}");
+	$target->rows($table->{target});
+	# What truncate => true must remove once, and never again.
+	$target->rows("INSERT INTO public.$self->{table} (id) SELECT -i FROM generate_series(1, 100) i") if $self->{truncate};
+
+	my %arguments = (
+		source       => $world->{conninfo},
+		source_table => "public.$self->{table}",
+		target_table => "public.$self->{table}",
+		workers      => $self->{workers},
+		truncate     => $self->{truncate} ? 'true' : 'false',
+		%{ $table->{arguments} || {} });
+	my $filter = Torture::Tables::filter($self->{table}, $self->{seconds});
+	$arguments{filter} = $filter if $filter;
+	my $call = 'SELECT fastcopy.start(' . join(', ', map { "$_ => '$arguments{$_}'" } sort keys %arguments) . ')';
+
+	my $last_job = $target->value('SELECT coalesce(max(job), 0) FROM fastcopy.job');
+	my $fault    = $self->{in_start};
+	for my $attempt (1 .. 20)
+	{
+		$world->{job} = 0;
+		my ($job, $failure, $alive) = $self->_call([ $self->_settings, $call ], $fault);
+		$fault = undef;
+		# If the caller's session broke, only the ledger knows.
+		my $in_ledger = $target->value("SELECT max(job) FROM fastcopy.job WHERE job > $last_job");
+		$self->problem('errors', 'start failed, but there is a job: ' . $failure->{message})
+		  if $failure && $alive && $in_ledger && $failure->{message} ne 'timeout';
+		$self->_stuck("start did not return: $failure->{message}") if $failure && $failure->{message} eq 'timeout';
+		$world->{job} = $self->{id} = $job // $in_ledger;
+		if ($self->{id})
+		{
+			$world->{jobs}++;
+			$self->_note("started, job $self->{id}");
+			return;
+		}
+		$self->_note("start failed: $failure->{sqlstate} $failure->{message}");
+		$self->problem('errors', "start failed: $failure->{sqlstate} $failure->{message}")
+		  unless $failure->{sqlstate} =~ $explained;
+		sleep 0.05;
+	}
+	die "the job cannot be started\n";
+}
+
+# The job has stopped before its end: waits until nobody is at work, and compares the target with the ledger.
+sub _stopped
+{
+	my ($self, $now) = @_;
+	my $world  = $self->{world};
+	my $target = $world->{target};
+	$self->_note("$now->{state} $now->{sqlstate} $now->{error}");
+	$world->{stops}{"$now->{state} $now->{sqlstate}"}++;
+	$self->problem('errors', "job failed: $now->{sqlstate} $now->{error} $now->{context}")
+	  unless $now->{sqlstate} eq '' || $now->{sqlstate} =~ $explained;
+
+	my $deadline = time + $patience;
+	while ($target->value(q(SELECT count(*) FROM pg_stat_activity WHERE backend_type LIKE 'fastcopy%')))
+	{
+		if (time > $deadline)
+		{
+			$self->_stuck("the job reads $now->{state}, but has processes");
+			last;
+		}
+		sleep 0.01;
+	}
+	my ($ledger, $rows) = @{ $target->rows(qq(
+		SELECT (SELECT coalesce(sum(rows), 0) FROM fastcopy.chunk WHERE job = $self->{id} AND done),
+			(SELECT count(*) FROM public.$self->{table})))->[0] };
+	return if $ledger == $rows;
+	$world->{rows_lost} += $ledger - $rows if $ledger > $rows;
+	$world->{rows_twice} += $rows - $ledger if $rows > $ledger;
+	$self->problem('rows', "the target has $rows rows, the ledger's done chunks have $ledger");
+	return;
+}
+
+# Resumes the job until it runs again; false if that does not succeed.
+sub _resume
+{
+	my ($self) = @_;
+	my $world    = $self->{world};
+	my $deadline = time + $patience;
+	while (time < $deadline && !$world->{stop}->())
+	{
+		my $how = shift @{ $self->{resumes} } // { workers => 'NULL' };
+		my ($fault_too, $fault) = @{ $how->{fault} || [] };
+		my $source = $how->{source} ? "'$world->{conninfo}'" : 'NULL';
+		my ($job, $failure) = $self->_call(
+			[ $self->_settings, "SELECT fastcopy.resume($self->{id}, $source, workers => $how->{workers})" ],
+			$fault_too ? $fault : undef);
+		if (defined $job)
+		{
+			$world->{resumes}++;
+			$self->_note('resumed');
+			$self->problem('errors', "resume returned $job") if $job != $self->{id};
+			return 1;
+		}
+		$world->{failed_resumes}++;
+		my $text = "$failure->{sqlstate} $failure->{message}";
+		$self->_note("resume failed: $text");
+		if ($failure->{message} eq 'timeout') { $self->_stuck('resume did not return'); return 0 }
+		if ($failure->{message} =~ /chang/)   { $self->problem('false_alarms', $text) }
+		elsif ($failure->{sqlstate} !~ $explained) { $self->problem('errors', "resume failed: $text") }
+		# It may run by now all the same: the answer was lost, or it was resumed by itself.
+		my $now = $self->_status or return 0;
+		return 1 unless $now->{state} =~ /^(?:failed|cancelled|interrupted)$/;
+		sleep 0.05;
+	}
+	$self->_stuck('resume does not succeed') unless $world->{stop}->();
+	return 0;
+}
+
+# Says what everybody is waiting for, and starts afresh.
+sub _stuck
+{
+	my ($self, $text) = @_;
+	my $world = $self->{world};
+	for my $name (qw(target source))
+	{
+		my $rows = eval {
+			$world->{$name}->rows(q(SELECT pid, application_name, state, wait_event, left(query, 200)
+				FROM pg_stat_activity WHERE backend_type <> 'walwriter' AND pid <> pg_backend_pid()));
+		};
+		$self->_note(join ' | ', $name, map { $_ // '' } @$_) for @{ $rows || [] };
+	}
+	$self->problem('stuck', $text);
+	$self->{gave_up} = 1;
+	$world->{target}->stop('immediate');
+	$world->{target}->start;
+	return;
+}
+
+sub _prove
+{
+	my ($self) = @_;
+	my $world = $self->{world};
+	my $table = Torture::Tables::table($self->{table});
+	$world->{rows} += $table->{rows};
+	my ($done, $chunks, $rows) = @{ $world->{target}->rows(
+		"SELECT count(*) FILTER (WHERE done), count(*), sum(rows) FROM fastcopy.chunk WHERE job = $self->{id}")->[0] };
+	$world->{chunks} += $chunks;
+	$self->problem('rows', "the job is done with $done of $chunks chunks and $rows of $table->{rows} rows")
+	  if $done != $chunks || $rows != $table->{rows};
+	return if Torture::Tables::digest($world->{target}, $self->{table}) eq $table->{digest};
+
+	my ($lost, $twice) = Torture::Tables::differences(@$world{qw(source target)}, $self->{table});
+	my ($n_lost, $n_twice) = (0, 0);
+	$n_lost  += $_->[1] for @$lost;
+	$n_twice += $_->[1] for @$twice;
+	$world->{rows_lost}  += $n_lost;
+	$world->{rows_twice} += $n_twice;
+	$self->problem('rows', "$n_lost rows lost, $n_twice rows too many, such as "
+		  . join ', ', map { substr $_->[0], 0, 100 } grep { defined } @$lost[ 0 .. 2 ], @$twice[ 0 .. 2 ]);
+	return;
+}
+
+# What is left on either side, a moment after the job.
+sub _leftovers
+{
+	my ($world) = @_;
+	my ($target, $source) = @$world{qw(target source)};
+	my ($processes, $workers, $jobs) = @{ $target->rows(q(
+		SELECT (SELECT count(*) FROM pg_stat_activity WHERE backend_type LIKE 'fastcopy%'),
+			(SELECT count(*) FROM fastcopy.workers), (SELECT count(*) FROM fastcopy.live_jobs())))->[0] };
+	# PostgreSQL's own segments are of 1 MB and more, but for the control segment; the other is the registry.
+	my @segments = grep { (-s $_ // 0) < 1024 * 1024 } glob("$target->{data}/pg_dynshmem/mmap.*");
+	my %left     = (
+		processes => $processes,
+		'workers in the registry' => $workers,
+		'jobs in the registry'    => $jobs,
+		'segments'                => @segments > 2 ? @segments - 2 : 0,
+		'sessions on the source'  => $source->value(q(
+			SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'fastcopy%')),
+		connections => $world->{proxy}->connections);
+	return map { "$left{$_} $_" } grep { $left{$_} } sort keys %left;
+}
+
+sub _check_leftovers
+{
+	my ($self) = @_;
+	my $deadline = time + 15;
+	while (my @left = _leftovers($self->{world}))
+	{
+		if (time > $deadline)
+		{
+			$self->problem('leftovers', join ', ', @left);
+			return;
+		}
+		sleep 0.01;
+	}
+	return;
+}
+
+sub _clean_up
+{
+	my ($self) = @_;
+	my $target = $self->{world}{target};
+	$target->rows("SELECT fastcopy.forget($self->{id})") if $self->{forget} && !$self->{gave_up};
+	$target->rows("DROP TABLE public.$self->{table}");
+	return;
+}
+
+1;

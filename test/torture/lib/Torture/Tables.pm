@@ -1,0 +1,176 @@
+# What is copied: tables of every kind that chunks are cut from, and what is made for them on the target.
+#
+# The tables on the source never change, so that what the target must hold is known once and for all.
+package Torture::Tables;
+
+use strict;
+use warnings;
+
+# drip() slows a copy down on the source, without any work for the processors: it is a job's filter.
+my $prelude = q{
+CREATE FUNCTION public.drip(every bigint, ms double precision, number bigint) RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+	IF number % every = 0 THEN PERFORM pg_catalog.pg_sleep(ms / 1000); END IF;
+	RETURN true;
+END $$;
+CREATE TABLE public.elsewhere (id bigint PRIMARY KEY, n bigint);
+INSERT INTO public.elsewhere SELECT i, 0 FROM generate_series(1, 100) i;
+};
+
+# source     statements that make and fill the table on the source
+# target     statements that make it on the target
+# arguments  more arguments of fastcopy.start
+# number     an expression that numbers the rows, for drip(), and the number of rows for a second of sleep
+# chunk_size several, of which a job takes one
+# small_disk only where there is a tablespace on a small disk
+my $items = q{SELECT i, 2 * i, CASE WHEN i % 7 = 0 THEN NULL ELSE 'name ' || i END FROM generate_series(1, 40000) i};
+my %tables = (
+	heap => {
+		source => "CREATE TABLE public.heap (id bigint, amount integer, name text);
+			INSERT INTO public.heap $items",
+		target     => 'CREATE TABLE public.heap (id bigint, amount integer, name text)',
+		rows       => 40000,
+		chunk_size => [ 32, 64, 128 ]
+	},
+	# Each row twice: a set would not notice one that is lost.
+	twins => {
+		source => 'CREATE TABLE public.twins (id bigint, x double precision);
+			INSERT INTO public.twins SELECT i / 2, i / 2 FROM generate_series(1, 60000) i',
+		target     => 'CREATE TABLE public.twins (x double precision, id bigint)',
+		rows       => 60000,
+		chunk_size => [ 32, 64 ]
+	},
+	keyed => {
+		source => q{CREATE TABLE public.keyed (id integer, name text);
+			INSERT INTO public.keyed
+				SELECT CASE WHEN i % 20 = 0 THEN NULL ELSE i * (CASE WHEN i % 2 = 0 THEN 1 ELSE -1 END) END, 'name ' || i
+				FROM generate_series(1, 40000) i;
+			CREATE INDEX ON public.keyed (id)},
+		target     => 'CREATE TABLE public.keyed (id integer, name text)',
+		arguments  => { key => 'id' },
+		rows       => 40000,
+		number     => 'coalesce(abs(id), 1)',
+		chunk_size => [ 32, 64 ]
+	},
+	wide => {
+		source => q{CREATE TABLE public.wide (id bigint, body text);
+			ALTER TABLE public.wide ALTER COLUMN body SET STORAGE EXTERNAL;
+			INSERT INTO public.wide SELECT i, (SELECT string_agg(md5(i::text || j), '') FROM generate_series(1, 400) j)
+				FROM generate_series(1, 400) i},
+		target     => 'CREATE TABLE public.wide (id bigint, body text)',
+		rows       => 400,
+		chunk_size => [ 64, 128, 256 ]
+	},
+	parts => {
+		source => q{CREATE TABLE public.parts (id bigint, name text) PARTITION BY RANGE (id);
+			CREATE TABLE public.parts_1 PARTITION OF public.parts FOR VALUES FROM (MINVALUE) TO (0);
+			CREATE TABLE public.parts_2 PARTITION OF public.parts FOR VALUES FROM (0) TO (10000);
+			CREATE TABLE public.parts_3 PARTITION OF public.parts FOR VALUES FROM (10000) TO (12000);
+			CREATE TABLE public.parts_4 PARTITION OF public.parts DEFAULT;
+			INSERT INTO public.parts SELECT i, 'name ' || i FROM generate_series(-9999, 20000) i;
+			INSERT INTO public.parts SELECT NULL, 'no id ' || i FROM generate_series(1, 50) i},
+		target => q{CREATE TABLE public.parts (id bigint, name text) PARTITION BY HASH (name);
+			CREATE TABLE public.parts_0 PARTITION OF public.parts FOR VALUES WITH (MODULUS 3, REMAINDER 0);
+			CREATE TABLE public.parts_1 PARTITION OF public.parts FOR VALUES WITH (MODULUS 3, REMAINDER 1);
+			CREATE TABLE public.parts_2 PARTITION OF public.parts FOR VALUES WITH (MODULUS 3, REMAINDER 2)},
+		rows       => 30050,
+		number     => 'coalesce(abs(id), 1)',
+		chunk_size => [ 32, 64 ]
+	},
+	# A row that comes twice is an error of the job here, which no fault of ours explains.
+	unique_rows => {
+		source => "CREATE TABLE public.unique_rows (id bigint PRIMARY KEY, amount integer, name text);
+			INSERT INTO public.unique_rows $items",
+		target => 'CREATE TABLE public.unique_rows (id bigint PRIMARY KEY, amount integer, name text)',
+		rows       => 40000,
+		chunk_size => [ 32, 64, 128 ]
+	},
+	# Goes as text; a trigger, a default and a deferred constraint have their part in each commit.
+	texts => {
+		source => q{CREATE TABLE public.texts (id bigint, price money, tags text[]);
+			INSERT INTO public.texts SELECT i, i, ARRAY['a' || i, NULL, E'\\\\\\t"\\n'] FROM generate_series(1, 30000) i},
+		target => q{CREATE TABLE public.texts (id bigint, price money, tags text[]);
+			CREATE OR REPLACE FUNCTION public.as_it_is() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
+			CREATE TRIGGER before_row BEFORE INSERT ON public.texts FOR EACH ROW EXECUTE FUNCTION public.as_it_is();
+			CREATE CONSTRAINT TRIGGER at_commit AFTER INSERT ON public.texts
+				DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (NEW.id % 1000 = 0) EXECUTE FUNCTION public.as_it_is()},
+		rows       => 30000,
+		chunk_size => [ 64, 128 ]
+	},
+	full_disk => {
+		source => "CREATE TABLE public.full_disk (id bigint, amount integer, name text);
+			INSERT INTO public.full_disk $items",
+		target => 'CREATE TABLE public.full_disk (id bigint, amount integer, name text) TABLESPACE small_disk',
+		rows       => 40000,
+		chunk_size => [ 32, 64 ],
+		small_disk => 1
+	});
+
+sub names
+{
+	my ($small_disk) = @_;
+	return grep { $small_disk || !$tables{$_}{small_disk} } sort keys %tables;
+}
+
+sub table
+{
+	my ($name) = @_;
+	return $tables{$name};
+}
+
+# Everything on the source, and the digests: what the target must hold.
+sub prepare
+{
+	my ($source) = @_;
+	$source->rows($prelude);
+	for my $name (sort keys %tables)
+	{
+		$source->rows($tables{$name}{source});
+		$source->rows("VACUUM (ANALYZE) public.$name");
+		$tables{$name}{digest} = digest($source, $name);
+		die "$name is not what it should be\n" unless $tables{$name}{digest} =~ /^$tables{$name}{rows} /;
+	}
+	return;
+}
+
+# One line that changes with any row and does not depend on their order, nor on that of the columns.
+sub digest
+{
+	my ($server, $name) = @_;
+	my $columns = _columns($name);
+	return $server->value("SELECT count(*) || ' ' || coalesce(sum(hashtextextended(ROW($columns)::text, 0)::numeric), 0)
+		FROM public.$name");
+}
+
+sub _columns
+{
+	my ($name) = @_;
+	my ($columns) = $tables{$name}{source} =~ /CREATE TABLE public\.\w+ \((.*?)\)(?:;| PARTITION)/s;
+	return join ', ', map { /^\s*(\w+)/ } split /,/, $columns;
+}
+
+# The rows that the target lacks, and those that it has too many of: two lists of [row, times].
+sub differences
+{
+	my ($source, $target, $name) = @_;
+	my $sql = 'SELECT ROW(' . _columns($name) . ")::text FROM public.$name";
+	my %balance;
+	$balance{$_}++ for $source->column($sql);
+	$balance{$_}-- for $target->column($sql);
+	return (
+		[ map { [ $_, $balance{$_} ] } grep { $balance{$_} > 0 } sort keys %balance ],
+		[ map { [ $_, -$balance{$_} ] } grep { $balance{$_} < 0 } sort keys %balance ]);
+}
+
+# The filter that makes a copy by one worker take about so many seconds; undef for no seconds.
+sub filter
+{
+	my ($name, $seconds) = @_;
+	return undef unless $seconds;
+	my $table = $tables{$name};
+	my $every = $table->{rows} > 1000 ? 100 : 1;
+	my $ms    = $seconds * 1000 * $every / $table->{rows};
+	return sprintf 'public.drip(%d, %.3f, %s)', $every, $ms, $table->{number} // 'id';
+}
+
+1;
