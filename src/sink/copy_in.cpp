@@ -1,6 +1,7 @@
 #include "sink/copy_in.hpp"
 
 #include "pg/copy_batch.hpp"
+#include "sink/plain_insert.hpp"
 
 namespace fastcopy::sink {
 
@@ -30,6 +31,9 @@ int read_source(void *buffer, int minread, int maxread) noexcept {
 
 uint64 copy_in(Relation target, ParseState *pstate, int ncolumns, const char *const *columns,
                bool binary, const ByteSource &source) {
+    if (binary && can_insert_plainly(target, ncolumns, columns))
+        return insert_plainly(target, pstate, ncolumns, columns, source);
+
     List *names = NIL;
     for (int i = 0; i < ncolumns; i++)
         names = lappend(names, makeString(pstrdup(columns[i])));

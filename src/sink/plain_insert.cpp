@@ -1,0 +1,178 @@
+#include "sink/plain_insert.hpp"
+
+#include "pg/insert.hpp"
+#include "sink/row_reader.hpp"
+
+namespace fastcopy::sink {
+
+namespace {
+
+// COPY's own limits, of rows and of bytes.
+constexpr int max_batch_rows = 1000;
+constexpr uint64 max_batch_bytes = 65535;
+
+struct Insert {
+    Relation target;
+    EState *estate;
+    ResultRelInfo *relation;
+    RowReader *reader;
+    BulkInsertState bulk;
+    CommandId command;
+    TupleTableSlot *slots[max_batch_rows];
+    int batched;
+    uint64 batch_begin;  // the reader's bytes then
+    uint64 inserted;
+    uint64 line;  // of the row that is being checked or indexed, for error messages
+};
+
+bool fires_on_insert(const TriggerDesc *triggers) {
+    return triggers != nullptr &&
+           (triggers->trig_insert_before_row || triggers->trig_insert_after_row ||
+            triggers->trig_insert_instead_row || triggers->trig_insert_before_statement ||
+            triggers->trig_insert_after_statement || triggers->trig_insert_new_table);
+}
+
+// As COPY has it: the line is the row's number.
+void add_row_context(void *argument) noexcept {
+    auto *insert = static_cast<Insert *>(argument);
+    int field = insert->reader->field;
+    const char *table = RelationGetRelationName(insert->target);
+    if (field >= 0)
+        errcontext("COPY %s, line " UINT64_FORMAT ", column %s", table, insert->line,
+                   NameStr(TupleDescAttr(RelationGetDescr(insert->target),
+                                         insert->reader->fields[field].attribute)
+                               ->attname));
+    else
+        errcontext("COPY %s, line " UINT64_FORMAT, table, insert->line);
+}
+
+// A slot for the batch's next row, of a copy of the relation's row type: the original would be pinned by
+// each of a thousand slots, and with each one more the search through the list of pins takes longer.
+TupleTableSlot *next_slot(Insert *insert, TupleDesc tupdesc) {
+    TupleTableSlot **slot = &insert->slots[insert->batched];
+    if (*slot == nullptr) {
+        MemoryContext old = MemoryContextSwitchTo(insert->estate->es_query_cxt);
+        *slot = MakeSingleTupleTableSlot(tupdesc, table_slot_callbacks(insert->target));
+        memset((*slot)->tts_isnull, true, tupdesc->natts);
+        MemoryContextSwitchTo(old);
+    }
+    return *slot;
+}
+
+// Inserts the rows that have been collected, in the per-tuple memory context, and empties it.
+void flush(Insert *insert) {
+    uint64 last_line = insert->line;
+    table_multi_insert(insert->target, insert->slots, insert->batched, insert->command, 0,
+                       insert->bulk);
+    for (int i = 0; i < insert->batched; i++) {
+        TupleTableSlot *slot = insert->slots[i];
+        if (insert->relation->ri_NumIndices > 0) {
+            insert->line = insert->inserted + i + 1;
+            pg::insert_index_entries(insert->relation, slot, insert->estate);
+        }
+        ExecClearTuple(slot);
+    }
+    insert->line = last_line;
+    insert->inserted += insert->batched;
+    insert->batched = 0;
+    insert->batch_begin = insert->reader->bytes;
+    ResetPerTupleExprContext(insert->estate);
+    pgstat_progress_update_param(PROGRESS_COPY_BYTES_PROCESSED,
+                                 static_cast<int64>(insert->reader->bytes));
+    pgstat_progress_update_param(PROGRESS_COPY_TUPLES_PROCESSED,
+                                 static_cast<int64>(insert->inserted));
+}
+
+void insert_rows(Insert *insert, TupleDesc tupdesc) {
+    bool constrained = RelationGetDescr(insert->target)->constr != nullptr;
+    read_header(insert->reader);
+    for (;;) {
+        TupleTableSlot *slot = next_slot(insert, tupdesc);
+        insert->line++;
+        if (!read_row(insert->reader, slot->tts_values, slot->tts_isnull))
+            break;
+        ExecStoreVirtualTuple(slot);
+        if (constrained) {
+            slot->tts_tableOid = RelationGetRelid(insert->target);
+            ExecConstraints(insert->relation, slot, insert->estate);
+        }
+        insert->batched++;
+        if (insert->batched == max_batch_rows ||
+            insert->reader->bytes - insert->batch_begin >= max_batch_bytes)
+            flush(insert);
+    }
+    if (insert->batched > 0)
+        flush(insert);
+}
+
+void show_progress(Relation target) {
+    const int names[] = {PROGRESS_COPY_COMMAND, PROGRESS_COPY_TYPE};
+    const int64 values[] = {PROGRESS_COPY_COMMAND_FROM, PROGRESS_COPY_TYPE_CALLBACK};
+    pgstat_progress_start_command(PROGRESS_COMMAND_COPY, RelationGetRelid(target));
+    pgstat_progress_update_multi_param(lengthof(names), names, values);
+}
+
+}  // namespace
+
+bool can_insert_plainly(Relation target, int ncolumns, const char *const *columns) {
+    TupleDesc tupdesc = RelationGetDescr(target);
+    if (target->rd_rel->relkind != RELKIND_RELATION || target->rd_rel->relispartition ||
+        fires_on_insert(target->trigdesc) ||
+        (tupdesc->constr != nullptr && tupdesc->constr->has_generated_stored))
+        return false;
+    Bitmapset *given = nullptr;
+    for (int i = 0; i < ncolumns; i++) {
+        AttrNumber attnum = get_attnum(RelationGetRelid(target), columns[i]);
+        if (attnum <= 0)
+            return false;
+        given = bms_add_member(given, attnum);
+    }
+    for (int i = 1; i <= tupdesc->natts; i++) {
+        if (!TupleDescAttr(tupdesc, i - 1)->attisdropped && !bms_is_member(i, given) &&
+            build_column_default(target, i) != nullptr)
+            return false;
+    }
+    return bms_num_members(given) == ncolumns;
+}
+
+uint64 insert_plainly(Relation target, ParseState *pstate, int ncolumns, const char *const *columns,
+                      const ByteSource &source) {
+    EState *estate = CreateExecutorState();
+    MemoryContext old = MemoryContextSwitchTo(estate->es_query_cxt);
+    auto *insert = static_cast<Insert *>(palloc0(sizeof(Insert)));
+    insert->target = target;
+    insert->estate = estate;
+    insert->command = GetCurrentCommandId(true);
+
+    pg::init_range_table(estate, pstate);
+    insert->relation = makeNode(ResultRelInfo);
+    ExecInitResultRelation(estate, insert->relation, 1);
+    CheckValidResultRel(insert->relation, CMD_INSERT);
+    ExecOpenIndices(insert->relation, false);
+
+    auto *attributes = static_cast<AttrNumber *>(palloc(sizeof(AttrNumber) * Max(ncolumns, 1)));
+    for (int i = 0; i < ncolumns; i++)
+        attributes[i] = get_attnum(RelationGetRelid(target), columns[i]);
+    insert->reader = make_row_reader(RelationGetDescr(target), ncolumns, attributes, source);
+    insert->bulk = GetBulkInsertState();
+    TupleDesc tupdesc = CreateTupleDescCopyConstr(RelationGetDescr(target));
+
+    ErrorContextCallback callback{error_context_stack, add_row_context, insert};
+    error_context_stack = &callback;
+    show_progress(target);
+    MemoryContextSwitchTo(GetPerTupleMemoryContext(estate));
+    insert_rows(insert, tupdesc);
+    uint64 rows = insert->inserted;
+    error_context_stack = callback.previous;
+
+    FreeBulkInsertState(insert->bulk);
+    table_finish_bulk_insert(target, 0);
+    pgstat_progress_end_command();
+    MemoryContextSwitchTo(old);
+    ExecCloseResultRelations(estate);
+    ExecCloseRangeTableRelations(estate);
+    FreeExecutorState(estate);
+    return rows;
+}
+
+}  // namespace fastcopy::sink

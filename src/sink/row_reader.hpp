@@ -1,0 +1,55 @@
+// The row reader: binary COPY bytes in, the values of rows out.
+//
+// It reads what PostgreSQL's own binary COPY FROM reads and refuses what that refuses, but decodes the
+// commonest types where their bytes lie, without a copy and without a call: COPY copies each field twice and
+// calls its type's receive function through the function manager, which is most of what it costs. A
+// value that is not quite ordinary (another length, a timestamp near the limits), a type that is not on the
+// list or has a type modifier to obey: these go to the receive function, which is what decides and complains.
+//
+// Values that are not passed by value are allocated in the memory context that is current when a row is
+// read; the reader itself keeps one buffer, and nothing of a row.
+#ifndef FASTCOPY_SINK_ROW_READER_HPP
+#define FASTCOPY_SINK_ROW_READER_HPP
+
+#include "sink/byte_source.hpp"
+
+namespace fastcopy::sink {
+
+// How the bytes of a field become a value.
+enum class Decoding { call, boolean, int2, int4, int8, float8, date, instant, uuid, text, bytes };
+
+struct Field {
+    Decoding decoding;
+    int attribute;   // index into the row's values
+    int most_bytes;  // text: what its declared length allows whatever the characters; -1: any
+    FmgrInfo receive;
+    Oid io_param;
+    int32 typmod;
+};
+
+struct RowReader {
+    const ByteSource *source;
+    int nfields;
+    Field *fields;
+    char *buffer;
+    int begin;  // of what has not been decoded
+    int end;
+    uint64 bytes;  // decoded so far
+    int field;     // being decoded, for error messages; -1 between fields
+    uint64 rows;   // begun so far
+};
+
+// A reader of rows with these attributes of the target, in this order. It and its buffer are allocated
+// in the current memory context, and so is what receive functions keep.
+RowReader *make_row_reader(TupleDesc tupdesc, int nfields, const AttrNumber *attributes,
+                           const ByteSource &source);
+
+// Reads what stands before the rows. An ERROR if it is not the header of a binary COPY.
+void read_header(RowReader *reader);
+
+// Reads a row into the arrays, of which it sets the elements of its fields. False at the end.
+bool read_row(RowReader *reader, Datum *values, bool *nulls);
+
+}  // namespace fastcopy::sink
+
+#endif
