@@ -75,10 +75,10 @@ void flush(Insert *insert) {
     insert->line = last_line;
     insert->inserted += insert->batched;
     insert->batched = 0;
-    insert->batch_begin = insert->reader->bytes;
+    insert->batch_begin = insert->reader->window.taken;
     ResetPerTupleExprContext(insert->estate);
     pgstat_progress_update_param(PROGRESS_COPY_BYTES_PROCESSED,
-                                 static_cast<int64>(insert->reader->bytes));
+                                 static_cast<int64>(insert->reader->window.taken));
     pgstat_progress_update_param(PROGRESS_COPY_TUPLES_PROCESSED,
                                  static_cast<int64>(insert->inserted));
 }
@@ -98,7 +98,7 @@ void insert_rows(Insert *insert, TupleDesc tupdesc) {
         }
         insert->batched++;
         if (insert->batched == max_batch_rows ||
-            insert->reader->bytes - insert->batch_begin >= max_batch_bytes)
+            insert->reader->window.taken - insert->batch_begin >= max_batch_bytes)
             flush(insert);
     }
     if (insert->batched > 0)

@@ -31,44 +31,18 @@ T load(const char *bytes) {
     ereport(ERROR, (errcode(ERRCODE_BAD_COPY_FILE_FORMAT), errmsg("unexpected EOF in COPY data")));
 }
 
-// Reads until that many bytes lie ready; false if the stream ends first.
-pg_noinline bool refill(RowReader *reader, int size) {
-    int left = reader->end - reader->begin;
-    memmove(reader->buffer, reader->buffer + reader->begin, left);
-    reader->begin = 0;
-    reader->end = left;
-    while (reader->end < size) {
-        int got = reader->source->read(reader->source->self, reader->buffer + reader->end,
-                                       capacity - reader->end);
-        if (got == 0)
-            return false;
-        reader->end += got;
-    }
-    return true;
-}
-
 // The next bytes, which stay where they are until more are asked for.
 inline char *take(RowReader *reader, int size) {
-    if (reader->end - reader->begin < size && !refill(reader, size))
+    char *bytes = core::take(&reader->window, size);
+    if (unlikely(bytes == nullptr))
         raise_end();
-    char *bytes = reader->buffer + reader->begin;
-    reader->begin += size;
-    reader->bytes += size;
     return bytes;
 }
 
 // Reads bytes into memory of the caller: those of a field that the buffer cannot hold.
 void take_into(RowReader *reader, char *target, int size) {
-    int filled = Min(size, reader->end - reader->begin);
-    memcpy(target, reader->buffer + reader->begin, filled);
-    reader->begin += filled;
-    while (filled < size) {
-        int got = reader->source->read(reader->source->self, target + filled, size - filled);
-        if (got == 0)
-            raise_end();
-        filled += got;
-    }
-    reader->bytes += size;
+    if (!core::take_into(&reader->window, target, size))
+        raise_end();
 }
 
 Datum call_receive(Field *field, StringInfo bytes) {
@@ -221,10 +195,13 @@ Decoding decoding_of(Oid type, int32 typmod, int *most_bytes) {
 RowReader *make_row_reader(TupleDesc tupdesc, int nfields, const AttrNumber *attributes,
                            const ByteSource &source) {
     auto *reader = static_cast<RowReader *>(palloc0(sizeof(RowReader)));
-    reader->source = &source;
     reader->nfields = nfields;
     reader->fields = static_cast<Field *>(palloc0(sizeof(Field) * Max(nfields, 1)));
-    reader->buffer = static_cast<char *>(palloc(capacity + 1));  // and a zero, see receive_in_place
+    reader->window.read = source.read;
+    reader->window.self = source.self;
+    reader->window.buffer =
+        static_cast<char *>(palloc(capacity + 1));  // and a zero, see receive_in_place
+    reader->window.capacity = capacity;
     reader->field = -1;
     for (int i = 0; i < nfields; i++) {
         Field *field = &reader->fields[i];
@@ -257,13 +234,12 @@ void read_header(RowReader *reader) {
 }
 
 bool read_row(RowReader *reader, Datum *values, bool *nulls) {
-    reader->rows++;
     // A file may end without a trailer; a stream that has no more to say has said so.
-    if (reader->end == reader->begin && !refill(reader, 1))
+    if (!core::has_more(&reader->window))
         return false;
     int count = load<int16>(take(reader, 2));
     if (count == -1) {
-        if (reader->end > reader->begin || refill(reader, 1))
+        if (core::has_more(&reader->window))
             ereport(ERROR, (errcode(ERRCODE_BAD_COPY_FILE_FORMAT),
                             errmsg("received copy data after EOF marker")));
         return false;

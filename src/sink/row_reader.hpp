@@ -11,6 +11,7 @@
 #ifndef FASTCOPY_SINK_ROW_READER_HPP
 #define FASTCOPY_SINK_ROW_READER_HPP
 
+#include "core/byte_window.hpp"
 #include "sink/byte_source.hpp"
 
 namespace fastcopy::sink {
@@ -28,15 +29,10 @@ struct Field {
 };
 
 struct RowReader {
-    const ByteSource *source;
+    core::ByteWindow window;
     int nfields;
     Field *fields;
-    char *buffer;
-    int begin;  // of what has not been decoded
-    int end;
-    uint64 bytes;  // decoded so far
-    int field;     // being decoded, for error messages; -1 between fields
-    uint64 rows;   // begun so far
+    int field;  // being decoded, for error messages; -1 between fields
 };
 
 // A reader of rows with these attributes of the target, in this order. It and its buffer are allocated

@@ -1,0 +1,66 @@
+// Fuzz target: a byte window against the stream itself. The input says how the stream arrives, how large the
+// buffer is and what is asked for; all of it must be what lies at that place of the stream, or an end where
+// the stream has one.
+#include <algorithm>
+#include <cstring>
+#include <vector>
+
+#include "check.hpp"
+#include "core/byte_window.hpp"
+
+namespace {
+
+using namespace fastcopy::core;
+
+// The stream's bytes are the input's own, and come in pieces as long as the input says.
+struct Stream {
+    const std::uint8_t *bytes;
+    std::size_t size;
+    std::size_t given;
+};
+
+int read_some(void *self, char *buffer, int size) {
+    auto *stream = static_cast<Stream *>(self);
+    CHECK(size > 0);
+    if (stream->given == stream->size)
+        return 0;
+    std::size_t piece = 1 + stream->bytes[stream->given] % 97U;
+    piece = std::min({piece, static_cast<std::size_t>(size), stream->size - stream->given});
+    std::memcpy(buffer, stream->bytes + stream->given, piece);
+    stream->given += piece;
+    return static_cast<int>(piece);
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t *data, std::size_t size) {
+    if (size < 2)
+        return 0;
+    Stream stream{data, size, 0};
+    std::vector<char> buffer(1 + data[0] % 64U);
+    ByteWindow window{read_some, &stream, buffer.data(), static_cast<int>(buffer.size()), 0, 0, 0};
+    std::size_t place = 0;
+    std::vector<char> target;
+    for (std::size_t i = 0; i < 10000 && place < size; i++) {
+        std::uint8_t step = data[1 + i % (size - 1)];
+        int wanted = step / 4;
+        const char *got;
+        if (step % 4U == 0 && wanted > 0) {
+            // Exactly as large as what is asked for, for the sanitizer to see a byte more.
+            wanted *= 3;
+            target = std::vector<char>(static_cast<std::size_t>(wanted));
+            got = take_into(&window, target.data(), wanted) ? target.data() : nullptr;
+        } else {
+            wanted = std::min(wanted, window.capacity);
+            got = take(&window, wanted);
+        }
+        CHECK((got != nullptr) == (size - place >= static_cast<std::size_t>(wanted)));
+        if (got == nullptr)
+            break;
+        CHECK(std::memcmp(got, data + place, static_cast<std::size_t>(wanted)) == 0);
+        place += static_cast<std::size_t>(wanted);
+        CHECK(window.taken == place);
+        CHECK(has_more(&window) == (place < size));
+    }
+    return 0;
+}
