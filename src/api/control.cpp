@@ -3,6 +3,7 @@
 // A running job is found in the registry, an ended one in the ledger. wait() sleeps on the condition
 // variable in the job's slot, which is broadcast when the coordinator lets go of the slot: the ledger has
 // the end state by then.
+#include "api/arguments.hpp"
 #include "api/lookup.hpp"
 #include "api/start.hpp"
 #include "api/waiting.hpp"

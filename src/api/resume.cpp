@@ -4,10 +4,10 @@
 // server's credentials.
 #include "api/resume.hpp"
 
+#include "api/arguments.hpp"
 #include "api/launch.hpp"
 #include "api/lookup.hpp"
 #include "api/source_argument.hpp"
-#include "api/start.hpp"
 #include "settings.hpp"
 
 namespace fastcopy::api {

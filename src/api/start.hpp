@@ -10,9 +10,6 @@ namespace fastcopy::api {
 // in the ledger. Raises whatever keeps it from starting; then there is no job.
 int64 start_job(FunctionCallInfo fcinfo);
 
-// An ERROR unless a job may ask for so many workers.
-void check_workers(int workers);
-
 }  // namespace fastcopy::api
 
 #endif

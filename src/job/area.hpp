@@ -66,6 +66,10 @@ struct Area {
     char request[FLEXIBLE_ARRAY_MEMBER];  // serialised Request
 };
 
+// A request as bytes, which hold the password, and back; strings are palloc'd in the current context.
+void pack_request(StringInfo bytes, const Request &request);
+Request unpack_request(const char *in);
+
 // Makes the segment and writes the request into it. The mapping belongs to the current resource owner.
 dsm_segment *create_area(const Request &request, const pg::Identity &identity);
 

@@ -3,6 +3,7 @@
 #include "job/ledger.hpp"
 #include "plan/markers.hpp"
 #include "plan/planner.hpp"
+#include "plan/probe.hpp"
 #include "plan/row_shape.hpp"
 #include "run/snapshot.hpp"
 #include "sink/indexes.hpp"
@@ -21,25 +22,6 @@ struct SourceFacts {
     const char *position;  // in the WAL, before the snapshot was taken
     job::SourceMarkers markers;
 };
-
-// Has the source parse and plan what the workers will ask for: columns, filter, privileges, row
-// security. LIMIT 0 reads no row, and leaves every table in the query locked against changes of shape.
-//
-// The filter is the caller's text. It must be one expression: it is parsed first without our parentheses
-// (a text that closes one of them could undo the condition on the chunk's range), then within. Parsing is
-// by the extended protocol, which takes one statement only; nothing is run before both have passed.
-void probe_source(RunningJob *job, const plan::SourceTable &table, const plan::RowShape &shape) {
-    plan::Chunk all{};
-    all.relation = table.name;
-    all.kind = plan::Kind::whole;
-    char *probe = psprintf("%s LIMIT 0", plan::select_statement(all, shape));
-    if (shape.filter != nullptr) {
-        source::check_syntax(job->connection,
-                             psprintf("SELECT FROM %s WHERE %s\n", table.name, shape.filter));
-        source::check_syntax(job->connection, probe);
-    }
-    (void)source::query(job->connection, probe);
-}
 
 // True when the source is this very server and database: it can see a lock that only we hold.
 bool source_is_here(RunningJob *job) {
@@ -150,7 +132,7 @@ void prepare_new(RunningJob *job) {
         plan::match_columns(request, facts.columns, target, source::server_version(job->connection),
                             integer_datetimes == nullptr || strcmp(integer_datetimes, "on") == 0);
     (void)sink::check_insert(target, shape.ncolumns, shape.columns);
-    probe_source(job, facts.table, shape);
+    plan::probe(job->connection, facts.table, shape);
     read_rest(job, &facts);
     plan::Plan plan = plan::cut(job->connection, request, facts.table, facts.columns, facts.leaves);
     table_close(target, NoLock);
@@ -272,7 +254,7 @@ void prepare_again(RunningJob *job) {
     bool must_count = false;
     if (former.chunks_done < former.chunks) {
         facts = open_source(job);
-        probe_source(job, facts.table, shape);
+        plan::probe(job->connection, facts.table, shape);
         read_rest(job, &facts);
         must_count = may_have_changed && compare_markers(job, former, facts);
     }

@@ -4,19 +4,25 @@
 
 namespace fastcopy::run {
 
-bool launch(const char *type, const char *name, const char *entry_function, job::SlotRef slot,
-            BackgroundWorkerHandle **handle) {
+bool launch(const char *type, const char *name, const char *entry_function, Datum argument,
+            BgWorkerStartTime start_time, BackgroundWorkerHandle **handle) {
     BackgroundWorker worker{};
     worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
-    worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
+    worker.bgw_start_time = start_time;
     worker.bgw_restart_time = BGW_NEVER_RESTART;
     strlcpy(worker.bgw_library_name, "pg_fastcopy", BGW_MAXLEN);
     strlcpy(worker.bgw_function_name, entry_function, BGW_MAXLEN);
     strlcpy(worker.bgw_type, type, BGW_MAXLEN);
     strlcpy(worker.bgw_name, name, BGW_MAXLEN);
-    worker.bgw_main_arg = job::to_datum(slot);
+    worker.bgw_main_arg = argument;
     worker.bgw_notify_pid = MyProcPid;
     return RegisterDynamicBackgroundWorker(&worker, handle);
+}
+
+bool launch(const char *type, const char *name, const char *entry_function, job::SlotRef slot,
+            BackgroundWorkerHandle **handle) {
+    return launch(type, name, entry_function, job::to_datum(slot), BgWorkerStart_RecoveryFinished,
+                  handle);
 }
 
 source::Trust trust_of(const job::Request &request) {

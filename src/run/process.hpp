@@ -20,6 +20,10 @@ inline constexpr const char *worker_type = "fastcopy worker";
 bool launch(const char *type, const char *name, const char *entry_function, job::SlotRef slot,
             BackgroundWorkerHandle **handle);
 
+// The same for a process that is no job's.
+bool launch(const char *type, const char *name, const char *entry_function, Datum argument,
+            BgWorkerStartTime start_time, BackgroundWorkerHandle **handle);
+
 // What the job may connect with, as it was decided in fastcopy.start.
 source::Trust trust_of(const job::Request &request);
 

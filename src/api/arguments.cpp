@@ -1,0 +1,108 @@
+#include "api/arguments.hpp"
+
+#include "api/source_argument.hpp"
+
+namespace fastcopy::api {
+
+namespace {
+
+// Most workers a job may ask for; the limit of max_parallel_workers.
+constexpr int max_workers = 1024;
+
+void read_columns(FunctionCallInfo fcinfo, int n, job::Request *request) {
+    request->ncolumns = -1;
+    if (PG_ARGISNULL(n))
+        return;
+    Datum *elements;
+    bool *nulls;
+    int count;
+    deconstruct_array(PG_GETARG_ARRAYTYPE_P(n), TEXTOID, -1, false, TYPALIGN_INT, &elements, &nulls,
+                      &count);
+    if (count == 0)
+        ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+                        errmsg("argument \"columns\" must not be empty"),
+                        errhint("Leave it out for all columns.")));
+    request->ncolumns = count;
+    request->columns = static_cast<const char **>(palloc(sizeof(char *) * count));
+    for (int i = 0; i < count; i++) {
+        if (nulls[i])
+            ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+                            errmsg("argument \"columns\" must not contain nulls")));
+        request->columns[i] = TextDatumGetCString(elements[i]);
+    }
+}
+
+// Resolves the target by the caller's search_path, and refuses what other processes cannot see yet.
+void resolve_target(const char *name, job::Request *request) {
+    List *names = textToQualifiedNameList(cstring_to_text(name));
+    request->target = RangeVarGetRelid(makeRangeVarFromNameList(names), NoLock, false);
+
+    HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(request->target));
+    if (!HeapTupleIsValid(tuple))
+        ereport(ERROR,
+                (errcode(ERRCODE_UNDEFINED_TABLE), errmsg("relation \"%s\" does not exist", name)));
+    bool fresh = TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetXmin(tuple->t_data));
+    auto *relation = reinterpret_cast<Form_pg_class>(GETSTRUCT(tuple));
+    request->target_table = quote_qualified_identifier(get_namespace_name(relation->relnamespace),
+                                                       NameStr(relation->relname));
+    ReleaseSysCache(tuple);
+    if (fresh)
+        ereport(
+            ERROR,
+            (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+             errmsg("target table \"%s\" was created or altered by the calling transaction", name),
+             errdetail("Background workers cannot see it before this transaction commits."),
+             errhint("Commit first.")));
+}
+
+}  // namespace
+
+void raise_null(const char *argument) {
+    ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+                    errmsg("argument \"%s\" must not be null", argument)));
+}
+
+const char *text_argument(FunctionCallInfo fcinfo, int n, const char *required_name) {
+    if (PG_ARGISNULL(n)) {
+        if (required_name != nullptr)
+            raise_null(required_name);
+        return nullptr;
+    }
+    return text_to_cstring(PG_GETARG_TEXT_PP(n));
+}
+
+bool bool_argument(FunctionCallInfo fcinfo, int n, const char *name) {
+    if (PG_ARGISNULL(n))
+        raise_null(name);
+    return PG_GETARG_BOOL(n);
+}
+
+void check_workers(int workers) {
+    if (workers < 1 || workers > max_workers)
+        ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+                        errmsg("number of workers must be between 1 and %d", max_workers),
+                        errdetail("It was %d.", workers)));
+}
+
+job::Request read_table_arguments(FunctionCallInfo fcinfo) {
+    job::Request request{};
+    const char *source = text_argument(fcinfo, 0, "source");
+    request.source_table = text_argument(fcinfo, 1, "source_table");
+    const char *target_table = text_argument(fcinfo, 2, "target_table");
+    if (PG_ARGISNULL(3))
+        raise_null("workers");
+    request.workers = PG_GETARG_INT32(3);
+    request.key = text_argument(fcinfo, 4, nullptr);
+    request.filter = text_argument(fcinfo, 5, nullptr);
+    read_columns(fcinfo, 6, &request);
+
+    check_workers(request.workers);
+    SourceArgument resolved = resolve_source(source);
+    request.source = resolved.conninfo;
+    request.safe_source = resolved.safe_name;
+    request.password_required = resolved.trust == source::Trust::own_password_only;
+    resolve_target(target_table, &request);
+    return request;
+}
+
+}  // namespace fastcopy::api

@@ -1,0 +1,20 @@
+// The last question before a plan is made: can the source run what the workers will ask for?
+//
+// The filter is the caller's text. It must be one expression: it is parsed first without our parentheses
+// (a text that closes one of them could undo the condition on the chunk's range), then within. Parsing is
+// by the extended protocol, which takes one statement only; nothing is run before both have passed.
+#ifndef FASTCOPY_PLAN_PROBE_HPP
+#define FASTCOPY_PLAN_PROBE_HPP
+
+#include "plan/chunk.hpp"
+#include "plan/source_table.hpp"
+
+namespace fastcopy::plan {
+
+// Has the source parse and plan the SELECT over the whole table: columns, filter, privileges, row
+// security. LIMIT 0 reads no row, and leaves every table in the query locked against changes of shape.
+void probe(source::Connection *connection, const SourceTable &table, const RowShape &shape);
+
+}  // namespace fastcopy::plan
+
+#endif
