@@ -28,6 +28,17 @@ Oid ledger_owner() {
     return owner;
 }
 
+// Makes the identity's role the current one, in a transaction that has just begun.
+void take_on(const Identity &identity) {
+    if (!SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(identity.role)))
+        ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
+                        errmsg("role with OID %u does not exist", identity.role),
+                        errdetail("The role was dropped while its job was running.")));
+    // Always, not only for a role that cannot log in: ALTER ROLE ... SET role makes another the current one.
+    SetUserIdAndSecContext(identity.role,
+                           identity.role != identity.login ? SECURITY_LOCAL_USERID_CHANGE : 0);
+}
+
 }  // namespace
 
 Identity current_identity() {
@@ -56,13 +67,21 @@ void begin_ledger_transaction() {
 void begin_transaction(const Identity &identity) {
     SetCurrentStatementStartTimestamp();
     StartTransactionCommand();
-    if (!SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(identity.role)))
-        ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
-                        errmsg("role with OID %u does not exist", identity.role),
-                        errdetail("The role was dropped while its job was running.")));
-    // Always, not only for a role that cannot log in: ALTER ROLE ... SET role makes another the current one.
-    SetUserIdAndSecContext(identity.role,
-                           identity.role != identity.login ? SECURITY_LOCAL_USERID_CHANGE : 0);
+    take_on(identity);
+    PushActiveSnapshot(GetTransactionSnapshot());
+}
+
+void begin_reading(const Identity &identity) {
+    SetCurrentStatementStartTimestamp();
+    StartTransactionCommand();
+    XactIsoLevel = XACT_REPEATABLE_READ;
+    XactReadOnly = true;
+    take_on(identity);
+}
+
+void take_snapshot(const char *exported) {
+    if (exported != nullptr)
+        ImportSnapshot(exported);
     PushActiveSnapshot(GetTransactionSnapshot());
 }
 

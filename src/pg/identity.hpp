@@ -36,6 +36,12 @@ void begin_ledger_transaction();
 void commit_transaction();
 void abort_transaction();
 
+// A transaction that only reads, all of it by one snapshot. It begins without one, so that locks can be taken
+// before; then takes a new one, or (exported is not nullptr) one that another process has exported. Its end is
+// commit_transaction.
+void begin_reading(const Identity &identity);
+void take_snapshot(const char *exported);
+
 // What become_self needs to undo become_owner.
 struct OwnerScope {
     Oid role;

@@ -312,10 +312,14 @@ void wait_readable(Connection *connection) {
     CHECK_FOR_INTERRUPTS();
 }
 
-Rows query(Connection *connection, const char *sql) {
+void send(Connection *connection, const char *sql) {
     if (PQsendQuery(connection->conn, sql) == 0)
         raise_remote_error(connection, nullptr, sql);
     flush(connection, sql);
+}
+
+Rows query(Connection *connection, const char *sql) {
+    send(connection, sql);
     return collect(connection, sql);
 }
 

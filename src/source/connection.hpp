@@ -43,6 +43,10 @@ int backend_pid(const Connection *connection);
 Rows query(Connection *connection, const char *sql);
 Rows query(Connection *connection, const char *sql, int nparams, const char *const *params);
 
+// The two halves of the first: sends statements; collect(), in answer.hpp, waits for what they return. Nothing
+// else may be sent in between.
+void send(Connection *connection, const char *sql);
+
 // Has the source parse one statement without running it.
 void check_syntax(Connection *connection, const char *sql);
 
