@@ -328,7 +328,18 @@ LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'fastcopy_forget';
 COMMENT ON FUNCTION fastcopy.forget(bigint) IS 'removes an ended job from the ledger';
 
+CREATE FUNCTION fastcopy.compare(
+    source text, source_table text, target_table text, workers integer DEFAULT 4,
+    key text DEFAULT NULL, filter text DEFAULT NULL, columns text[] DEFAULT NULL,
+    OUT range text, OUT lower_bound text, OUT upper_bound text, OUT source_rows bigint, OUT target_rows bigint,
+    OUT source_checksum text, OUT target_checksum text, OUT differs boolean)
+RETURNS SETOF record LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 2
+AS 'MODULE_PATHNAME', 'fastcopy_compare';
+COMMENT ON FUNCTION fastcopy.compare(text, text, text, integer, text, text, text[])
+IS 'compares a remote table with a local one by counts and checksums; one row per range of rows that differs, then the total';
+
 REVOKE ALL ON FUNCTION
+    fastcopy.compare(text, text, text, integer, text, text, text[]),
     fastcopy.start(text, text, text, integer, text, text, text[], boolean, text, boolean, boolean),
     fastcopy.copy(text, text, text, integer, text, text, text[], boolean, text, boolean, boolean),
     fastcopy.wait(bigint, interval), fastcopy.cancel(bigint), fastcopy.set_workers(bigint, integer),

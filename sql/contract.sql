@@ -9,6 +9,7 @@ SELECT format('host=%s port=%s dbname=%s user=%s', split_part(current_setting('u
 \df fastcopy.cancel
 \df fastcopy.set_workers
 \df fastcopy.forget
+\df fastcopy.compare
 \d fastcopy.status
 \d fastcopy.workers
 \d fastcopy.chunks
@@ -38,6 +39,19 @@ FROM fastcopy.status WHERE job = :job;
 SELECT count(*), sum(rows), bool_and(state = 'done'), min(kind), max(kind) FROM fastcopy.chunks WHERE job = :job;
 SELECT regexp_replace(line, '^\d+ (.*)  [0-9.]+ [kM]? ?rows/s  done in .*', '\1') AS line FROM fastcopy.progress WHERE job = :job;
 (TABLE orders EXCEPT TABLE orders_copy) UNION ALL (TABLE orders_copy EXCEPT TABLE orders);
+
+-- compare: a row per range that differs, and the total
+SELECT range, source_rows, target_rows, source_checksum = target_checksum AS equal, differs
+FROM fastcopy.compare(:'source', 'orders', 'orders_copy', 2);
+BEGIN;
+DELETE FROM orders_copy WHERE id = 42;
+SELECT range, differs FROM fastcopy.compare(:'source', 'orders', 'orders_copy', 2);  -- sees what is committed
+COMMIT;
+SELECT range ~ '^id >= ''\d+'' AND id < ''\d+''$' AS by_key, lower_bound::bigint <= 42 AND 42 < upper_bound::bigint AS there,
+       source_rows - target_rows AS missing, source_checksum = target_checksum AS equal, differs
+FROM fastcopy.compare(:'source', 'orders', 'orders_copy', 2);
+SELECT range LIKE 'attributes::text COLLATE "C" %' AS by_text, source_rows - target_rows AS missing, differs
+FROM fastcopy.compare(:'source', 'orders', 'orders_copy', columns => '{customer,note}', key => 'attributes') WHERE range <> 'total';
 
 -- truncate, key, filter, columns
 SELECT fastcopy.copy(:'source', 'orders', 'orders_copy', 2, truncate => true, key => 'id');

@@ -1,0 +1,259 @@
+// fastcopy.compare: starts the workers of a comparison, waits for them, and tells what differs.
+#include "api/arguments.hpp"
+#include "api/waiting.hpp"
+#include "compare/area.hpp"
+#include "compare/worker.hpp"
+#include "settings.hpp"
+
+namespace fastcopy::api {
+
+namespace {
+
+using compare::Area;
+using compare::Ranges;
+using compare::source_side;
+using compare::Tally;
+using compare::target_side;
+
+// The workers, as the calling session knows them.
+struct Team {
+    Area *area;
+    const char *target_table;
+    dsm_handle handle;
+    int count;
+    BackgroundWorkerHandle **members;
+};
+
+// On an error or at the session's end: nobody else would end them.
+void dismiss(int, Datum argument) {
+    auto *team = reinterpret_cast<Team *>(DatumGetPointer(argument));
+    for (int i = 0; i < team->count; i++)
+        TerminateBackgroundWorker(team->members[i]);
+}
+
+void wait_until_gone(Team *team) {
+    for (int i = 0; i < team->count; i++)
+        (void)WaitForBackgroundWorkerShutdown(team->members[i]);
+}
+
+// When all is done: who has not even started need not any more. The others end by themselves.
+void dismiss_late(Team *team) {
+    for (int i = 0; i < team->count; i++) {
+        pid_t pid;
+        if (GetBackgroundWorkerPid(team->members[i], &pid) == BGWH_NOT_YET_STARTED)
+            TerminateBackgroundWorker(team->members[i]);
+    }
+}
+
+void grow(Team *team, int wanted) {
+    while (team->count < wanted &&
+           compare::launch_worker(team->handle, team->count, &team->members[team->count]))
+        team->count++;
+}
+
+bool is_planned(Area *area) {
+    bool planned =
+        pg_atomic_read_u32(&area->stage) != static_cast<uint32>(compare::Stage::planning);
+    pg_read_barrier();
+    return planned;
+}
+
+bool is_done(Area *area) {
+    bool done = is_planned(area) && pg_atomic_read_u32(&area->pieces_done) ==
+                                        area->pieces[source_side] + area->pieces[target_side];
+    pg_read_barrier();
+    return done;
+}
+
+// True if a worker has stopped without having finished.
+bool has_lost_one(Team *team) {
+    for (int i = 0; i < team->count; i++) {
+        pid_t pid;
+        if (GetBackgroundWorkerPid(team->members[i], &pid) == BGWH_STOPPED &&
+            pg_atomic_read_u32(&team->area->results[i].finished) == 0)
+            return true;
+    }
+    return false;
+}
+
+bool stand_in_the_way(Team *team) {
+    for (int i = 0; i < team->count; i++) {
+        pid_t pid;
+        if (GetBackgroundWorkerPid(team->members[i], &pid) == BGWH_STARTED && waits_for_me(pid))
+            return true;
+    }
+    return false;
+}
+
+[[noreturn]] void raise_blocked(const char *target_table) {
+    ereport(ERROR,
+            (errcode(ERRCODE_OBJECT_IN_USE),
+             errmsg("the comparison of \"%s\" waits for a lock of the calling transaction",
+                    target_table),
+             errdetail("It runs in background processes with transactions of their own, which "
+                       "cannot go on before this transaction ends."),
+             errhint("Call it in a transaction that has not locked or altered the target.")));
+}
+
+// Sleeps until there is news, and looks now and then whether this session stands in the way.
+void wait_for_news(Team *team) {
+    int events = WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, look_every_ms,
+                           PG_WAIT_EXTENSION);
+    ResetLatch(MyLatch);
+    CHECK_FOR_INTERRUPTS();
+    if ((events & WL_TIMEOUT) != 0 && stand_in_the_way(team))
+        raise_blocked(team->target_table);
+}
+
+// Waits until `reached`; false if the comparison has failed.
+bool wait_until(Team *team, bool (*reached)(Area *area)) {
+    for (;;) {
+        if (reached(team->area))
+            return true;
+        if (pg::is_complete(&team->area->error))
+            return false;
+        // It may have got there just before it stopped.
+        if (has_lost_one(team) && !reached(team->area))
+            return false;
+        wait_for_news(team);
+    }
+}
+
+// The leader first, then as many others as there is work for. False if the comparison has failed.
+bool run_team(Team *team, int workers, compare::Plan *plan) {
+    grow(team, 1);
+    if (team->count == 0)
+        ereport(ERROR, (errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+                        errmsg("no background worker slot is free for the comparison's workers"),
+                        errhint("Wait for other background workers to end, or raise "
+                                "max_worker_processes.")));
+    if (!wait_until(team, is_planned))
+        return false;
+    // A leader that has gone again has failed.
+    if (!compare::read_plan(team->area->plan, plan))
+        return false;
+    pg_atomic_write_u32(&team->area->stage, static_cast<uint32>(compare::Stage::known));
+    SetLatch(team->area->leader_latch);
+    auto pieces =
+        static_cast<int>(Max(team->area->pieces[source_side], team->area->pieces[target_side]));
+    int useful = Min(workers, Max(pieces, 1));
+    grow(team, useful);
+    if (team->count < useful)
+        ereport(WARNING, (errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+                          errmsg("only %d of %d workers could be started", team->count, workers),
+                          errdetail("The server has no more free background worker slots."),
+                          errhint("Raise max_worker_processes.")));
+    return wait_until(team, is_done);
+}
+
+[[noreturn]] void raise_failure(Area *area) {
+    if (pg::is_complete(&area->error))
+        pg::raise(&area->error, ERROR);
+    ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR),
+                    errmsg("a fastcopy compare worker ended unexpectedly"),
+                    errhint("The server log may say why.")));
+}
+
+// Adds up what all workers have of a range on one side.
+void add_up(const Area *area, int side, int range, Tally *total) {
+    for (uint32 i = 0; i < area->workers; i++) {
+        const Tally &tally = area->results[i].tallies[side][range];
+        total->rows += tally.rows;
+        for (int s = 0; s < 2; s++)
+            total->sums[s] = core::add(total->sums[s], tally.sums[s]);
+    }
+}
+
+bool are_equal(const Tally &a, const Tally &b) {
+    return a.rows == b.rows && a.sums[0] == b.sums[0] && a.sums[1] == b.sums[1];
+}
+
+// As text; the second sum only where it was taken.
+Datum checksum(const Tally &tally, int sums) {
+    char digits[2 * core::sum_digits + 1];
+    for (int i = 0; i < sums; i++)
+        core::format_sum(tally.sums[i], std::span<char, core::sum_digits>(
+                                            digits + i * core::sum_digits, core::sum_digits));
+    digits[sums * core::sum_digits] = '\0';
+    return CStringGetTextDatum(digits);
+}
+
+void put_row(ReturnSetInfo *result, const char *range, const char *lower, const char *upper,
+             const Tally *sides, int sums, bool differs) {
+    Datum values[] = {
+        CStringGetTextDatum(range),
+        lower != nullptr ? CStringGetTextDatum(lower) : Datum{0},
+        upper != nullptr ? CStringGetTextDatum(upper) : Datum{0},
+        Int64GetDatum(static_cast<int64>(sides[source_side].rows)),
+        Int64GetDatum(static_cast<int64>(sides[target_side].rows)),
+        checksum(sides[source_side], sums),
+        checksum(sides[target_side], sums),
+        BoolGetDatum(differs),
+    };
+    bool nulls[lengthof(values)] = {false, lower == nullptr, upper == nullptr};
+    tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+}
+
+// A row per range that differs, and the total.
+void put_differences(ReturnSetInfo *result, const Area *area, const compare::Plan &plan) {
+    Tally total[2] = {};
+    bool any = false;
+    for (int range = 0; range < compare::count(plan.ranges); range++) {
+        Tally sides[2] = {};
+        for (int side : {source_side, target_side}) {
+            add_up(area, side, range, &sides[side]);
+            add_up(area, side, range, &total[side]);
+        }
+        if (are_equal(sides[source_side], sides[target_side]))
+            continue;
+        any = true;
+        put_row(result, compare::describe(plan.ranges, range),
+                compare::lower_bound(plan.ranges, range), compare::upper_bound(plan.ranges, range),
+                sides, plan.sums, true);
+    }
+    put_row(result, "total", nullptr, nullptr, total, plan.sums, any);
+}
+
+}  // namespace
+}  // namespace fastcopy::api
+
+using namespace fastcopy;
+using namespace fastcopy::api;
+
+extern "C" {
+
+PG_FUNCTION_INFO_V1(fastcopy_compare);
+
+// fastcopy.compare(source text, source_table text, target_table text, workers integer, key text, filter text,
+//                  columns text[]) → a row per range that differs, and the total
+PGDLLEXPORT Datum fastcopy_compare(PG_FUNCTION_ARGS) {
+    InitMaterializedSRF(fcinfo, 0);
+    auto *result = reinterpret_cast<ReturnSetInfo *>(fcinfo->resultinfo);
+    job::Request request = read_table_arguments(fcinfo);
+    request.chunk_size_kb = settings::chunk_size_kb;
+
+    dsm_segment *segment = compare::create_area(request, pg::current_identity());
+    Team team{};
+    team.area = static_cast<Area *>(dsm_segment_address(segment));
+    team.target_table = request.target_table;
+    team.handle = dsm_segment_handle(segment);
+    team.members = static_cast<BackgroundWorkerHandle **>(
+        palloc(sizeof(BackgroundWorkerHandle *) * request.workers));
+    compare::Plan plan;
+    PG_ENSURE_ERROR_CLEANUP(dismiss, PointerGetDatum(&team));
+    {
+        bool done = run_team(&team, request.workers, &plan);
+        if (done)
+            dismiss_late(&team);
+        else
+            dismiss(0, PointerGetDatum(&team));
+        wait_until_gone(&team);
+        if (!done)
+            raise_failure(team.area);
+        put_differences(result, team.area, plan);
+    }
+    PG_END_ENSURE_ERROR_CLEANUP(dismiss, PointerGetDatum(&team));
+    dsm_detach(segment);
+    return Datum{0};
+}
+}

@@ -1,0 +1,116 @@
+#include "compare/leader.hpp"
+
+#include "compare/session.hpp"
+#include "compare/target_pieces.hpp"
+#include "plan/planner.hpp"
+#include "plan/probe.hpp"
+#include "plan/row_shape.hpp"
+
+namespace fastcopy::compare {
+
+namespace {
+
+constexpr int version_with_extended_hash = 110000;
+constexpr int version_with_shortest_floats = 120000;
+
+// Whether both sides hash the same text to the same number: they must store it in the same encoding, on processors
+// of the same byte order, and know the function.
+bool hashes_agree(source::Connection *connection, bool same_encoding) {
+    if (!same_encoding || source::server_version(connection) < version_with_extended_hash)
+        return false;
+    const char *probe = "pg_fastcopy compares";
+    int64 here = DatumGetInt64(DirectFunctionCall2Coll(hashtextextended, C_COLLATION_OID,
+                                                       PointerGetDatum(cstring_to_text(probe)),
+                                                       Int64GetDatum(0)));
+    source::Rows there = source::query(
+        connection, psprintf("SELECT pg_catalog.hashtextextended(%s::pg_catalog.text, 0)",
+                             quote_literal_cstr(probe)));
+    return strcmp(there.at(0, 0), psprintf(INT64_FORMAT, here)) == 0;
+}
+
+// The query over a piece: each row's range and hash, in a subquery with an OFFSET, which keeps the planner from
+// computing them twice, and from estimating as many ranges as there are keys.
+void write_query(const plan::RowShape &shape, const Ranges &ranges, bool hash, Side *side) {
+    StringInfoData row;
+    initStringInfo(&row);
+    appendStringInfoString(&row, "ROW(");
+    for (int i = 0; i < shape.ncolumns; i++)
+        appendStringInfo(&row, "%s%s", i > 0 ? ", " : "", plan::quote_always(shape.columns[i]));
+    appendStringInfoString(&row, ")::pg_catalog.text");
+
+    const char *range_before = ranges.expression != nullptr ? ranges.expression : "0";
+    const char *range_after =
+        ranges.expression != nullptr ? "r" : psprintf("h & %d", hash_ranges - 1);
+    if (hash) {
+        side->head = psprintf(
+            "SELECT %s, pg_catalog.count(*), pg_catalog.sum(h)"
+            " FROM (SELECT %s AS r, pg_catalog.hashtextextended(%s, 0) AS h FROM ",
+            range_after, range_before, row.data);
+        side->tail = " OFFSET 0) q GROUP BY 1";
+        return;
+    }
+    side->head = psprintf(
+        "SELECT %s, pg_catalog.count(*), pg_catalog.sum(h), pg_catalog.sum(g) FROM (SELECT r,"
+        " ('x' || pg_catalog.substr(m, 1, 16))::pg_catalog.bit(64)::pg_catalog.int8 AS h,"
+        " ('x' || pg_catalog.substr(m, 17, 16))::pg_catalog.bit(64)::pg_catalog.int8 AS g"
+        " FROM (SELECT %s AS r, pg_catalog.md5(pg_catalog.convert_to(%s, 'UTF8')) AS m FROM ",
+        range_after, range_before, row.data);
+    side->tail = " OFFSET 0) p OFFSET 0) q GROUP BY 1";
+}
+
+void cut_source(source::Connection *connection, const job::Request &request,
+                const plan::SourceTable &table, const plan::SourceColumns &columns,
+                const plan::SourceLeaves &leaves, const plan::RowShape &shape, Side *side) {
+    // The key is for the ranges, not for the way of reading.
+    job::Request cut = request;
+    cut.key = nullptr;
+    plan::Plan chunks = plan::cut(connection, cut, table, columns, leaves);
+    side->count = chunks.count;
+    side->pieces = static_cast<Piece *>(palloc(sizeof(Piece) * Max(chunks.count, 1)));
+    for (int i = 0; i < chunks.count; i++)
+        side->pieces[i] = Piece{plan::from_clause(chunks.chunks[i], shape),
+                                chunks.chunks[i].kind == plan::Kind::whole};
+}
+
+}  // namespace
+
+Plan lead(Area *area, const job::Request &request, source::Connection *connection) {
+    lock_target(request.target);
+    pg::take_snapshot(nullptr);
+    strlcpy(area->snapshots[target_side], ExportSnapshot(GetActiveSnapshot()),
+            sizeof(area->snapshots[target_side]));
+    Relation target = open_target(request.target);
+
+    plan::SourceTable table = plan::find_table(connection, request.source_table);
+    strlcpy(area->snapshots[source_side], plan::begin_and_export(connection, table),
+            sizeof(area->snapshots[source_side]));
+    normalise_source(connection);
+    source::notice_vanished_client(connection);
+
+    int version = source::server_version(connection);
+    const char *encoding = PQparameterStatus(connection->conn, "server_encoding");
+    bool same_encoding =
+        encoding != nullptr && pg_char_to_encoding(encoding) == GetDatabaseEncoding();
+
+    Plan plan{};
+    plan.extra_float_digits = version >= version_with_shortest_floats ? 3 : 0;
+    set_float_digits(connection, plan.extra_float_digits);
+
+    plan::SourceColumns columns = plan::read_columns(connection, table);
+    plan::RowShape shape = plan::match_columns(request, columns, target, version, true);
+    plan::probe(connection, table, shape);
+    check_filter(target, shape);
+    plan::SourceLeaves leaves = plan::read_leaves(connection, table);
+    plan.ranges = choose_ranges(connection, request, table, columns, leaves, target, same_encoding);
+    bool hash = hashes_agree(connection, same_encoding);
+    plan.sums = hash ? 1 : 2;
+
+    cut_source(connection, request, table, columns, leaves, shape, &plan.sides[source_side]);
+    cut_target(target, request, shape, &plan.sides[target_side]);
+    for (Side &side : plan.sides)
+        write_query(shape, plan.ranges, hash, &side);
+    relation_close(target, NoLock);
+    return plan;
+}
+
+}  // namespace fastcopy::compare

@@ -1,0 +1,19 @@
+// Worker 0 before it works: it takes the snapshots of both sides and makes the plan.
+//
+// It is a background process, not the caller's session, that does so: it may die of any error, and its connection
+// and transactions with it; and a session in a subtransaction could not export a snapshot.
+#ifndef FASTCOPY_COMPARE_LEADER_HPP
+#define FASTCOPY_COMPARE_LEADER_HPP
+
+#include "compare/area.hpp"
+#include "source/connection.hpp"
+
+namespace fastcopy::compare {
+
+// Begins the transactions on both sides, exports their snapshots into the area and makes the plan. Both
+// transactions must be open for as long as anybody may import the snapshots.
+Plan lead(Area *area, const job::Request &request, source::Connection *connection);
+
+}  // namespace fastcopy::compare
+
+#endif

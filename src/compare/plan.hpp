@@ -1,0 +1,45 @@
+// What a comparison does: the plan that its leader makes and all of its processes read.
+//
+// Two divisions that have nothing to do with one another. Each side is cut into pieces, by where its rows lie:
+// who works claims a piece, and reads it once. And all rows are sorted into ranges that mean the same on both
+// sides, by a key or by their hash: these are what is compared. A piece may have rows of any range, so that the
+// query over a piece answers with a row per range: its number, rows, and sums of their hashes.
+#ifndef FASTCOPY_COMPARE_PLAN_HPP
+#define FASTCOPY_COMPARE_PLAN_HPP
+
+#include "compare/ranges.hpp"
+
+namespace fastcopy::compare {
+
+inline constexpr int source_side = 0;
+inline constexpr int target_side = 1;
+
+// What one query reads.
+struct Piece {
+    const char *from;  // what follows FROM: relation and conditions
+    bool whole;        // all of a relation, and not only some of its blocks or keys
+};
+
+// The query over a piece is head, the piece's own part, tail.
+struct Side {
+    const char *head;
+    const char *tail;
+    int count;
+    Piece *pieces;
+};
+
+struct Plan {
+    Ranges ranges;
+    int sums;                // how many sums a row of the answer has: 1 or 2
+    int extra_float_digits;  // of both sessions
+    Side sides[2];
+};
+
+char *query_of(const Side &side, int piece);
+
+void pack(StringInfo bytes, const Plan &plan);
+Plan unpack(const char *in);
+
+}  // namespace fastcopy::compare
+
+#endif

@@ -1,0 +1,173 @@
+#include "compare/target_pieces.hpp"
+
+#include "core/range_split.hpp"
+
+namespace fastcopy::compare {
+
+namespace {
+
+// A relation that holds rows of the target.
+struct Leaf {
+    const char *name;  // quoted, schema-qualified
+    char relkind;
+    bool has_blocks;
+    uint32 blocks;
+    uint64 bytes;  // with TOAST
+};
+
+const char *quoted_name(Relation relation) {
+    return psprintf("%s.%s", plan::quote_always(get_namespace_name(RelationGetNamespace(relation))),
+                    plan::quote_always(RelationGetRelationName(relation)));
+}
+
+// Whether the current role may read the relation by its own name, all columns and ctid, and all rows.
+bool is_readable(Relation relation) {
+    Oid role = GetUserId();
+    return pg_class_aclcheck(RelationGetRelid(relation), role, ACL_SELECT) == ACLCHECK_OK &&
+           pg_namespace_aclcheck(RelationGetNamespace(relation), role, ACL_USAGE) == ACLCHECK_OK &&
+           check_enable_rls(RelationGetRelid(relation), InvalidOid, true) != RLS_ENABLED;
+}
+
+Leaf describe_leaf(Relation relation) {
+    Leaf leaf{};
+    leaf.name = quoted_name(relation);
+    leaf.relkind = relation->rd_rel->relkind;
+    leaf.has_blocks = (leaf.relkind == RELKIND_RELATION || leaf.relkind == RELKIND_MATVIEW) &&
+                      relation->rd_tableam == GetHeapamTableAmRoutine();
+    if (!leaf.has_blocks)
+        return leaf;
+    leaf.blocks = RelationGetNumberOfBlocks(relation);
+    leaf.bytes = static_cast<uint64>(leaf.blocks) * BLCKSZ;
+    if (OidIsValid(relation->rd_rel->reltoastrelid)) {
+        Relation toast = table_open(relation->rd_rel->reltoastrelid, AccessShareLock);
+        leaf.bytes += static_cast<uint64>(RelationGetNumberOfBlocks(toast)) * BLCKSZ;
+        table_close(toast, NoLock);
+    }
+    return leaf;
+}
+
+// Larger ones first.
+int by_size(const ListCell *a, const ListCell *b) {
+    uint64 size_a = static_cast<const Leaf *>(lfirst(a))->bytes;
+    uint64 size_b = static_cast<const Leaf *>(lfirst(b))->bytes;
+    return size_a > size_b ? -1 : size_a < size_b ? 1 : 0;
+}
+
+// The leaves, as Leaf; NIL if one of them can only be read through the target.
+List *find_leaves(Relation target) {
+    List *leaves = NIL;
+    List *relids = find_all_inheritors(RelationGetRelid(target), AccessShareLock, nullptr);
+    ListCell *cell;
+    foreach (cell, relids) {
+        Relation relation = table_open(lfirst_oid(cell), NoLock);
+        if (relation->rd_rel->relkind != RELKIND_PARTITIONED_TABLE) {
+            bool readable = is_readable(relation);
+            if (!readable) {
+                table_close(relation, NoLock);
+                return NIL;
+            }
+            auto *leaf = static_cast<Leaf *>(palloc(sizeof(Leaf)));
+            *leaf = describe_leaf(relation);
+            leaves = lappend(leaves, leaf);
+        }
+        table_close(relation, NoLock);
+    }
+    return leaves;
+}
+
+void add_piece(List **pieces, const plan::Chunk &chunk, const plan::RowShape &shape) {
+    auto *piece = static_cast<Piece *>(palloc(sizeof(Piece)));
+    piece->from = plan::from_clause(chunk, shape);
+    piece->whole = chunk.kind == plan::Kind::whole;
+    *pieces = lappend(*pieces, piece);
+}
+
+void cut_leaf(List **pieces, const Leaf &leaf, uint64 bytes, const plan::RowShape &shape) {
+    plan::Chunk chunk{};
+    chunk.relation = leaf.name;
+    chunk.kind = plan::Kind::whole;
+    chunk.only = leaf.relkind == RELKIND_RELATION || leaf.relkind == RELKIND_FOREIGN_TABLE;
+    uint32 count = leaf.has_blocks && leaf.blocks > 0
+                       ? core::block_chunk_count(leaf.blocks, leaf.bytes, bytes)
+                       : 1;
+    if (count == 1)
+        return add_piece(pieces, chunk, shape);
+    chunk.kind = plan::Kind::blocks;
+    for (uint32 i = 0; i < count; i++) {
+        core::BlockRange range = core::block_range(leaf.blocks, count, i);
+        chunk.first_block = range.first;
+        chunk.end_block = i + 1 < count ? static_cast<int64>(range.end) : -1;
+        add_piece(pieces, chunk, shape);
+    }
+}
+
+}  // namespace
+
+void lock_target(Oid relid) {
+    LockRelationOid(relid, AccessShareLock);
+    (void)find_all_inheritors(relid, AccessShareLock, nullptr);
+}
+
+Relation open_target(Oid relid) {
+    Relation target = try_relation_open(relid, AccessShareLock);
+    if (target == nullptr)
+        ereport(ERROR,
+                (errcode(ERRCODE_UNDEFINED_TABLE), errmsg("the target table no longer exists"),
+                 errdetail("It had OID %u.", relid)));
+    if (strchr("rpmvf", target->rd_rel->relkind) == nullptr)
+        ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
+                        errmsg("\"%s\" is not a table", RelationGetRelationName(target)),
+                        errdetail("Tables, partitioned tables, materialized views, views and "
+                                  "foreign tables can be compared.")));
+    if (target->rd_rel->relpersistence == RELPERSISTENCE_TEMP)
+        ereport(ERROR,
+                (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+                 errmsg("cannot compare temporary table \"%s\"", RelationGetRelationName(target)),
+                 errdetail("Background workers cannot see the temporary tables of a "
+                           "session.")));
+    return target;
+}
+
+void check_filter(Relation target, const plan::RowShape &shape) {
+    if (shape.filter == nullptr)
+        return;
+    plan::Chunk all{};
+    all.relation = quoted_name(target);
+    all.kind = plan::Kind::whole;
+    const char *texts[] = {psprintf("SELECT FROM %s WHERE %s\n", all.relation, shape.filter),
+                           plan::select_statement(all, shape)};
+    for (const char *text : texts) {
+        if (list_length(raw_parser(text, RAW_PARSE_DEFAULT)) != 1)
+            ereport(ERROR, (errcode(ERRCODE_SYNTAX_ERROR),
+                            errmsg("argument \"filter\" must be one expression")));
+    }
+}
+
+void cut_target(Relation target, const job::Request &request, const plan::RowShape &shape,
+                Side *side) {
+    List *leaves = find_leaves(target);
+    List *pieces = NIL;
+    ListCell *cell;
+    if (leaves == NIL) {
+        plan::Chunk all{};
+        all.relation = quoted_name(target);
+        all.kind = plan::Kind::whole;
+        add_piece(&pieces, all, shape);
+    }
+    uint64 total = 0;
+    foreach (cell, leaves)
+        total += static_cast<const Leaf *>(lfirst(cell))->bytes;
+    uint64 bytes = core::chunk_bytes(total, static_cast<unsigned>(request.workers),
+                                     static_cast<uint64>(request.chunk_size_kb) * 1024);
+    list_sort(leaves, by_size);
+    foreach (cell, leaves)
+        cut_leaf(&pieces, *static_cast<const Leaf *>(lfirst(cell)), bytes, shape);
+
+    side->count = list_length(pieces);
+    side->pieces = static_cast<Piece *>(palloc(sizeof(Piece) * side->count));
+    int i = 0;
+    foreach (cell, pieces)
+        side->pieces[i++] = *static_cast<const Piece *>(lfirst(cell));
+}
+
+}  // namespace fastcopy::compare

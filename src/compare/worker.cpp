@@ -1,0 +1,237 @@
+#include "compare/worker.hpp"
+
+#include "compare/leader.hpp"
+#include "compare/session.hpp"
+#include "compare/target_pieces.hpp"
+#include "run/process.hpp"
+
+namespace fastcopy::compare {
+
+namespace {
+
+constexpr int32 no_chunk = 0;
+constexpr uint32 none = PG_UINT32_MAX;
+
+struct Worker {
+    Area *area;
+    int number;
+    Results *results;
+    job::Request request;
+    source::Connection *connection;
+    Plan plan;
+};
+
+// The next piece of a side, or none.
+uint32 claim(Worker *worker, int side) {
+    pg_atomic_uint32 *next = &worker->area->next[side];
+    if (pg_atomic_read_u32(next) >= worker->area->pieces[side])
+        return none;
+    uint32 piece = pg_atomic_fetch_add_u32(next, 1);
+    return piece < worker->area->pieces[side] ? piece : none;
+}
+
+int64 to_count(const char *text) {
+    char *end;
+    errno = 0;
+    long long count = strtoll(text, &end, 10);
+    if (errno != 0 || *end != '\0' || end == text || count < 0)
+        source::raise_odd_answer("an impossible number of rows");
+    return count;
+}
+
+// Adds a row of an answer: a range, its number of rows, and one sum of hashes or two.
+void add(Worker *worker, int side, const char *range, const char *rows, const char *const *sums) {
+    int ranges = count(worker->plan.ranges);
+    int64 number = range != nullptr ? to_count(range) : ranges - 1;
+    if (number >= ranges)
+        source::raise_odd_answer("a range that nobody asked for");
+    Tally *tally = &worker->results->tallies[side][number];
+    tally->rows += static_cast<uint64>(to_count(rows));
+    for (int i = 0; i < worker->plan.sums; i++) {
+        core::Sum sum{};
+        if (!core::parse_sum(sums[i], &sum))
+            source::raise_odd_answer("a sum that is not a number");
+        tally->sums[i] = core::add(tally->sums[i], sum);
+    }
+}
+
+void add_answer(Worker *worker, const source::Rows &answer) {
+    for (int row = 0; row < answer.count; row++) {
+        const char *sums[2] = {answer.at(row, 2),
+                               worker->plan.sums > 1 ? answer.at(row, 3) : nullptr};
+        add(worker, source_side, answer.at_or_null(row, 0), answer.at(row, 1), sums);
+    }
+}
+
+// Runs the query of a piece of the target, by the snapshot of this transaction.
+void read_target(Worker *worker, uint32 piece) {
+    const Side &side = worker->plan.sides[target_side];
+    allow_sequential_scans_here(side.pieces[piece].whole);
+    if (SPI_connect() != SPI_OK_CONNECT)
+        elog(ERROR, "SPI_connect failed");
+    const char *sql = query_of(side, static_cast<int>(piece));
+    int code = SPI_execute(sql, true, 0);
+    if (code != SPI_OK_SELECT)
+        elog(ERROR, "%s: %s", sql, SPI_result_code_string(code));
+    TupleDesc tupdesc = SPI_tuptable->tupdesc;
+    for (uint64 row = 0; row < SPI_processed; row++) {
+        HeapTuple tuple = SPI_tuptable->vals[row];
+        const char *sums[2] = {SPI_getvalue(tuple, tupdesc, 3),
+                               worker->plan.sums > 1 ? SPI_getvalue(tuple, tupdesc, 4) : nullptr};
+        add(worker, target_side, SPI_getvalue(tuple, tupdesc, 1), SPI_getvalue(tuple, tupdesc, 2),
+            sums);
+    }
+    SPI_finish();
+}
+
+void note_done(Worker *worker, uint32 pieces) {
+    Area *area = worker->area;
+    pg_write_barrier();
+    uint32 done = pg_atomic_add_fetch_u32(&area->pieces_done, static_cast<int32>(pieces));
+    if (done < area->pieces[source_side] + area->pieces[target_side])
+        return;
+    SetLatch(area->leader_latch);
+    SetLatch(area->caller_latch);
+}
+
+// Reads a piece of either side at once, where there is one left of either.
+void read_pieces(Worker *worker, uint32 source_piece, uint32 target_piece) {
+    const Side &source = worker->plan.sides[source_side];
+    const char *sql = nullptr;
+    if (source_piece != none) {
+        sql = psprintf("SET enable_seqscan = %s; %s",
+                       source.pieces[source_piece].whole ? "on" : "off",
+                       query_of(source, static_cast<int>(source_piece)));
+        source::send(worker->connection, sql);
+    }
+    if (target_piece != none)
+        read_target(worker, target_piece);
+    if (source_piece != none)
+        add_answer(worker, source::collect(worker->connection, sql));
+    note_done(worker, (source_piece != none ? 1 : 0) + (target_piece != none ? 1 : 0));
+}
+
+void connect(Worker *worker) {
+    worker->connection = source::connect(worker->request.source, run::trust_of(worker->request),
+                                         psprintf("fastcopy compare worker %d", worker->number));
+}
+
+void start_as_leader(Worker *worker) {
+    pg::begin_reading(worker->area->identity);
+    connect(worker);
+    worker->plan = lead(worker->area, worker->request, worker->connection);
+    Area *area = worker->area;
+    area->leader_latch = MyLatch;
+    area->pieces[source_side] = static_cast<uint32>(worker->plan.sides[source_side].count);
+    area->pieces[target_side] = static_cast<uint32>(worker->plan.sides[target_side].count);
+    area->plan = publish_plan(worker->plan);
+    pg_write_barrier();
+    pg_atomic_write_u32(&area->stage, static_cast<uint32>(Stage::planned));
+    SetLatch(area->caller_latch);
+}
+
+// Sees both sides as the leader does.
+void join(Worker *worker) {
+    pg::begin_reading(worker->area->identity);
+    pg::take_snapshot(worker->area->snapshots[target_side]);
+    // Without a leader, who does not go while others have claimed something, there is an error already.
+    if (!read_plan(worker->area->plan, &worker->plan))
+        ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+                        errmsg("the comparison has ended")));
+    connect(worker);
+    source::begin(worker->connection);
+    (void)source::query(worker->connection,
+                        psprintf("SET TRANSACTION SNAPSHOT %s",
+                                 quote_literal_cstr(worker->area->snapshots[source_side])));
+    normalise_source(worker->connection);
+    source::notice_vanished_client(worker->connection);
+    set_float_digits(worker->connection, worker->plan.extra_float_digits);
+}
+
+// Holds the snapshots and the plan until nobody can need them any more.
+void wait_for_others(Area *area) {
+    uint32 pieces = area->pieces[source_side] + area->pieces[target_side];
+    while (pg_atomic_read_u32(&area->pieces_done) < pieces ||
+           pg_atomic_read_u32(&area->stage) != static_cast<uint32>(Stage::known)) {
+        (void)WaitLatch(MyLatch, WL_LATCH_SET | WL_EXIT_ON_PM_DEATH, -1, PG_WAIT_EXTENSION);
+        ResetLatch(MyLatch);
+        CHECK_FOR_INTERRUPTS();
+    }
+}
+
+void work(Worker *worker) {
+    run::show_activity(psprintf("fastcopy compare worker %d", worker->number),
+                       psprintf("comparing %s", worker->request.target_table));
+    normalise_here();
+    if (worker->number == 0)
+        start_as_leader(worker);
+    MemoryContext per_piece =
+        AllocSetContextCreate(CurrentMemoryContext, "fastcopy piece", ALLOCSET_DEFAULT_SIZES);
+    for (;;) {
+        CHECK_FOR_INTERRUPTS();
+        uint32 source_piece = claim(worker, source_side);
+        uint32 target_piece = claim(worker, target_side);
+        if (source_piece == none && target_piece == none)
+            break;
+        if (worker->connection == nullptr)
+            join(worker);
+        MemoryContext old = MemoryContextSwitchTo(per_piece);
+        read_pieces(worker, source_piece, target_piece);
+        MemoryContextSwitchTo(old);
+        MemoryContextReset(per_piece);
+    }
+    if (worker->number == 0)
+        wait_for_others(worker->area);
+    if (worker->connection != nullptr) {
+        source::close(worker->connection);
+        pg::commit_transaction();
+    }
+}
+
+}  // namespace
+
+bool launch_worker(dsm_handle area, int number, BackgroundWorkerHandle **handle) {
+    Datum argument = UInt64GetDatum(static_cast<uint64>(area) << 32 | static_cast<uint32>(number));
+    // A standby can be compared too.
+    return run::launch(worker_type, psprintf("%s %d", worker_type, number), "fastcopy_compare_main",
+                       argument, BgWorkerStart_ConsistentState, handle);
+}
+
+}  // namespace fastcopy::compare
+
+void fastcopy_compare_main(Datum argument) {
+    using namespace fastcopy;
+    using namespace fastcopy::compare;
+
+    run::install_signal_handlers();
+    static Worker worker;
+    worker.area = attach_area(static_cast<dsm_handle>(DatumGetUInt64(argument) >> 32));
+    if (worker.area == nullptr)
+        return;
+    worker.number = static_cast<int>(static_cast<uint32>(DatumGetUInt64(argument)));
+    worker.results = &worker.area->results[worker.number];
+    pg::watch_fatal(&worker.area->error, &no_chunk, true);
+    CurrentMemoryContext =
+        AllocSetContextCreate(TopMemoryContext, "fastcopy compare worker", ALLOCSET_DEFAULT_SIZES);
+    MemoryContext context = CurrentMemoryContext;
+    pg::connect_as(worker.area->identity);
+
+    PG_TRY();
+    {
+        MemoryContextSwitchTo(context);
+        worker.request = read_request(worker.area);
+        work(&worker);
+        pg_atomic_write_u32(&worker.results->finished, 1);
+    }
+    PG_CATCH();
+    {
+        // The caller raises it; this process has nothing to add for the server's log.
+        MemoryContextSwitchTo(context);
+        pg::record(&worker.area->error, CopyErrorData(), no_chunk);
+        FlushErrorState();
+        debug_query_string = nullptr;
+        SetLatch(worker.area->caller_latch);
+        pg::abort_transaction();
+    }
+    PG_END_TRY();
+}
