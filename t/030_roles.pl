@@ -62,6 +62,12 @@ is($target->safe_psql('postgres', 'SELECT DISTINCT who FROM numbers'), 'group_ro
 fails_with($target,
 	"SET ROLE group_role; SELECT fastcopy.copy('$conninfo', 'numbers', 'sly', statistics => false)",
 	'42501', qr/cannot set parameter "role"/, 'a trigger cannot step out of the role', user => 'postgres');
+$target->safe_psql('postgres', q(
+	CREATE OR REPLACE FUNCTION step_out() RETURNS trigger LANGUAGE plpgsql
+		AS $$BEGIN SET SESSION AUTHORIZATION postgres; RETURN NEW; END$$));
+fails_with($target,
+	"SET ROLE group_role; SELECT fastcopy.copy('$conninfo', 'numbers', 'sly', statistics => false)",
+	'42501', qr/cannot set parameter "session_authorization"/, '... nor become another', user => 'postgres');
 fails_with($target,
 	"SELECT fastcopy.start('$conninfo', 'numbers', 'sly', triggers => false)",
 	'42501', qr/permission denied to set parameter "session_replication_role"/,
@@ -180,6 +186,53 @@ like(wait_state($target, $job, 'done|failed'), qr/^(?:done|failed)$/, 'a dropped
 is($target->safe_psql('postgres', "SELECT rows_copied FROM fastcopy.status WHERE job = $job"),
 	$target->safe_psql('postgres', 'SELECT count(*) FROM numbers'), '... and what is counted is there');
 is($target->safe_psql('postgres', "SELECT fastcopy.forget($job)"), '', '... and a superuser cleans up after it');
+
+# A job that has stopped stays its owner's. It is there for the owner, members of it and superusers; it goes on as the
+# owner, whoever resumes it; and the source's string, given anew, is nowhere to be seen.
+$target->safe_psql('postgres', q(
+	CREATE ROLE stranger LOGIN;
+	CREATE ROLE bystander LOGIN;
+	CREATE ROLE watcher LOGIN IN ROLE pg_read_all_stats;
+	CREATE ROLE signaller LOGIN IN ROLE pg_signal_backend;
+	GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA fastcopy TO stranger, watcher, signaller;
+	ALTER TABLE numbers ADD CONSTRAINT small CHECK (i < 50) NOT VALID));
+fails_with($target, "SET ROLE group_role; $copy", '23514', qr/violates check constraint "small"/, 'a job that fails', user => 'member');
+my $stopped = $target->safe_psql('postgres', 'SELECT max(job) FROM fastcopy.status');
+$target->safe_psql('postgres', 'ALTER TABLE numbers DROP CONSTRAINT small');
+my $resume = "SELECT fastcopy.resume($stopped, '$conninfo')";
+fails_with($target, $resume, '42501', qr/permission denied for function resume/, 'resume is not for PUBLIC', user => 'bystander');
+fails_with($target, $resume, '42704', qr/^fastcopy job $stopped does not exist$/, 'to a stranger there is no such job',
+	user => 'stranger');
+fails_with($target, $resume, '42501', qr/^permission denied for fastcopy job $stopped$/, "who may see it, may not resume it: $_",
+	user => $_) for 'watcher', 'signaller';
+fails_with($target, "SELECT fastcopy.resume($stopped)", '2F003', qr/^password is required$/, 'the ledger has no password to resume with',
+	user => 'member');
+is($as->('member', $resume), $stopped, 'a member of the owner resumes the job');
+is(wait_state($target, $stopped, 'done|failed'), 'done', '... and it goes on');
+is($target->safe_psql('postgres', 'SELECT DISTINCT who FROM numbers'), 'group_role', '... as its owner');
+$target->safe_psql('postgres', 'TRUNCATE numbers');
+
+# Who resumes a superuser's job would have its rows written, and its triggers run, by a superuser.
+$target->safe_psql('postgres', 'CREATE ROLE boss LOGIN SUPERUSER; GRANT boss TO member;
+	ALTER TABLE numbers ADD CONSTRAINT small CHECK (i < 50) NOT VALID');
+fails_with($target, $copy, '23514', qr/violates check constraint "small"/, 'a job of a superuser that fails', user => 'boss');
+$stopped = $target->safe_psql('postgres', 'SELECT max(job) FROM fastcopy.status');
+fails_with($target, "SELECT fastcopy.resume($stopped, '$conninfo')", '42501', qr/^permission denied to resume fastcopy job $stopped$/,
+	'a member of a superuser does not resume its job', user => 'member');
+$target->safe_psql('postgres', 'ALTER TABLE numbers DROP CONSTRAINT small; TRUNCATE numbers');
+
+# What anybody may call shows and does nothing that the views do not show. A function that is added is added to one
+# of these lists, and none runs as another than its caller.
+my $callable = sub {
+	return $target->safe_psql('postgres', qq(
+		SELECT string_agg(DISTINCT proname, ' ' ORDER BY proname) FROM pg_proc
+		WHERE pronamespace = 'fastcopy'::regnamespace AND $_[0]));
+};
+is($callable->(q(has_function_privilege('bystander', oid, 'EXECUTE'))),
+	'fdw_validator live_jobs live_workers may_see progress_line state_now', 'functions of PUBLIC');
+is($callable->(q(NOT has_function_privilege('bystander', oid, 'EXECUTE'))),
+	'cancel copy forget resume set_workers start wait', 'functions that have to be granted');
+is($callable->('prosecdef'), '', 'functions that run as their owner');
 
 unlike($target->safe_psql('postgres', 'SELECT j, s FROM fastcopy.job j JOIN fastcopy.status s USING (job)'),
 	qr/sesame/, 'no password in the ledger');
