@@ -2,104 +2,11 @@
 
 #include <initializer_list>
 
+#include "job/ledger_session.hpp"
+
 namespace fastcopy::job::ledger {
 
 namespace {
-
-constexpr int max_params = 32;
-
-// Collects the parameters of one statement.
-struct Params {
-    int count = 0;
-    Oid types[max_params];
-    Datum values[max_params];
-    char nulls[max_params];
-
-    void add(Oid type, Datum value, bool is_null = false) {
-        Assert(count < max_params);
-        types[count] = type;
-        values[count] = value;
-        nulls[count] = is_null ? 'n' : ' ';
-        count++;
-    }
-    void add_text(const char *text) {
-        add(TEXTOID, text != nullptr ? CStringGetTextDatum(text) : 0, text == nullptr);
-    }
-    void add_int8(int64 value, bool is_null = false) {
-        add(INT8OID, Int64GetDatum(value), is_null);
-    }
-    void add_int4(int32 value, bool is_null = false) {
-        add(INT4OID, Int32GetDatum(value), is_null);
-    }
-    void add_bool(bool value) { add(BOOLOID, BoolGetDatum(value)); }
-    void add_oid(Oid value) { add(OIDOID, ObjectIdGetDatum(value)); }
-    void add_time(TimestampTz value, bool is_null = false) {
-        add(TIMESTAMPTZOID, TimestampTzGetDatum(value), is_null);
-    }
-};
-
-// A session with the ledger: SPI, as the ledger's owner, in a snapshot of its own.
-struct Session {
-    pg::OwnerScope scope;
-};
-
-Session open() {
-    if (SPI_connect() != SPI_OK_CONNECT)
-        elog(ERROR, "SPI_connect failed");
-    return Session{pg::become_owner()};
-}
-
-void close(const Session &session) {
-    pg::become_self(session.scope);
-    SPI_finish();
-}
-
-void run(const char *sql, Params *params, int expected) {
-    int result = SPI_execute_with_args(sql, params->count, params->types, params->values,
-                                       params->nulls, false, 0);
-    if (result != expected)
-        elog(ERROR, "ledger statement returned %s: %s", SPI_result_code_string(result), sql);
-}
-
-// Reads with the newest snapshot, so that REPEATABLE READ callers see what jobs have committed.
-void read(const char *sql, Params *params) {
-    PushActiveSnapshot(GetLatestSnapshot());
-    int result = SPI_execute_with_args(sql, params->count, params->types, params->values,
-                                       params->nulls, true, 0);
-    PopActiveSnapshot();
-    if (result != SPI_OK_SELECT)
-        elog(ERROR, "ledger query returned %s: %s", SPI_result_code_string(result), sql);
-}
-
-// A field of the first result row as text in `context`; nullptr when it is NULL.
-const char *field(int column, MemoryContext context) {
-    char *text = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, column);
-    return text != nullptr ? MemoryContextStrdup(context, text) : nullptr;
-}
-
-Datum field_datum(int column, bool *is_null) {
-    return SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, column, is_null);
-}
-
-int64 field_int8(int column, int64 when_null) {
-    bool is_null;
-    Datum value = field_datum(column, &is_null);
-    return is_null ? when_null : DatumGetInt64(value);
-}
-
-Datum text_array(const char **texts, int count) {
-    auto *values = static_cast<Datum *>(palloc(sizeof(Datum) * Max(count, 1)));
-    for (int i = 0; i < count; i++)
-        values[i] = CStringGetTextDatum(texts[i]);
-    return PointerGetDatum(construct_array(values, count, TEXTOID, -1, false, TYPALIGN_INT));
-}
-
-Datum oid_array(const Oid *oids, int count) {
-    auto *values = static_cast<Datum *>(palloc(sizeof(Datum) * Max(count, 1)));
-    for (int i = 0; i < count; i++)
-        values[i] = ObjectIdGetDatum(oids[i]);
-    return PointerGetDatum(construct_array(values, count, OIDOID, sizeof(Oid), true, TYPALIGN_INT));
-}
 
 void add_markers(Params *params, const SourceMarkers &markers) {
     params->add_text(markers.server);
@@ -109,29 +16,11 @@ void add_markers(Params *params, const SourceMarkers &markers) {
     params->add_text(markers.columns);
 }
 
-// A text array in the first result row, as C strings in the current memory context.
-const char **to_strings(int column, int *count) {
-    bool is_null;
-    Datum array = field_datum(column, &is_null);
-    Datum *elements;
-    deconstruct_array(DatumGetArrayTypePCopy(array), TEXTOID, -1, false, TYPALIGN_INT, &elements,
-                      nullptr, count);
-    auto **texts = static_cast<const char **>(palloc(sizeof(char *) * Max(*count, 1)));
-    for (int i = 0; i < *count; i++)
-        texts[i] = TextDatumGetCString(elements[i]);
-    return texts;
-}
-
 // The column `relation` of a chunk: ONLY and a name, or a name, which is never ONLY's, being qualified.
 Relation to_relation(const char *text) {
     constexpr size_t only_length = sizeof("ONLY ") - 1;
     bool only = strncmp(text, "ONLY ", only_length) == 0;
     return Relation{only ? text + only_length : text, only};
-}
-
-[[noreturn]] void raise_gone(int64 job) {
-    ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
-                    errmsg("job " INT64_FORMAT " is no longer in the ledger", job)));
 }
 
 plan::Kind to_kind(const char *name) {
@@ -228,57 +117,6 @@ void add_job(int64 job, const Request &request, const plan::RowShape &shape, Oid
     close(session);
 }
 
-void add_indexes(int64 job, const TargetIndexes &indexes) {
-    Session session = open();
-    for (int i = 0; i < indexes.count; i++) {
-        const TargetIndex &index = indexes.indexes[i];
-        Params p;
-        p.add_int8(job);
-        p.add_int4(i + 1);
-        p.add_oid(index.oid);
-        p.add_text(index.name);
-        p.add_text(index.definition);
-        run("INSERT INTO fastcopy.index (job, number, index, name, definition)"
-            " VALUES ($1, $2, $3, $4, $5)",
-            &p, SPI_OK_INSERT);
-    }
-    close(session);
-}
-
-Oid read_index(int64 job, int32 number) {
-    Session session = open();
-    Params p;
-    p.add_int8(job);
-    p.add_int4(number);
-    run("SELECT index::int8 FROM fastcopy.index WHERE job = $1 AND number = $2 AND NOT done"
-        " FOR UPDATE",
-        &p, SPI_OK_SELECT);
-    Oid index = SPI_processed == 1 ? static_cast<Oid>(field_int8(1, 0)) : InvalidOid;
-    close(session);
-    return index;
-}
-
-void mark_index_done(int64 job, int32 number, TimestampTz started_at) {
-    Session session = open();
-    Params p;
-    p.add_int8(job);
-    p.add_int4(number);
-    p.add_time(started_at);
-    p.add_time(GetCurrentTimestamp());
-    run("UPDATE fastcopy.index SET done = true, started_at = $3, finished_at = $4"
-        " WHERE job = $1 AND number = $2",
-        &p, SPI_OK_UPDATE);
-    close(session);
-}
-
-void begin_indexing(int64 job) {
-    Session session = open();
-    Params p;
-    p.add_int8(job);
-    run("UPDATE fastcopy.job SET state = 'indexing' WHERE job = $1", &p, SPI_OK_UPDATE);
-    close(session);
-}
-
 void begin_again(int64 job, const Request &request, const SourceMarkers &markers) {
     Session session = open();
     Params p;
@@ -335,7 +173,7 @@ plan::RowShape read_shape(int64 job) {
     plan::RowShape shape;
     bool is_null;
     MemoryContext old = MemoryContextSwitchTo(caller);
-    shape.columns = to_strings(1, &shape.ncolumns);
+    shape.columns = field_texts(1, &shape.ncolumns);
     Datum types = field_datum(4, &is_null);
     ArrayType *array = DatumGetArrayTypePCopy(types);
     shape.types = reinterpret_cast<Oid *>(ARR_DATA_PTR(array));
@@ -469,7 +307,7 @@ Former read_former(int64 job) {
     former.markers = SourceMarkers{field(11, caller), field(12, caller), field(13, caller),
                                    field(14, caller), field(15, caller)};
     MemoryContext old = MemoryContextSwitchTo(caller);
-    former.files.files = to_strings(16, &former.files.count);
+    former.files.files = field_texts(16, &former.files.count);
     MemoryContextSwitchTo(old);
     former.files.unlogged = is_true(17);
     former.unlogged_emptied = is_true(18);
@@ -494,7 +332,7 @@ Relations read_done_relations(int64 job) {
         &p);
     MemoryContext old = MemoryContextSwitchTo(caller);
     Relations relations{};
-    const char **texts = to_strings(1, &relations.count);
+    const char **texts = field_texts(1, &relations.count);
     relations.relations =
         static_cast<Relation *>(palloc(sizeof(Relation) * Max(relations.count, 1)));
     for (int i = 0; i < relations.count; i++)
