@@ -25,6 +25,7 @@ export LC_ALL=C.UTF-8
 work=
 clusters=()
 mounts=()
+torturer=
 keep_work=
 
 say() {
@@ -85,6 +86,11 @@ clean_up() {
     local status=$? name
     trap '' INT TERM HUP
     trap - EXIT
+    # Who would start the servers again.
+    if [[ -n $torturer ]]; then
+        as_root kill -TERM "$torturer" 2>/dev/null || true
+        wait "$torturer" || true
+    fi
     if [[ -n $work && -z $keep_work ]]; then
         for name in "${clusters[@]}"; do
             as_postgres "$bindir/pg_ctl" -D "$work/$name/data" -m immediate -s stop || true
@@ -190,10 +196,12 @@ END
     as_postgres chmod +x "$programs/pg_ctl" "$programs/postgres.checked"
 }
 
-# The two clusters of the torture test, whose restarts are cheap, and a disk of a few MB.
-start_torture_clusters() {
-    # Enough for the table that is copied to it, not for much more.
-    small_disk=
+# Runs the torture test for so many seconds with that seed, on two clusters of its own whose restarts are
+# cheap. Keeps their logs if it fails.
+torture() {
+    local seconds=$1 seed=$2 name small_disk= status=0
+    say "torture: $seconds seconds, seed $seed"
+    # Room for the table that is copied to it, not for much more.
     if mount_small_disk small_disk 24M; then
         small_disk=$work/small_disk
         as_postgres mkdir "$small_disk/tablespace"
@@ -205,7 +213,6 @@ shared_buffers = 16MB
 max_wal_size = 64MB
 min_wal_size = 32MB
 wal_init_zero = off
-wal_keep_size = 0
 max_connections = 60
 max_worker_processes = 16
 autovacuum = off
@@ -214,21 +221,46 @@ log_line_prefix = '%m [%p] %b %q%a '"
     start_cluster source 5501 "$settings"
     start_cluster target 5502 "$settings
 dynamic_shared_memory_type = mmap"
-}
 
-# Runs the torture test for so many seconds with that seed; keeps the logs if it fails.
-run_torture() {
-    say "torture: $1 seconds, seed $2"
-    local status=0
+    # In the background, since bash handles no signal before a command in the foreground has ended.
     as_postgres env TORTURE_VERBOSE="${TORTURE_VERBOSE:-}" perl "$work/tree/test/torture/torture.pl" \
-        "$work" "$bindir" "$1" "$2" "$small_disk" || status=$?
+        "$work" "$bindir" "$seconds" "$seed" "$small_disk" &
+    torturer=$!
+    wait "$torturer" || status=$?
+    torturer=
     if [[ $status -ne 0 ]]; then
         mkdir -p "$root/results/torture"
-        local name
         for name in source target; do
-            as_root cat "$work/$name/log" >"$root/results/torture/$name-$2.log"
+            as_root cat "$work/$name/log" >"$root/results/torture/$name-$seed.log"
         done
         echo "the servers' logs are in results/torture/"
     fi
+
+    # Another run may follow.
+    for name in source target; do
+        as_postgres "$bindir/pg_ctl" -D "$work/$name/data" -m immediate -s stop
+        as_root rm -rf "${work:?}/$name"
+        drop_name clusters "$name"
+    done
+    if [[ -n $small_disk ]]; then
+        as_root umount "$small_disk"
+        as_root rmdir "$small_disk"
+        drop_name mounts small_disk
+    fi
     return "$status"
+}
+
+# Takes a name out of an array of that name.
+drop_name() {
+    local -n array=$1
+    local kept=() each
+    for each in "${array[@]}"; do
+        [[ $each == "$2" ]] || kept+=("$each")
+    done
+    array=("${kept[@]}")
+}
+
+# A seed for the torture test.
+random_seed() {
+    od -An -N4 -tu4 /dev/urandom | tr -d ' '
 }

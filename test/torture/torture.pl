@@ -43,6 +43,21 @@ $target->rows("CREATE TABLESPACE small_disk LOCATION '$small_disk/tablespace'") 
 Torture::Tables::prepare($source);
 my $proxy = FastcopyProxy->new($source->{path});
 
+# A job's source is one or the other; jobs by a foreign server are resumed by themselves, where the module is
+# preloaded: with every other seed.
+my $conninfo = "host=127.0.0.1 port=@{[ $proxy->port ]} dbname=postgres user=postgres";
+$target->rows("CREATE SERVER source FOREIGN DATA WRAPPER pg_fastcopy
+	OPTIONS (host '127.0.0.1', port '@{[ $proxy->port ]}', dbname 'postgres')");
+$target->rows("CREATE USER MAPPING FOR postgres SERVER source OPTIONS (user 'postgres')");
+my $amcheck = eval { $target->rows('CREATE EXTENSION amcheck'); 1 };
+my $preloaded = $seed % 2;
+if ($preloaded)
+{
+	$target->rows(q(ALTER SYSTEM SET shared_preload_libraries = 'pg_fastcopy'));
+	$target->stop('fast');
+	$target->start;
+}
+
 # Writes to another table of the source all the time, so that transactions come and go while jobs run.
 my $main   = $$;
 my $writer = fork // die "could not fork: $!\n";
@@ -72,12 +87,14 @@ my $world = {
 	target     => $target,
 	proxy      => $proxy,
 	small_disk => $small_disk,
-	conninfo   => "host=127.0.0.1 port=@{[ $proxy->port ]} dbname=postgres user=postgres",
+	conninfo   => $conninfo,
+	server     => 'source',
+	amcheck    => $amcheck,
 	stop       => sub { $interrupted ne '' },
 	kills      => 0,
 	count      => {},
 	problems   => {},
-	map { $_ => 0 } qw(jobs resumes failed_resumes rows chunks rows_lost rows_twice)
+	map { $_ => 0 } qw(jobs resumes failed_resumes rows chunks rows_lost rows_twice comparisons)
 };
 
 # A process that crashed and that we have not killed.
@@ -156,6 +173,8 @@ sub report
 		'chunks'        => $world->{chunks},
 		'rows copied'   => $world->{rows},
 		resumes         => $world->{resumes},
+		'auto-resume'   => $preloaded ? 'on' : 'off',
+		'looks at ledger and rows' => $world->{comparisons},
 		'failed calls of resume' => $world->{failed_resumes},
 		'faults'        => faults(),
 		'rows lost'     => $world->{rows_lost},
@@ -163,7 +182,7 @@ sub report
 		map { $_ => $world->{problems}{$_} // 0 } qw(stuck leftovers crashes false_alarms errors));
 	print "\n";
 	printf "%-32s %8s\n", $_, $lines{$_}
-	  for 'seed', 'seconds', 'jobs', 'chunks', 'rows copied', 'resumes', 'failed calls of resume', 'faults',
+	  for 'seed', 'seconds', 'auto-resume', 'jobs', 'chunks', 'rows copied', 'looks at ledger and rows', 'resumes', 'failed calls of resume', 'faults',
 	  'rows lost', 'rows duplicated', qw(stuck leftovers crashes false_alarms errors);
 	print "\nskipped: disk_full, since no small file system could be mounted\n" unless $small_disk;
 	return;

@@ -45,7 +45,7 @@ my %faults = (
 	net_refused     => [ 4,  \&_refuse ],
 
 	# The user.
-	user_cancel => [ 5, sub { my ($w) = @_; $w->{target}->value("SELECT fastcopy.cancel($w->{job})", once => 1) eq 't' } ],
+	user_cancel => [ 5, \&_cancel ],
 	set_workers => [ 6, \&_set_workers ],
 
 	# The disk; for jobs whose target is on the small one.
@@ -97,7 +97,8 @@ sub inject
 	if (!defined $hit)
 	{
 		# A server that is on its way down already, by the fault before, is not hit a second time.
-		die $@ unless ref $@ && $@->{sqlstate} =~ /^(?:08|57)/;
+		die "$fault->{kind}: " . (ref $@ ? "$@->{sqlstate} $@->{message}\n" : $@)
+		  unless ref $@ && $@->{sqlstate} =~ /^(?:08|57)/;
 		$_->disconnect for @$world{qw(source target)};
 		$hit = 0;
 	}
@@ -117,8 +118,8 @@ sub _process
 	my ($world, $fault, $what) = @_;
 	my $sql =
 	  $what eq 'worker'
-	  ? "SELECT pid FROM fastcopy.workers WHERE job = $world->{job} AND pid <> 0 ORDER BY worker"
-	  : "SELECT coordinator_pid FROM fastcopy.live_jobs() WHERE job = $world->{job} AND coordinator_pid <> 0";
+	  ? 'SELECT pid FROM fastcopy.workers WHERE pid <> 0 ORDER BY worker'
+	  : 'SELECT coordinator_pid FROM fastcopy.live_jobs() WHERE coordinator_pid <> 0';
 	return _pick($fault, grep { defined } $world->{target}->column($sql, once => 1));
 }
 
@@ -209,9 +210,17 @@ sub _refuse
 	return $hit;
 }
 
+sub _cancel
+{
+	my ($world, $fault) = @_;
+	return 0 unless $world->{job};
+	return $world->{target}->value("SELECT fastcopy.cancel($world->{job})", once => 1) eq 't';
+}
+
 sub _set_workers
 {
 	my ($world, $fault) = @_;
+	return 0 unless $world->{job};
 	my $former = eval { $world->{target}->value("SELECT fastcopy.set_workers($world->{job}, $fault->{n})", once => 1) };
 	die $@ if !defined $former && !(ref $@ && $@->{sqlstate} eq '55000');
 	return defined $former;

@@ -1,9 +1,10 @@
 # A job under torture: from fastcopy.start, through its faults, to the proof that nothing was lost and nothing
 # came twice.
 #
-# Whatever stops the job, it is resumed until it is done. At each stop, with nobody at work, the target must
-# have exactly as many rows as the ledger says of the chunks that are done. At the end both sides must be equal,
-# and nothing of the job may be left.
+# Whatever stops the job, it is resumed until it is done, by us or by itself. After each fault and at each stop
+# the target must have exactly as many rows as the ledger says of the chunks that are done: one statement
+# sees both, so that is true at any moment. At the end both sides must be equal, the indexes whole, and nothing of
+# the job may be left.
 package Torture::Job;
 
 use strict;
@@ -21,6 +22,11 @@ my $patience = 45;
 # failure of ours: a duplicate key, an internal error, a count that is not right.
 my $explained = qr/^(?:08\w{3}|57P0[123]|57014|57000|53100|53300|53400|25P03|55006|55000)$/;
 
+my $stopped = qr/^(?:failed|cancelled|interrupted)$/;
+
+# The processes of jobs; the launcher of auto-resume is there for good.
+my $processes = q(backend_type ~ '^fastcopy (?!launcher)');
+
 # Draws all that is random about a job.
 sub draw
 {
@@ -37,6 +43,8 @@ sub draw
 		seconds     => 1 + 5 * $random->(),
 		retry_limit => int($random->() * 6),
 		truncate    => $random->() < 0.5,
+		indexes     => $random->() < 0.5 ? 'rebuild' : 'keep',
+		source      => $random->() < 0.5 ? 'server' : 'conninfo',
 		forget      => $random->() < 0.7
 	};
 	my $full_speed = $random->() < 0.15;
@@ -62,8 +70,8 @@ sub draw
 sub describe
 {
 	my ($self) = @_;
-	return sprintf 'job %d: %s, %d workers, chunks of %d kB, %.1f s, retry_limit %d%s', $self->{number},
-	  @$self{qw(table workers chunk_size seconds retry_limit)}, $self->{truncate} ? ', truncate' : '';
+	return sprintf 'job %d: %s by %s, %d workers, chunks of %d kB, %.1f s, retry_limit %d, %s indexes%s', $self->{number},
+	  @$self{qw(table source workers chunk_size seconds retry_limit indexes)}, $self->{truncate} ? ', truncate' : '';
 }
 
 # Notes what has happened to this job, for whoever has to find out why something went wrong.
@@ -96,7 +104,7 @@ sub run
 	{
 		my $now = $self->_status or last;
 		last if $now->{state} eq 'done';
-		if ($now->{state} =~ /^(?:failed|cancelled|interrupted)$/)
+		if ($now->{state} =~ $stopped)
 		{
 			$self->_stopped($now);
 			last unless $self->_resume;
@@ -132,7 +140,7 @@ sub _status
 	my ($self) = @_;
 	my $row = $self->{world}{target}->rows(qq(
 		SELECT s.state, coalesce(s.sqlstate, ''), coalesce(s.error, ''), coalesce(s.context, ''),
-			concat_ws(' ', s.chunks_done, s.rows_copied, (SELECT sum(w.rows_in_chunk) FROM fastcopy.workers w))
+			concat_ws(' ', s.chunks_done, s.rows_copied, s.indexes_done, (SELECT sum(w.rows_in_chunk) FROM fastcopy.workers w))
 		FROM fastcopy.status s WHERE s.job = $self->{id}))->[0];
 	if (!$row)
 	{
@@ -151,6 +159,7 @@ sub _inject
 	my $hit = Torture::Faults::inject($self->{world}, $fault);
 	$self->_note(sprintf '%s%s%s', $fault->{kind}, $fault->{inner} ? " and $fault->{inner}" : '',
 		$hit ? '' : ' (hit nothing)');
+	$self->_compare_with_ledger if $self->{id};
 	return;
 }
 
@@ -201,11 +210,12 @@ sub _start
 	$target->rows("INSERT INTO public.$self->{table} (id) SELECT -i FROM generate_series(1, 100) i") if $self->{truncate};
 
 	my %arguments = (
-		source       => $world->{conninfo},
+		source       => $world->{ $self->{source} },
 		source_table => "public.$self->{table}",
 		target_table => "public.$self->{table}",
 		workers      => $self->{workers},
 		truncate     => $self->{truncate} ? 'true' : 'false',
+		indexes      => $self->{indexes},
 		%{ $table->{arguments} || {} });
 	my $filter = Torture::Tables::filter($self->{table}, $self->{seconds});
 	$arguments{filter} = $filter if $filter;
@@ -238,7 +248,7 @@ sub _start
 	die "the job cannot be started\n";
 }
 
-# The job has stopped before its end: waits until nobody is at work, and compares the target with the ledger.
+# The job has stopped before its end: its processes must go, unless it goes on by itself.
 sub _stopped
 {
 	my ($self, $now) = @_;
@@ -250,8 +260,9 @@ sub _stopped
 	  unless $now->{sqlstate} eq '' || $now->{sqlstate} =~ $explained;
 
 	my $deadline = time + $patience;
-	while ($target->value(q(SELECT count(*) FROM pg_stat_activity WHERE backend_type LIKE 'fastcopy%')))
+	while ($target->value("SELECT count(*) FROM pg_stat_activity WHERE $processes"))
 	{
+		last if ($self->_status // return)->{state} !~ $stopped;
 		if (time > $deadline)
 		{
 			$self->_stuck("the job reads $now->{state}, but has processes");
@@ -259,9 +270,19 @@ sub _stopped
 		}
 		sleep 0.01;
 	}
-	my ($ledger, $rows) = @{ $target->rows(qq(
+	$self->_compare_with_ledger;
+	return;
+}
+
+# A chunk is wholly there and marked, or absent and unmarked.
+sub _compare_with_ledger
+{
+	my ($self) = @_;
+	my $world = $self->{world};
+	my ($ledger, $rows) = @{ $world->{target}->rows(qq(
 		SELECT (SELECT coalesce(sum(rows), 0) FROM fastcopy.chunk WHERE job = $self->{id} AND done),
 			(SELECT count(*) FROM public.$self->{table})))->[0] };
+	$world->{comparisons}++;
 	return if $ledger == $rows;
 	$world->{rows_lost} += $ledger - $rows if $ledger > $rows;
 	$world->{rows_twice} += $rows - $ledger if $rows > $ledger;
@@ -279,7 +300,7 @@ sub _resume
 	{
 		my $how = shift @{ $self->{resumes} } // { workers => 'NULL' };
 		my ($fault_too, $fault) = @{ $how->{fault} || [] };
-		my $source = $how->{source} ? "'$world->{conninfo}'" : 'NULL';
+		my $source = $how->{source} ? "'$world->{ $self->{source} }'" : 'NULL';
 		my ($job, $failure) = $self->_call(
 			[ $self->_settings, "SELECT fastcopy.resume($self->{id}, $source, workers => $how->{workers})" ],
 			$fault_too ? $fault : undef);
@@ -298,7 +319,7 @@ sub _resume
 		elsif ($failure->{sqlstate} !~ $explained) { $self->problem('errors', "resume failed: $text") }
 		# It may run by now all the same: the answer was lost, or it was resumed by itself.
 		my $now = $self->_status or return 0;
-		return 1 unless $now->{state} =~ /^(?:failed|cancelled|interrupted)$/;
+		return 1 unless $now->{state} =~ $stopped;
 		sleep 0.05;
 	}
 	$self->_stuck('resume does not succeed') unless $world->{stop}->();
@@ -336,6 +357,22 @@ sub _prove
 	$world->{chunks} += $chunks;
 	$self->problem('rows', "the job is done with $done of $chunks chunks and $rows of $table->{rows} rows")
 	  if $done != $chunks || $rows != $table->{rows};
+	my ($indexes, $whole) = @{ $world->{target}->rows(qq(
+		SELECT count(*), count(*) FILTER (WHERE indisvalid AND indisready AND indislive)
+		FROM pg_index WHERE indrelid IN (SELECT relid FROM pg_partition_tree('public.$self->{table}')
+			UNION SELECT 'public.$self->{table}'::regclass)))->[0] };
+	$self->problem('errors', "only $whole of $indexes indexes are there, of $table->{indexes}")
+	  if $indexes != $table->{indexes} || $whole != $indexes;
+	if ($world->{amcheck})
+	{
+		eval {
+			$world->{target}->rows(qq(
+				SELECT bt_index_check(i.indexrelid, true) FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
+				WHERE i.indrelid IN (SELECT relid FROM pg_partition_tree('public.$self->{table}')
+			UNION SELECT 'public.$self->{table}'::regclass) AND c.relkind = 'i'));
+			1;
+		} or $self->problem('errors', 'damaged index: ' . (ref $@ ? $@->{message} : $@));
+	}
 	return if Torture::Tables::digest($world->{target}, $self->{table}) eq $table->{digest};
 
 	my ($lost, $twice) = Torture::Tables::differences(@$world{qw(source target)}, $self->{table});
@@ -354,13 +391,13 @@ sub _leftovers
 {
 	my ($world) = @_;
 	my ($target, $source) = @$world{qw(target source)};
-	my ($processes, $workers, $jobs) = @{ $target->rows(q(
-		SELECT (SELECT count(*) FROM pg_stat_activity WHERE backend_type LIKE 'fastcopy%'),
-			(SELECT count(*) FROM fastcopy.workers), (SELECT count(*) FROM fastcopy.live_jobs())))->[0] };
+	my ($running, $workers, $jobs) = @{ $target->rows("
+		SELECT (SELECT count(*) FROM pg_stat_activity WHERE $processes),
+			(SELECT count(*) FROM fastcopy.workers), (SELECT count(*) FROM fastcopy.live_jobs())")->[0] };
 	# PostgreSQL's own segments are of 1 MB and more, but for the control segment; the other is the registry.
 	my @segments = grep { (-s $_ // 0) < 1024 * 1024 } glob("$target->{data}/pg_dynshmem/mmap.*");
 	my %left     = (
-		processes => $processes,
+		processes => $running,
 		'workers in the registry' => $workers,
 		'jobs in the registry'    => $jobs,
 		'segments'                => @segments > 2 ? @segments - 2 : 0,

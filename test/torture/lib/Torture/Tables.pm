@@ -22,6 +22,7 @@ INSERT INTO public.elsewhere SELECT i, 0 FROM generate_series(1, 100) i;
 # arguments  more arguments of fastcopy.start
 # number     an expression that numbers the rows, for drip(), and the number of rows for a second of sleep
 # chunk_size several, of which a job takes one
+# indexes    how many the target has
 # small_disk only where there is a tablespace on a small disk
 my $items = q{SELECT i, 2 * i, CASE WHEN i % 7 = 0 THEN NULL ELSE 'name ' || i END FROM generate_series(1, 40000) i};
 my %tables = (
@@ -46,7 +47,9 @@ my %tables = (
 				SELECT CASE WHEN i % 20 = 0 THEN NULL ELSE i * (CASE WHEN i % 2 = 0 THEN 1 ELSE -1 END) END, 'name ' || i
 				FROM generate_series(1, 40000) i;
 			CREATE INDEX ON public.keyed (id)},
-		target     => 'CREATE TABLE public.keyed (id integer, name text)',
+		target     => 'CREATE TABLE public.keyed (id integer, name text);
+			CREATE INDEX ON public.keyed (id); CREATE INDEX ON public.keyed (name) WHERE id IS NULL',
+		indexes    => 2,
 		arguments  => { key => 'id' },
 		rows       => 40000,
 		number     => 'coalesce(abs(id), 1)',
@@ -72,7 +75,9 @@ my %tables = (
 		target => q{CREATE TABLE public.parts (id bigint, name text) PARTITION BY HASH (name);
 			CREATE TABLE public.parts_0 PARTITION OF public.parts FOR VALUES WITH (MODULUS 3, REMAINDER 0);
 			CREATE TABLE public.parts_1 PARTITION OF public.parts FOR VALUES WITH (MODULUS 3, REMAINDER 1);
-			CREATE TABLE public.parts_2 PARTITION OF public.parts FOR VALUES WITH (MODULUS 3, REMAINDER 2)},
+			CREATE TABLE public.parts_2 PARTITION OF public.parts FOR VALUES WITH (MODULUS 3, REMAINDER 2);
+			CREATE INDEX ON public.parts (id)},
+		indexes    => 4,
 		rows       => 30050,
 		number     => 'coalesce(abs(id), 1)',
 		chunk_size => [ 32, 64 ]
@@ -81,7 +86,9 @@ my %tables = (
 	unique_rows => {
 		source => "CREATE TABLE public.unique_rows (id bigint PRIMARY KEY, amount integer, name text);
 			INSERT INTO public.unique_rows $items",
-		target => 'CREATE TABLE public.unique_rows (id bigint PRIMARY KEY, amount integer, name text)',
+		target => 'CREATE TABLE public.unique_rows (id bigint PRIMARY KEY, amount integer, name text);
+			CREATE INDEX ON public.unique_rows (lower(name)); CREATE UNIQUE INDEX ON public.unique_rows (amount, id)',
+		indexes    => 3,
 		rows       => 40000,
 		chunk_size => [ 32, 64, 128 ]
 	},
@@ -100,7 +107,9 @@ my %tables = (
 	full_disk => {
 		source => "CREATE TABLE public.full_disk (id bigint, amount integer, name text);
 			INSERT INTO public.full_disk $items",
-		target => 'CREATE TABLE public.full_disk (id bigint, amount integer, name text) TABLESPACE small_disk',
+		target => 'CREATE TABLE public.full_disk (id bigint, amount integer, name text) TABLESPACE small_disk;
+			CREATE INDEX ON public.full_disk (id) TABLESPACE small_disk',
+		indexes    => 1,
 		rows       => 40000,
 		chunk_size => [ 32, 64 ],
 		small_disk => 1
@@ -127,6 +136,7 @@ sub prepare
 	{
 		$source->rows($tables{$name}{source});
 		$source->rows("VACUUM (ANALYZE) public.$name");
+		$tables{$name}{indexes} //= 0;
 		$tables{$name}{digest} = digest($source, $name);
 		die "$name is not what it should be\n" unless $tables{$name}{digest} =~ /^$tables{$name}{rows} /;
 	}
