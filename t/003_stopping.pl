@@ -51,7 +51,7 @@ CREATE VIEW public.flood AS SELECT generate_series(1, 1000000000)::bigint AS id,
 
 CREATE FUNCTION public.drip(id bigint) RETURNS boolean LANGUAGE plpgsql AS
 'BEGIN
-	IF id % 10 = 0 THEN PERFORM pg_catalog.pg_sleep(0.01); END IF;
+	IF id % 10 = 0 THEN PERFORM pg_catalog.pg_sleep(0.03); END IF;
 	RETURN true;
 END';
 
