@@ -1,5 +1,5 @@
 """What bench/run runs as postgres once both clusters are up: makes the tables, lets the ways take turns,
-compares the rows, and leaves results.md, results.csv and results.svg."""
+compares the rows, and leaves what report.py makes of it."""
 import argparse
 import os
 import shutil
@@ -9,32 +9,9 @@ import time
 
 import measure
 import report
+from server import Server
 from tables import TABLES
 from ways import Ways
-
-
-class Server:
-    """One of the two servers: its connection string, and SQL sent through psql."""
-
-    def __init__(self, conninfo):
-        self.conninfo = conninfo
-        self.parts = dict(word.split("=", 1) for word in conninfo.split())
-        self.uri = "postgresql://{user}@/{dbname}?host={host}&port={port}".format(**self.parts)
-
-    def run(self, *statements):
-        """Runs the statements, each in a transaction of its own; returns the last one's output."""
-        output = ""
-        for statement in statements:
-            done = subprocess.run(["psql", self.conninfo, "-XqAt", "-v", "ON_ERROR_STOP=1", "-f", "-"],
-                                  input=statement, capture_output=True, text=True, check=False)
-            if done.returncode != 0:
-                sys.exit(f"{statement}\n{done.stderr}")
-            output = done.stdout.strip()
-        return output
-
-    def postmaster(self):
-        with open(self.run("SHOW data_directory") + "/postmaster.pid", encoding="ascii") as file:
-            return int(file.readline())
 
 
 class Comparison:
@@ -159,7 +136,7 @@ class Comparison:
         facts = self.make_source(table)
         expected = self.digest(self.source, table)
         all_ways = Ways(table, facts)
-        chosen = all_ways.select(self.options.ways)
+        chosen = all_ways.select(self.options.ways, self.options.essential)
         # Touches the target's memory and the files once, uncounted.
         warm_up = next(way for way in all_ways.ways if way.name == "psql-binary")
         self.run_way(table, warm_up, 0, expected)
@@ -202,12 +179,13 @@ def main():
     parser.add_argument("--scale", type=int)
     parser.add_argument("--tables", type=named_tables)
     parser.add_argument("--ways", type=lambda text: [pattern for pattern in text.split(",") if pattern])
+    parser.add_argument("--essential", action="store_true")
     parser.add_argument("--list", action="store_true")
     options = parser.parse_args()
     if options.list:
         no_facts = {"rows": 0, "bytes": 0, "pgcopydb": "", "rebuilds": False, "skips_vacuum": False}
         for table in options.tables:
-            print(f"{table.name}:", *(way.name for way in Ways(table, no_facts).select(options.ways)))
+            print(f"{table.name}:", *(way.name for way in Ways(table, no_facts).select(options.ways, options.essential)))
         return 0
     return Comparison(options).run()
 

@@ -1,4 +1,5 @@
-"""Turns the runs into results.csv (every run), results.md (medians and ratios) and results.svg."""
+"""Turns the runs into performance.csv (every run), performance.md (medians, ratios, commands), performance.part.md
+(what docs/performance.md takes of it) and performance.svg."""
 import csv
 import os
 import platform
@@ -170,7 +171,7 @@ def plot_script(path, tables):
 def write(options, source, facts, ways, runs):
     """Writes the three files and prints the tables."""
     tables = [(name, rows_of(name, ways[name], runs)) for name in ways]
-    write_csv(os.path.join(options.out, "results.csv"), runs)
+    write_csv(os.path.join(options.out, "performance.csv"), runs)
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     text = [
         "# Ways to copy a table from one PostgreSQL server into another\n\n",
@@ -182,7 +183,10 @@ def write(options, source, facts, ways, runs):
     for name, rows in tables:
         text.extend(table_section(name, facts[name], rows))
     print("".join(text), flush=True)
-    with open(os.path.join(options.out, "results.md"), "w", encoding="utf-8") as file:
+    with open(os.path.join(options.out, "performance.part.md"), "w", encoding="utf-8") as file:
+        # A page of its own has the title.
+        file.writelines(line.replace("\n## ", "\n### ") for line in text[1:])
+    with open(os.path.join(options.out, "performance.md"), "w", encoding="utf-8") as file:
         file.writelines([*text, *commands(ways)])
-    subprocess.run(["gnuplot"], input="".join(plot_script(os.path.join(options.out, "results.svg"), tables)),
+    subprocess.run(["gnuplot"], input="".join(plot_script(os.path.join(options.out, "performance.svg"), tables)),
                    text=True, check=True)

@@ -47,6 +47,15 @@ def fastcopy(table, workers, arguments=", statistics => false"):
     return psql("TARGET", call, options="-qAt")
 
 
+# What a run that has to be short does without, on all tables and on those that show indexes and partitions.
+DISPENSABLE = ["pgcopydb-1", "dump-Fc", "floor-source-file"]
+KEPT_ON = {
+    "indexed": ["fastcopy-1-rebuild", "fastcopy-2", "fastcopy-2-keep", "fastcopy-2-rebuild", "fastcopy-2-analyze",
+                "fastcopy-4-rebuild", "psql-binary", "dump-Fd-2", "pgcopydb-2", "pgcopydb-4", "logical"],
+    "monthly": ["fastcopy-*", "psql-*", "dump-Fd-2", "pgcopydb-1", "logical", "floor-source-socket", "floor-target"],
+}
+
+
 class Ways:
     """All ways for one table."""
 
@@ -141,8 +150,15 @@ class Ways:
         self.load("floor-target", write)
         self.load("floor-both", f"{discard} & first=$!; {write}; wait $first")
 
-    def select(self, patterns):
-        """The ways that match one of the patterns, or all."""
+    def is_essential(self, name):
+        if self.table.name in KEPT_ON:
+            return any(fnmatch.fnmatch(name, pattern) for pattern in KEPT_ON[self.table.name])
+        return name not in DISPENSABLE
+
+    def select(self, patterns, essential=False):
+        """The ways that match one of the patterns, or all; without those that can be left out."""
+        if not patterns and essential:
+            return [way for way in self.ways if self.is_essential(way.name)]
         if not patterns:
             return self.ways
         known = {way.name for way in self.ways}

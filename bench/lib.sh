@@ -1,0 +1,76 @@
+# shellcheck shell=bash
+#
+# Shared by bench/run and bench/scaling; source it, don't run it. It brings scripts/lib.sh with it.
+
+# shellcheck source=scripts/lib.sh
+source "$(dirname "${BASH_SOURCE[0]}")/../scripts/lib.sh"
+
+source_port=5505
+target_port=5506
+
+# What only the benchmark needs.
+install_benchmark_packages() {
+    local package missing=()
+    for package in python3-minimal pgcopydb gnuplot-nox; do
+        [[ $(dpkg-query -W -f='${db:Status-Abbrev}' "$package" 2>/dev/null) == ii* ]] || missing+=("$package")
+    done
+    [[ ${#missing[@]} -gt 0 ]] || return 0
+    echo "installing ${missing[*]}"
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300 update
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 \
+        install -y --no-install-recommends "${missing[@]}"
+}
+
+build_and_install() {
+    say "building and installing pg_fastcopy"
+    build tree
+    install_tree tree
+}
+
+# Starts both clusters, and leaves in `connections` the arguments that say where they are. Segments of WAL
+# are kept for reuse, and no checkpoint comes by itself while something is measured.
+start_clusters() {
+    local settings="
+shared_buffers = 2GB
+max_wal_size = 32GB
+min_wal_size = 4GB
+checkpoint_timeout = 1d
+maintenance_work_mem = 256MB
+max_worker_processes = 24
+autovacuum = off"
+    say "starting two PostgreSQL clusters in $work"
+    start_cluster source $source_port "$settings
+wal_level = logical"
+    start_cluster target $target_port "$settings
+wal_level = replica"
+    as_postgres mkdir "$work/results" "$work/scratch"
+    # shellcheck disable=SC2034
+    connections=(--source "host=$work/source port=$source_port dbname=postgres user=postgres"
+        --target "host=$work/target port=$target_port dbname=postgres user=postgres" --scratch "$work/scratch")
+}
+
+# Runs a program of bench/ as postgres.
+run_python() {
+    local program=$1
+    shift
+    as_postgres env PATH="$bindir:/usr/sbin:/usr/bin:/sbin:/bin" PYTHONDONTWRITEBYTECODE=1 \
+        /usr/bin/python3 "$work/tree/bench/$program" "$@"
+}
+
+revision() {
+    git -c safe.directory="$root" -C "$root" describe --always --dirty 2>/dev/null || echo unknown
+}
+
+fetch_results() {
+    local out=$1
+    as_root tar -C "$work/results" -cf - . | tar -C "$out" --no-same-owner --no-same-permissions -xf -
+    say "in $out: $(as_root ls "$work/results" | xargs)"
+}
+
+# Puts results into docs/: the part of a page between the marks of this name, and plot and CSV beside it.
+publish() {
+    local name=$1 out=$2 page=$3 mark=$4
+    cp "$out/$name.svg" "$out/$name.csv" "$root/docs/"
+    /usr/bin/python3 "$root/bench/publish.py" "$root/docs/$page" "$mark" "$out/$name.part.md"
+    say "docs/$page, docs/$name.svg and docs/$name.csv are written"
+}
