@@ -218,19 +218,32 @@ RowReader *make_row_reader(TupleDesc tupdesc, int nfields, const AttrNumber *att
 }
 
 void read_header(RowReader *reader) {
-    if (memcmp(take(reader, sizeof(signature)), signature, sizeof(signature)) != 0)
-        ereport(ERROR, (errcode(ERRCODE_BAD_COPY_FILE_FORMAT),
-                        errmsg("COPY file signature not recognized")));
-    // The upper half of the flags changes what follows, and no flag of it is known.
-    if ((load<uint32>(take(reader, 4)) & 0xFFFF0000) != 0)
-        ereport(ERROR, (errcode(ERRCODE_BAD_COPY_FILE_FORMAT),
-                        errmsg("unrecognized critical flags in COPY file header")));
-    int32 extension = load<int32>(take(reader, 4));
+    auto bad_header = [](const char *message) {
+        ereport(ERROR, (errcode(ERRCODE_BAD_COPY_FILE_FORMAT), errmsg_internal("%s", message)));
+    };
+    core::ByteWindow *window = &reader->window;
+    const char *bytes = core::take(window, sizeof(signature));
+    if (bytes == nullptr || memcmp(bytes, signature, sizeof(signature)) != 0)
+        bad_header("COPY file signature not recognized");
+    bytes = core::take(window, 4);
+    if (bytes == nullptr)
+        bad_header("invalid COPY file header (missing flags)");
+    // The upper half of the flags changes what follows, and no flag of it is known any more.
+    uint32 flags = load<uint32>(bytes) >> 16;
+    if ((flags & 1) != 0)
+        bad_header("invalid COPY file header (WITH OIDS)");
+    if (flags != 0)
+        bad_header("unrecognized critical flags in COPY file header");
+    bytes = core::take(window, 4);
+    int32 extension = bytes != nullptr ? load<int32>(bytes) : -1;
     if (extension < 0)
-        ereport(ERROR, (errcode(ERRCODE_BAD_COPY_FILE_FORMAT),
-                        errmsg("invalid COPY file header (missing length)")));
-    for (; extension > 0; extension -= Min(extension, capacity))
-        (void)take(reader, Min(extension, capacity));
+        bad_header("invalid COPY file header (missing length)");
+    while (extension > 0) {
+        int32 piece = Min(extension, capacity);
+        if (core::take(window, piece) == nullptr)
+            bad_header("invalid COPY file header (wrong length)");
+        extension -= piece;
+    }
 }
 
 bool read_row(RowReader *reader, Datum *values, bool *nulls) {
