@@ -40,6 +40,14 @@ my $caller_pid = $caller->query('SELECT pg_backend_pid()');
 my ($postmaster_pid) = split /\n/, slurp_file($target->data_dir . '/postmaster.pid');
 $caller->query('SET fastcopy.chunk_size = 64');
 
+# A postmaster that a test has stopped could not be shut down.
+END
+{
+	my $status = $?;
+	kill 'CONT', $postmaster_pid if defined $postmaster_pid;
+	$? = $status;
+}
+
 sub open_files
 {
 	my ($pid) = @_;
@@ -144,10 +152,10 @@ for my $round (1 .. 2)
 	kill 'STOP', $postmaster_pid;
 	for my $n (1 .. 4)
 	{
-		($output, $error) = call("SET statement_timeout = 100; SELECT fastcopy.start('$conninfo', 'numbers', 'numbers', 1)");
+		($output, $error) = call("BEGIN; SET LOCAL statement_timeout = 300;"
+			. " SELECT fastcopy.start('$conninfo', 'numbers', 'numbers', 1); ROLLBACK");
 		expect('giving up', $error, qr/statement timeout/);
 	}
-	call('RESET statement_timeout');
 	$victim->query_until(qr/sent/, "\\echo sent\nSELECT fastcopy.start('$conninfo', 'numbers', 'numbers', 1);\n");
 	seconds_until(sub { (call("SELECT count(*) FROM pg_stat_activity WHERE pid = $pid AND wait_event_type = 'Extension'"))[0] eq '1' })
 	  // die 'the session does not wait for its coordinator';
