@@ -23,10 +23,15 @@ void initialise(void *fresh) {
         ConditionVariableInit(&jobs[i].ended);
 }
 
+// The name tells the layout: a server that goes on running while a newer library is installed has processes
+// of both, which must not take the other's registry for their own.
 void attach() {
-    if (memory == nullptr)
-        memory = pg::named_segment("pg_fastcopy", jobs_size() + sizeof(WorkerSlot) * slot_count(),
-                                   initialise, &lock);
+    if (memory != nullptr)
+        return;
+    static char name[48];
+    snprintf(name, sizeof(name), "pg_fastcopy %zu %zu", sizeof(JobSlot), sizeof(WorkerSlot));
+    memory =
+        pg::named_segment(name, jobs_size() + sizeof(WorkerSlot) * slot_count(), initialise, &lock);
 }
 
 void free_worker(WorkerSlot *slot) {

@@ -10,7 +10,7 @@
 
 namespace fastcopy::pg {
 
-// Returns the address of the segment of this name in this process, made and initialised (once per
+// Returns the address of the segment of this name (which must stay in memory) in this process, made and initialised (once per
 // server start, by `initialise`) if need be. `lock` gets the lock that comes with it.
 void *named_segment(const char *name, size_t size, void (*initialise)(void *memory), LWLock **lock);
 
