@@ -222,9 +222,14 @@ log_line_prefix = '%m [%p] %b %q%a '"
     start_cluster target 5502 "$settings
 dynamic_shared_memory_type = mmap"
 
-    # In the background, since bash handles no signal before a command in the foreground has ended.
-    as_postgres env TORTURE_VERBOSE="${TORTURE_VERBOSE:-}" perl "$work/tree/test/torture/torture.pl" \
-        "$work" "$bindir" "$seconds" "$seed" "$small_disk" &
+    # In the background, since bash handles no signal before a command in the foreground has ended; and by exec,
+    # so that it is the process that gets the signal.
+    (
+        cd "$work"
+        # shellcheck disable=SC2046
+        exec $(postgres_prefix) env LC_ALL="$LC_ALL" TORTURE_VERBOSE="${TORTURE_VERBOSE:-}" \
+            perl "$work/tree/test/torture/torture.pl" "$work" "$bindir" "$seconds" "$seed" "$small_disk"
+    ) &
     torturer=$!
     wait "$torturer" || status=$?
     torturer=

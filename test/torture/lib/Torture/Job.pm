@@ -315,7 +315,7 @@ sub _resume
 		my $text = "$failure->{sqlstate} $failure->{message}";
 		$self->_note("resume failed: $text");
 		if ($failure->{message} eq 'timeout') { $self->_stuck('resume did not return'); return 0 }
-		if ($failure->{message} =~ /chang/)   { $self->problem('false_alarms', $text) }
+		if ($failure->{message} =~ /may have (?:changed|lost rows)/) { $self->problem('false_alarms', $text) }
 		elsif ($failure->{sqlstate} !~ $explained) { $self->problem('errors', "resume failed: $text") }
 		# It may run by now all the same: the answer was lost, or it was resumed by itself.
 		my $now = $self->_status or return 0;
