@@ -125,6 +125,7 @@ void check_count(Relation target, const source::RowStream &stream, uint64 rows) 
 void copy_chunk(Worker *worker, int32 number) {
     TimestampTz started_at = GetCurrentTimestamp();
     pg::begin_transaction(worker->area->identity);
+    normalise_local_session(worker->request.triggers);  // a trigger may have changed it
     plan::Chunk chunk = job::ledger::read_chunk(worker->area->job, number);
     if (chunk.done) {
         // Before the job was resumed, and counted then.
@@ -295,7 +296,6 @@ void work(Worker *worker) {
 // What holds for all of the worker's chunks.
 void read_plan(Worker *worker, MemoryContext context) {
     pg::begin_transaction(worker->area->identity);
-    normalise_local_session(worker->request.triggers);
     SetConfigOption("synchronous_commit", "off", PGC_USERSET, PGC_S_SESSION);
     if (worker->request.lz4_toast)
         pg::prefer_lz4();
