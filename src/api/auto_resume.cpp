@@ -94,8 +94,11 @@ void resume_as_owner(int64 job) {
     pg::begin_ledger_transaction();
     job::ledger::Former former = job::ledger::read_former(job);
     if (source::is_server_name(former.source)) {
-        if (SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(former.owner)))
-            SetUserIdAndSecContext(former.owner, SECURITY_LOCAL_USERID_CHANGE);
+        // Workers of such a role connect as whoever has logged in, and that must not be the superuser here.
+        if (!pg::may_log_in(former.owner))
+            ereport(ERROR, (errcode(ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION),
+                            errmsg("its role cannot log in")));
+        SetUserIdAndSecContext(former.owner, SECURITY_LOCAL_USERID_CHANGE);
         (void)resume_job(job, nullptr, 0, false);
         ereport(LOG, (errmsg("fastcopy job " INT64_FORMAT " was resumed", job)));
     }

@@ -2,8 +2,6 @@
 
 namespace fastcopy::pg {
 
-namespace {
-
 bool may_log_in(Oid role) {
     HeapTuple tuple = SearchSysCache1(AUTHOID, ObjectIdGetDatum(role));
     if (!HeapTupleIsValid(tuple))
@@ -13,6 +11,8 @@ bool may_log_in(Oid role) {
     ReleaseSysCache(tuple);
     return result;
 }
+
+namespace {
 
 // The ledger's owner is the extension's owner: CREATE EXTENSION made both.
 Oid ledger_owner() {

@@ -22,6 +22,9 @@ struct Identity {
     Oid role;   // who the job runs as
 };
 
+// Whether a process can connect as this role; an ERROR when there is none.
+bool may_log_in(Oid role);
+
 // The identity of the session that runs now.
 Identity current_identity();
 
