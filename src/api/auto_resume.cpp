@@ -46,18 +46,9 @@ Databases connectable_databases(MemoryContext context) {
 
 // Has a helper look into the database, and waits for it. Without a free slot the database is passed over.
 void look_into(Oid database) {
-    BackgroundWorker worker{};
-    worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
-    worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
-    worker.bgw_restart_time = BGW_NEVER_RESTART;
-    strlcpy(worker.bgw_library_name, "pg_fastcopy", BGW_MAXLEN);
-    strlcpy(worker.bgw_function_name, "fastcopy_resumer_main", BGW_MAXLEN);
-    strlcpy(worker.bgw_type, resumer_type, BGW_MAXLEN);
-    strlcpy(worker.bgw_name, resumer_type, BGW_MAXLEN);
-    worker.bgw_main_arg = ObjectIdGetDatum(database);
-    worker.bgw_notify_pid = MyProcPid;
     BackgroundWorkerHandle *handle;
-    if (!RegisterDynamicBackgroundWorker(&worker, &handle)) {
+    if (!run::launch(resumer_type, resumer_type, "fastcopy_resumer_main",
+                     ObjectIdGetDatum(database), BgWorkerStart_RecoveryFinished, &handle)) {
         ereport(WARNING,
                 (errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
                  errmsg("could not look for interrupted fastcopy jobs in database with OID %u",
