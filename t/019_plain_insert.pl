@@ -66,6 +66,46 @@ copied_alike('strings', 'a text, b varchar, c varchar(4), d char(4), e bytea, f 
 copied_alike('other types', 'a uuid, b mood, c small, d inet, e integer[], f int4range, g point, h bit(3)',
 	q{VALUES ('00000000-0000-0000-0000-0000000000ff', 'ok', 999, '::1', '{1,NULL}', '[1,5)', '(1,2)', B'101'),
 	(NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL)});
+# What is put together by us must be, byte for byte, what PostgreSQL stores.
+sub stored_alike
+{
+	my ($name, $columns, $rows, @casts) = @_;
+	copied_alike($name, $columns, $rows);
+	make_target('plain', "CREATE TABLE t ($columns)");
+	$target->safe_psql('postgres', "SELECT fastcopy.copy('$conninfo', 't', 't', 1)");
+	foreach my $cast (@casts)
+	{
+		my ($column) = split /::/, $cast;
+		is($target->safe_psql('postgres',
+			"SELECT count(*) FROM t WHERE NOT record_image_eq(ROW($column), ROW(($column)::text::" . substr($cast, length($column) + 2) . '))'),
+			'0', "$name: stored alike, $cast");
+	}
+	return;
+}
+
+stored_alike('numeric', 'a numeric, b numeric(12,2), c numeric(4,4), d numeric(5,-2), e numeric(3,5)',
+	q{SELECT CASE i % 8 WHEN 0 THEN (random() * 10 ^ ((random() * 60)::int - 30))::numeric WHEN 1 THEN i * 10000::numeric
+		WHEN 2 THEN -i / 100.0 WHEN 3 THEN trim_scale(i::numeric / 1024) WHEN 4 THEN round(i / 7.0, i % 70) WHEN 5 THEN -(10::numeric ^ (i % 300))
+		WHEN 6 THEN (ARRAY['NaN', '0', '0.000', '-Infinity'])[1 + i / 8 % 4]::numeric END,
+		((random() - 0.5) * 19999999999)::numeric(12,2), (random() - 0.5)::numeric(4,4), (random() * 9999999)::numeric(5,-2),
+		(random() / 101)::numeric(3,5)
+	FROM generate_series(1, 8000) i},
+	'a::numeric', 'b::numeric(12,2)', 'c::numeric(4,4)', 'd::numeric(5,-2)', 'e::numeric(3,5)');
+stored_alike('jsonb', 'a integer, b jsonb',
+	q{SELECT i, CASE i % 12 WHEN 0 THEN jsonb_build_object('id', i, 'name', md5(i::text), 'ok', i % 2 = 0, 'none', NULL, 'amount', (i * 37 % 100000) / 100.0)
+		WHEN 1 THEN to_jsonb(i * 1000003::bigint)
+		WHEN 2 THEN to_jsonb(repeat(E'x"y\\\\z\n\t\r\b\f/', i % 50))
+		WHEN 3 THEN (SELECT jsonb_agg(x * i) FROM generate_series(0, i % 200) x)
+		WHEN 4 THEN (SELECT jsonb_object_agg('k' || x, repeat('v', x)) FROM generate_series(0, i % 90) x)
+		WHEN 5 THEN '{"a": [1, 2.50, -0.001, 1e20, "x", {"deep": [[], {}, null, [[{"b": false}]]]}], "b": {}}'
+		WHEN 6 THEN (ARRAY['null', '[]', '{}', 'true', 'false', '0', '""', '"\""'])[1 + i / 12 % 8]::jsonb
+		WHEN 7 THEN to_jsonb('ü€😀' || i)
+		WHEN 8 THEN jsonb_build_object('ü', i, 'ab', chr(1 + i % 31), '€', chr(127), E'a"\n', 1)
+		WHEN 9 THEN to_jsonb(CASE i % 3 WHEN 0 THEN round(i / 7.0, i % 80) ELSE (random() * 10 ^ ((random() * 60)::int - 30))::numeric END)
+		WHEN 10 THEN (repeat('[', i % 60) || repeat(']', i % 60))::jsonb
+		ELSE jsonb_build_object('large', repeat('€', i * 2), 'list', (SELECT jsonb_agg(NULL::int) FROM generate_series(1, i % 5000))) END
+	FROM generate_series(1, 9000) i},
+	'b::jsonb');
 # Rows of many sizes, across the limits of the buffer and of a batch.
 copied_alike('sizes', 'a integer, b text, c text COMPRESSION pglz, d integer',
 	q{SELECT i, repeat(chr(97 + i % 26), (i * 7919) % 9000), md5(i::text), -i FROM generate_series(1, 5000) i});

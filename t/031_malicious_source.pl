@@ -42,12 +42,15 @@ $source->safe_psql('postgres', qq(
 	CREATE TABLE parted_1 PARTITION OF parted FOR VALUES FROM (1) TO (1001);
 	CREATE TABLE parted_2 PARTITION OF parted FOR VALUES FROM (1001) TO (1000000);
 	INSERT INTO parted SELECT * FROM items;
+	CREATE TABLE readings (amount numeric(6,2), details jsonb);
+	INSERT INTO readings SELECT g, jsonb_build_object('id', g) FROM generate_series(1, $rows) g;
 	ANALYZE items));
 
 # Types that differ have the rows sent as text.
 $target->safe_psql('postgres', q(
 	CREATE TABLE items (id integer, name text);
-	CREATE TABLE items_text (id bigint, name text)));
+	CREATE TABLE items_text (id bigint, name text);
+	CREATE TABLE readings (amount numeric(6,2), details jsonb)));
 
 my $right_rows = table_digest($source, 'items');
 
@@ -539,6 +542,45 @@ for my $what (sort keys %copies)
 	scenario("COPY: $what", on => 'copy', change => $change, %more);
 }
 
+# Values of types that are decoded by us, if they are ordinary, and else by PostgreSQL, whose words these are.
+{
+	my $one = pack('n n n n n', 1, 0, 0, 2, 1);
+	my $json = "\1{}";
+	my %values = (
+		'a numeric cut short'      => [ substr($one, 0, 9), $json, error => qr/insufficient data/ ],
+		'a numeric and more'       => [ "${one}x", $json, error => qr/incorrect binary data format/ ],
+		'a numeric of no bytes'    => [ '', $json, error => qr/insufficient data/ ],
+		'a numeric of 65535 digits' => [ pack('n4', 65535, 0, 0, 2), $json, error => qr/insufficient data|length/ ],
+		'a numeric of a wrong sign' => [ pack('n5', 1, 0, 0x1234, 2, 1), $json, error => qr/invalid sign/ ],
+		'a numeric of a wrong scale' => [ pack('n5', 1, 0, 0, 0xffff, 1), $json, error => qr/invalid scale/ ],
+		'a digit of 10000'         => [ pack('n5', 1, 0, 0, 2, 10000), $json, error => qr/invalid digit/ ],
+		'a digit of -1'            => [ pack('n5', 1, 0, 0, 2, 0xffff), $json, error => qr/invalid digit/ ],
+		'a numeric too large'      => [ pack('n5', 1, 1, 0, 2, 1), $json, error => qr/numeric field overflow/ ],
+		'a numeric larger than any' => [ pack('n5', 1, 0x7fff, 0, 2, 1), $json, error => qr/overflow/ ],
+		'infinity'                 => [ pack('n4', 0, 0, 0xd000, 0), $json, error => qr/overflow/ ],
+		'jsonb of no bytes'        => [ $one, '', error => qr/insufficient data/ ],
+		'jsonb without a text'     => [ $one, "\1", error => qr/invalid input syntax for type json/ ],
+		'half an object'           => [ $one, qq(\1{"a": ), error => qr/invalid input syntax for type json/ ],
+		'half a string'            => [ $one, qq(\1"a), error => qr/invalid input syntax for type json/ ],
+		'half an escape'           => [ $one, qq(\1"a\\), error => qr/invalid input syntax for type json/ ],
+		'jsonb and more'           => [ $one, "\1{}{}", error => qr/invalid input syntax for type json/ ],
+		'jsonb with a NUL'         => [ $one, qq(\1"\0"), error => qr/invalid/ ],
+		'jsonb with an escaped NUL' => [ $one, qq(\1"\\u0000"), error => qr/unsupported Unicode escape sequence/ ],
+		'jsonb in no encoding'     => [ $one, qq(\1"\xff\xfe\xc3"), error => qr/invalid byte sequence/ ],
+		'a key in no encoding'     => [ $one, qq(\1{"\xc3": 1}), error => qr/invalid byte sequence/ ],
+		'a number that is none'    => [ $one, "\1[1, -]", error => qr/invalid input syntax for type json/ ],
+		'a number of 200000 digits' => [ $one, "\1" . '9' x 200_000, error => qr/overflow|out of range/ ],
+		'arrays in arrays'         => [ $one, "\1" . '[' x 60_000, error => qr/stack depth limit|invalid input syntax/ ],
+		'arrays in arrays, without end' => [ $one, "\1" . '[' x 10_000_000, error => qr/stack depth limit/, memory => 1 ],
+	);
+	for my $what (sort keys %values)
+	{
+		my ($amount, $details, %more) = @{ $values{$what} };
+		scenario("COPY of values: $what", on => 'copy', change => nth_row(5, copy_data(copy_row($amount, $details))),
+			table => 'readings', into => 'readings', %more);
+	}
+}
+
 # COPY, in text.
 
 my %texts = (
@@ -641,7 +683,7 @@ sub run_scenario
 	my @wrong;
 	my $began = time;
 
-	ask("SELECT fastcopy.forget(job) FROM fastcopy.status; TRUNCATE items, items_text");
+	ask("SELECT fastcopy.forget(job) FROM fastcopy.status; TRUNCATE items, items_text, readings");
 	my $log_start = -s $target->logfile;
 	my $on        = $s->{on};
 	my $pattern   = $on ? join '|', map { $question{$_} // die "no question $_" } split /\|/, $on : '';

@@ -1,0 +1,58 @@
+// Fuzz target: a number as it is sent, stored, must have the same digits and no others; and a number that was
+// written as text must be the same as one that was sent.
+#include <algorithm>
+#include <cstdint>
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include "check.hpp"
+#include "core/decimal.hpp"
+
+namespace {
+
+using namespace fastcopy::core;
+
+std::string print(const Decimal &value) {
+    auto digit = [&](int index) {
+        int known = index >= 0 && index < value.ndigits ? value.digits[index] : 0;
+        CHECK(known >= 0 && known < 10000);
+        return std::to_string(10000 + known).substr(1);
+    };
+    std::string whole;
+    for (int i = 0; i <= value.weight; i++)
+        whole += digit(i);
+    whole.erase(0, std::min(whole.find_first_not_of('0'), whole.size()));
+    std::string places;
+    for (int i = value.weight + 1; static_cast<int>(places.size()) < value.scale; i++)
+        places += digit(i);
+    std::string text = value.negative ? "-" : "";
+    text += whole.empty() ? "0" : whole;
+    return value.scale > 0 ? text + '.' + places.substr(0, static_cast<std::size_t>(value.scale))
+                           : text;
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t *data, std::size_t size) {
+    // Of its own memory, for the sanitizer to see a byte more.
+    std::vector<char> input(data, data + size);
+    Decimal sent;
+    if (read_decimal(input.data(), static_cast<int>(size), &sent)) {
+        Decimal written;
+        std::string text = print(sent);
+        CHECK(parse_decimal(text, &written));
+        char first[max_stored_decimal];
+        char second[max_stored_decimal];
+        int stored = store_decimal(sent, first);
+        CHECK(stored == store_decimal(written, second));
+        CHECK(std::memcmp(first, second, static_cast<std::size_t>(stored)) == 0);
+        // What fits with so many digits fits with one more, too.
+        for (int precision = 1; precision < 330; precision++)
+            CHECK(!fits(sent, precision, sent.scale) || fits(sent, precision + 1, sent.scale));
+    }
+    Decimal written;
+    if (parse_decimal({input.data(), size}, &written))
+        CHECK(print(written) == std::string(input.data(), size));
+    return 0;
+}
