@@ -29,6 +29,7 @@ struct TargetIndex {
     Oid oid;
     const char *name;        // quoted, schema-qualified
     const char *definition;  // as pg_get_indexdef has it, for people
+    int cost;                // of building it, relative to that of others
 };
 
 struct TargetIndexes {

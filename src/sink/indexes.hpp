@@ -21,8 +21,8 @@
 
 namespace fastcopy::sink {
 
-// Locks the target's tables against everybody else, as DROP INDEX would, and returns their indexes. An
-// ERROR unless the current role owns these tables.
+// Locks the target's tables against everybody else, as DROP INDEX would, and returns their indexes in the order
+// in which they should be built. An ERROR unless the current role owns these tables.
 job::TargetIndexes find_indexes(Oid target);
 
 // Clears the flags. The caller has the locks of find_indexes. An index that has been dropped is passed over.
