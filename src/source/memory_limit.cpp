@@ -10,8 +10,8 @@ namespace {
 constexpr size_t for_answers = size_t{128} << 20;
 // A message of 1 GB, in a buffer that libpq may have made somewhat larger.
 constexpr size_t for_rows = size_t{1536} << 20;
-// To ask malloc takes microseconds, and libpq reads little at a time.
-constexpr unsigned reads_between_looks = 16;
+// To ask malloc takes microseconds, and libpq reads at most some 16 kB at a time, or one large message.
+constexpr unsigned reads_between_looks = 64;
 
 size_t at_begin = 0;
 size_t limit = for_answers;
