@@ -91,6 +91,11 @@ def processor():
     return platform.machine()
 
 
+def kernel():
+    """The kernel's version, without what a distributor or a host adds to it."""
+    return ".".join(platform.release().split(".")[:2])
+
+
 def table_section(name, facts, rows):
     base = base_row(rows)
     yield f"\n## {name}\n\n{facts['rows']} rows, {facts['bytes'] / 1e6:.0f} MB.\n\n"
@@ -104,15 +109,17 @@ def table_section(name, facts, rows):
 
 def summary(tables, facts):
     """The ratios that say how far ahead of others, and how near to the floors."""
-    heads = ("table", "wall, pgcopydb (best split) ÷ this", "CPU, psql binary pipe ÷ this",
+    heads = ("table", "wall, pgcopydb (best split) ÷ this", "this without ANALYZE", "CPU, psql binary pipe ÷ this",
              "CPU of this ÷ (source floor + target floor)", "CPU of this ÷ both floors at once")
-    yield "\n## In short\n\nMedians; `this` is pg_fastcopy with two workers, and ANALYZE where pgcopydb has it too.\n\n"
-    yield "| " + " | ".join(heads) + " |\n|---|---:|---:|---:|---:|\n"
+    yield "\n## In short\n\nMedians; `this` is pg_fastcopy with two workers. pgcopydb ends with VACUUM ANALYZE if it cannot " \
+          "be told otherwise; then `this` has its ANALYZE too, except in the second column of figures.\n\n"
+    yield "| " + " | ".join(heads) + " |\n|---|---:|---:|---:|---:|---:|\n"
     for name, rows in tables:
         base, pgcopydb, binary = base_row(rows), best_pgcopydb(rows), find(rows, "psql-binary")
         alike = base if facts[name]["skips_vacuum"] else find(rows, "fastcopy-2-analyze")
         source, target, both = (find(rows, "floor-" + floor) for floor in ("source-socket", "target", "both"))
         cells = [f"{pgcopydb.wall / alike.wall:.2f} ({pgcopydb.name})" if pgcopydb and alike else "",
+                 ratio(pgcopydb.wall, base.wall) if pgcopydb and base else "",
                  ratio(binary.cpu, base.cpu) if binary and base else "",
                  ratio(base.cpu, source.cpu + target.cpu) if base and source and target else "",
                  ratio(base.cpu, both.cpu) if base and both else ""]
@@ -177,7 +184,7 @@ def write(options, source, facts, ways, runs):
         "# Ways to copy a table from one PostgreSQL server into another\n\n",
         f"Made by `{options.command}` of pg_fastcopy {options.revision}: {options.rounds} rounds, tables of "
         f"{options.scale} % size. How it measures stands at the head of bench/run.\n\n",
-        f"{os.cpu_count()} × {processor()}, {memory:.0f} GB; Linux {platform.release()}; "
+        f"{os.cpu_count()} × {processor()}, {memory:.0f} GB; Linux {kernel()}; "
         f"{source.run('SHOW server_version')} on both sides; {version(options.pgcopydb, '--version')}.\n",
         *summary(tables, facts)]
     for name, rows in tables:
