@@ -28,6 +28,8 @@ class Point:
     busy: float     # share of samples in which a worker ran
     waits: str      # of the workers, the three most frequent
     source_busy: float
+    pipe_wall: float = None     # of psql's binary pipe, which tells what growth is the servers' own
+    pipe_cpu: float = None
 
 
 class Sampler(threading.Thread):
@@ -77,20 +79,34 @@ class Scaling:
                         "VACUUM (FREEZE, ANALYZE) narrow", "SELECT count(*) FROM narrow", "CHECKPOINT")
         self.filled = rows
 
-    def copy_once(self, workers, chunk_size):
+    def run_once(self, command):
         self.target.run("TRUNCATE narrow", "CHECKPOINT")
-        command = f'psql "$TARGET" -XqAt -v ON_ERROR_STOP=1 -c "SET fastcopy.chunk_size = \'{chunk_size}\'" ' \
-                  f'-c "SELECT fastcopy.copy(\'$SOURCE\', \'narrow\', \'narrow\', {workers}, statistics => false)"'
+        os.sync()  # what the copy before has left to the disk would be in the way of this one's commits
         return measure.run(command, self.environment, self.postmasters)
 
-    def measure(self, series, x, rows, workers, chunk_size="0"):
-        rounds = 1 if rows >= 30_000_000 else self.options.rounds
+    def copy_once(self, workers, chunk_size):
+        command = f'psql "$TARGET" -XqAt -v ON_ERROR_STOP=1 -c "SET fastcopy.chunk_size = \'{chunk_size}\'" ' \
+                  f'-c "SELECT fastcopy.copy(\'$SOURCE\', \'narrow\', \'narrow\', {workers}, statistics => false)"'
+        return self.run_once(command)
+
+    def median(self, what, rows, run):
+        """The medians of wall and CPU seconds over all rounds of what run() does."""
         costs = []
-        for _ in range(rounds):
-            cost = self.copy_once(workers, chunk_size)
+        for _ in range(1 if rows >= 30_000_000 else self.options.rounds):
+            cost = run()
             if cost.status != 0 or self.target.run("SELECT count(*) FROM narrow") != str(rows):
-                raise SystemExit(f"{series} {x}: the copy failed\n{cost.output}")
+                raise SystemExit(f"{what}: the copy failed\n{cost.output}")
             costs.append(cost)
+        return statistics.median(cost.wall for cost in costs), statistics.median(cost.cpu for cost in costs)
+
+    def measure_pipe(self, point):
+        pipe = "psql \"$SOURCE\" -Xqc 'COPY narrow TO STDOUT (FORMAT binary)' | " \
+               "psql \"$TARGET\" -Xqc 'COPY narrow FROM STDIN (FORMAT binary)'"
+        point.pipe_wall, point.pipe_cpu = self.median("psql", point.rows, lambda: self.run_once(pipe))
+        print(f"{'':20} psql's binary pipe {point.pipe_wall:.2f} s {point.pipe_cpu:8.2f} CPU s", flush=True)
+
+    def measure(self, series, x, rows, workers, chunk_size="0"):
+        wall, cpu = self.median(f"{series} {x}", rows, lambda: self.copy_once(workers, chunk_size))
         # What they wait for, in a run of its own: the samplers take time too.
         samplers = [Sampler(self.target, "backend_type = 'fastcopy worker'"),
                     Sampler(self.source, "application_name LIKE 'fastcopy job % chunk %'")]
@@ -100,9 +116,8 @@ class Scaling:
         here, there = (sampler.stop() for sampler in samplers)
         job = "(SELECT max(job) FROM fastcopy.status)"
         chunks = int(self.target.run(f"SELECT chunks FROM fastcopy.status WHERE job = {job}"))
-        self.points.append(Point(series, x, statistics.median(cost.wall for cost in costs),
-                                 statistics.median(cost.cpu for cost in costs), rows, chunks,
-                                 share(here, "running"), most_frequent(here), share(there, "running")))
+        self.points.append(Point(series, x, wall, cpu, rows, chunks, share(here, "running"), most_frequent(here),
+                                 share(there, "running")))
         point = self.points[-1]
         print(f"{series:8} {x:6} {point.chunks:6} chunks {point.wall:8.2f} s {point.cpu:8.2f} CPU s  "
               f"{1e6 * point.wall / rows:6.3f} us/row  running {point.busy:.0%}, on the source "
@@ -124,6 +139,7 @@ class Scaling:
         for millions in self.options.rows:
             self.fill(millions * 1_000_000)
             self.measure("rows", millions, millions * 1_000_000, 2)
+            self.measure_pipe(self.points[-1])
 
 
 def share(counts, event):
@@ -151,12 +167,17 @@ def sections(options, points):
         mine = [point for point in points if point.series == series]
         if not mine:
             continue
-        yield f"\n### {title}\n\n| {head} | chunks | wall s | µs/row | CPU s | CPU µs/row | workers run | " \
-              "sessions on the source run | workers wait for |\n|---:|---:|---:|---:|---:|---:|---:|---:|---|\n"
+        pipe = mine[0].pipe_wall is not None
+        yield f"\n### {title}\n\n| {head} | chunks | wall s | µs/row | CPU s | CPU µs/row | " \
+              + ("psql's µs/row | CPU µs/row | " if pipe else "") \
+              + "workers run | sessions on the source run | workers wait for |\n" \
+              + "|---:|---:|---:|---:|---:|---:|" + ("---:|---:|" if pipe else "") + "---:|---:|---|\n"
         for point in mine:
             yield f"| {point.x} | {point.chunks} | {point.wall:.2f} | {1e6 * point.wall / point.rows:.3f} " \
-                  f"| {point.cpu:.2f} | {1e6 * point.cpu / point.rows:.3f} | {point.busy:.0%} " \
-                  f"| {point.source_busy:.0%} | {point.waits} |\n"
+                  f"| {point.cpu:.2f} | {1e6 * point.cpu / point.rows:.3f} | " \
+                  + (f"{1e6 * point.pipe_wall / point.rows:.3f} | {1e6 * point.pipe_cpu / point.rows:.3f} | "
+                     if pipe else "") \
+                  + f"{point.busy:.0%} | {point.source_busy:.0%} | {point.waits} |\n"
 
 
 def plot(path, points):
@@ -177,10 +198,12 @@ def plot(path, points):
 def write(options, points):
     with open(os.path.join(options.out, "scaling.csv"), "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(["series", "x", "rows", "chunks", "wall_s", "cpu_s", "workers_run", "source_runs", "waits"])
+        writer.writerow(["series", "x", "rows", "chunks", "wall_s", "cpu_s", "workers_run", "source_runs", "waits",
+                         "pipe_wall_s", "pipe_cpu_s"])
         for point in points:
+            pipe = [f"{cost:.3f}" if cost is not None else "" for cost in (point.pipe_wall, point.pipe_cpu)]
             writer.writerow([point.series, point.x, point.rows, point.chunks, f"{point.wall:.3f}", f"{point.cpu:.3f}",
-                             f"{point.busy:.3f}", f"{point.source_busy:.3f}", point.waits])
+                             f"{point.busy:.3f}", f"{point.source_busy:.3f}", point.waits, *pipe])
     with open(os.path.join(options.out, "scaling.part.md"), "w", encoding="utf-8") as file:
         file.writelines(sections(options, points))
     subprocess.run(["gnuplot"], input="".join(plot(os.path.join(options.out, "scaling.svg"), points)), text=True,

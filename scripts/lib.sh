@@ -193,7 +193,7 @@ END
     as_postgres tee "$programs/postgres.checked" >/dev/null <<END
 #!/bin/sh
 case "\$*" in
-    *source_data/* | *standby_data/*) exec '$programs/postgres' "\$@" ;;
+    *source_data/*) exec '$programs/postgres' "\$@" ;;
 esac
 exec env $(printf '%q ' "$@")'$programs/postgres' "\$@"
 END
