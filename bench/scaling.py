@@ -81,6 +81,7 @@ class Scaling:
 
     def run_once(self, command):
         self.target.run("TRUNCATE narrow", "CHECKPOINT")
+        self.source.run("CHECKPOINT")  # a job waits until the state it copies is on the source's disk
         os.sync()  # what the copy before has left to the disk would be in the way of this one's commits
         return measure.run(command, self.environment, self.postmasters)
 
