@@ -70,6 +70,13 @@ pg_noinline Datum receive_in_place(Field *field, char *bytes, int size) {
     return value;
 }
 
+// A value whose bytes are as they are stored.
+Datum copy_value(const char *bytes, int size) {
+    void *value = palloc(size);
+    memcpy(value, bytes, size);
+    return PointerGetDatum(value);
+}
+
 Datum make_varlena(const char *bytes, int size) {
     auto *value = static_cast<varlena *>(palloc(VARHDRSZ + size));
     SET_VARSIZE(value, VARHDRSZ + size);
@@ -103,12 +110,6 @@ pg_noinline Datum read_large(RowReader *reader, Field *field, int size) {
     return value;
 }
 
-Datum copy_varlena(const char *bytes, int size) {
-    void *value = palloc(size);
-    memcpy(value, bytes, size);
-    return PointerGetDatum(value);
-}
-
 // False if the value is not for us to make.
 bool make_numeric(const Field &field, const char *bytes, int size, Datum *value) {
     core::Decimal decimal;
@@ -116,7 +117,7 @@ bool make_numeric(const Field &field, const char *bytes, int size, Datum *value)
         (field.precision >= 0 && !core::fits(decimal, field.precision, field.scale)))
         return false;
     char stored[core::max_stored_decimal];
-    *value = copy_varlena(stored, core::store_decimal(decimal, stored));
+    *value = copy_value(stored, core::store_decimal(decimal, stored));
     return true;
 }
 
@@ -128,7 +129,7 @@ bool make_jsonb(const core::JsonbDesk &desk, const char *bytes, int size, Datum 
     if (stored == 0)
         return false;
     (void)pg_verifymbstr(bytes + 1, size - 1, false);
-    *value = copy_varlena(desk.bytes, stored);
+    *value = copy_value(desk.bytes, stored);
     return true;
 }
 
@@ -189,11 +190,8 @@ Datum decode(const core::JsonbDesk &desk, Field *field, char *bytes, int size) {
             }
             break;
         case Decoding::uuid:
-            if (size == UUID_LEN) {
-                void *value = palloc(UUID_LEN);
-                memcpy(value, bytes, UUID_LEN);
-                return PointerGetDatum(value);
-            }
+            if (size == UUID_LEN)
+                return copy_value(bytes, size);
             break;
         case Decoding::text:
             if (is_plain_text(*field, size)) {
@@ -328,7 +326,8 @@ RowReader *make_row_reader(TupleDesc tupdesc, int nfields, const AttrNumber *att
         field->typmod = attribute->atttypmod;
         field->decoding =
             decoding_of(attribute->atttypid, attribute->atttypmod, &field->most_bytes);
-        read_numeric_typmod(attribute->atttypmod, field);
+        if (field->decoding == Decoding::numeric)
+            read_numeric_typmod(attribute->atttypmod, field);
         if (field->decoding == Decoding::jsonb && reader->desk.nodes == nullptr)
             reader->desk = make_desk();
         Oid function;

@@ -8,7 +8,7 @@
 // function, which is what decides and complains.
 //
 // Values that are not passed by value are allocated in the memory context that is current when a row is
-// read; the reader itself keeps one buffer, and nothing of a row.
+// read; the reader itself keeps its buffers, and nothing of a row.
 #ifndef FASTCOPY_SINK_ROW_READER_HPP
 #define FASTCOPY_SINK_ROW_READER_HPP
 
