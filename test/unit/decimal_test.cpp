@@ -4,7 +4,8 @@
 
 #include <bit>
 #include <string>
-#include <vector>
+
+#include "hex.hpp"
 
 namespace {
 
@@ -15,13 +16,6 @@ std::string bytes_of(const std::string &hex) {
     for (std::size_t i = 0; i + 1 < hex.size(); i += 2)
         bytes.push_back(static_cast<char>(std::stoi(hex.substr(i, 2), nullptr, 16)));
     return bytes;
-}
-
-std::string hex_of(const std::string &bytes) {
-    std::string hex;
-    for (unsigned char c : bytes)
-        hex += {"0123456789abcdef"[c / 16U], "0123456789abcdef"[c % 16U]};
-    return hex;
 }
 
 // Without the varlena's header; empty if it is not taken.

@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "hex.hpp"
+
 namespace {
 
 using namespace fastcopy::core;
@@ -23,12 +25,7 @@ struct Desk {
         JsonbDesk desk{nodes.data(), static_cast<int>(nodes.size()), bytes.data(),
                        static_cast<int>(bytes.size())};
         int size = form_jsonb(text, desk);
-        std::string hex;
-        for (int i = 4; i < size; i++) {
-            auto c = static_cast<unsigned char>(bytes[static_cast<std::size_t>(i)]);
-            hex += {"0123456789abcdef"[c / 16U], "0123456789abcdef"[c % 16U]};
-        }
-        return hex;
+        return size == 0 ? "" : hex_of({bytes.data() + 4, static_cast<std::size_t>(size) - 4});
     }
 };
 
