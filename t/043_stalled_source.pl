@@ -40,14 +40,15 @@ my $proxy = FastcopyProxy->new($source->host . '/.s.PGSQL.' . $source->port);
 
 sub through_proxy { return conninfo($source, host => '127.0.0.1', port => $proxy->port, @_) }
 
-# Rows come slowly, but all the time, as long as the test has a lock on the source.
+# Rows come slowly, but all the time, as long as the test has a lock on the source. A job then takes a quarter of a
+# minute at least, so that none of its workers has finished when the network stalls, however slow the test is.
 $source->safe_psql('postgres', q(
 CREATE TABLE public.items (id bigint, name text);
 INSERT INTO public.items SELECT g, repeat('x', 200) FROM generate_series(1, 20000) g;
 CREATE FUNCTION public.drip(id bigint) RETURNS boolean LANGUAGE plpgsql AS
 'BEGIN
 	IF id % 20 = 0 AND NOT pg_catalog.pg_try_advisory_xact_lock_shared(1) THEN
-		PERFORM pg_catalog.pg_sleep(0.01);
+		PERFORM pg_catalog.pg_sleep(0.05);
 	END IF;
 	RETURN true;
 END'));

@@ -181,8 +181,9 @@ void step(Connection *connection, const plan::SourceLeaf &leaf, const Key &key, 
     if (extremes.at_or_null(0, 0) == nullptr)
         return;
     std::int64_t values[most_bounds];
-    size_t count = core::integer_bounds(strtoll(extremes.at(0, 0), nullptr, 10),
-                                        strtoll(extremes.at(0, 1), nullptr, 10), most_bounds + 1,
+    int64 least = extremes.number_at(0, 0, PG_INT64_MIN, PG_INT64_MAX);
+    int64 greatest = extremes.number_at(0, 1, PG_INT64_MIN, PG_INT64_MAX);
+    size_t count = core::integer_bounds(least, greatest, most_bounds + 1,
                                         std::span<std::int64_t>(values, most_bounds));
     for (size_t i = 0; i < count; i++)
         ranges->bounds[i] = ranges->literals[i] =

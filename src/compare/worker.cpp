@@ -3,6 +3,7 @@
 #include "compare/leader.hpp"
 #include "compare/session.hpp"
 #include "compare/target_pieces.hpp"
+#include "core/answer_text.hpp"
 #include "run/process.hpp"
 
 namespace fastcopy::compare {
@@ -31,12 +32,10 @@ uint32 claim(Worker *worker, int side) {
 }
 
 int64 to_count(const char *text) {
-    char *end;
-    errno = 0;
-    long long count = strtoll(text, &end, 10);
-    if (errno != 0 || *end != '\0' || end == text || count < 0)
+    auto count = core::parse_number<int64>(text);
+    if (!count || *count < 0)
         source::raise_odd_answer("an impossible number of rows");
-    return count;
+    return *count;
 }
 
 // Adds a row of an answer: a range, its number of rows, and one sum of hashes or two.

@@ -3,6 +3,8 @@
 #include <bit>
 #include <cstring>
 
+#include "core/network_order.hpp"
+
 namespace fastcopy::core {
 
 namespace {
@@ -13,11 +15,6 @@ constexpr int min_weight = -64;
 constexpr int max_scale = 63;
 
 constexpr int power_of_ten[] = {1, 10, 100, 1000, 10000};
-
-// Two bytes in network order.
-int load(const char *bytes) {
-    return static_cast<unsigned char>(bytes[0]) << 8U | static_cast<unsigned char>(bytes[1]);
-}
 
 bool is_digit(char c) {
     return c >= '0' && c <= '9';
@@ -45,10 +42,10 @@ bool read_decimal(const char *bytes, int size, Decimal *value) noexcept {
     constexpr int negative_sign = 0x4000;
     if (size < header)
         return false;
-    value->ndigits = load(bytes);
-    value->weight = static_cast<std::int16_t>(load(bytes + 2));
-    int sign = load(bytes + 4);
-    value->scale = load(bytes + 6);
+    value->ndigits = load<std::uint16_t>(bytes);
+    value->weight = load<std::int16_t>(bytes + 2);
+    int sign = load<std::uint16_t>(bytes + 4);
+    value->scale = load<std::uint16_t>(bytes + 6);
     value->negative = sign == negative_sign;
     if (value->ndigits > Decimal::max_digits || size != header + 2 * value->ndigits ||
         (sign != positive_sign && sign != negative_sign) || value->scale > max_scale)
@@ -58,7 +55,7 @@ bool read_decimal(const char *bytes, int size, Decimal *value) noexcept {
         return !value->negative;
     }
     for (int i = 0; i < value->ndigits; i++) {
-        int digit = load(bytes + header + 2 * i);
+        int digit = load<std::uint16_t>(bytes + header + 2 * i);
         if (digit >= power_of_ten[decimals])
             return false;
         value->digits[i] = static_cast<std::int16_t>(digit);

@@ -1,5 +1,7 @@
 #include "plan/markers.hpp"
 
+#include "core/answer_text.hpp"
+
 namespace fastcopy::plan {
 
 using source::Connection;
@@ -15,29 +17,18 @@ namespace {
 // The least transaction id that is neither special nor reserved.
 constexpr uint32 first_normal_xid = 3;
 
-// The parts of a snapshot's text that matter here, with their epochs.
-struct SnapshotBounds {
-    uint64 xmin;
-    uint64 xmax;
-};
-
-SnapshotBounds parse_snapshot(const char *text) {
-    char *end;
-    SnapshotBounds bounds{};
-    bounds.xmin = strtou64(text, &end, 10);
-    if (*end == ':')
-        bounds.xmax = strtou64(end + 1, &end, 10);
-    if (bounds.xmin == 0 || bounds.xmax < bounds.xmin || *end != ':')
+core::SnapshotBounds to_bounds(const char *snapshot) {
+    auto bounds = core::parse_snapshot(snapshot);
+    if (!bounds)
         source::raise_odd_answer("a snapshot in an unknown form");
-    return bounds;
+    return *bounds;
 }
 
-uint64 parse_lsn(const char *text) {
-    uint32 high;
-    uint32 low;
-    if (sscanf(text, "%X/%X", &high, &low) != 2)
+uint64 to_lsn(const char *position) {
+    auto lsn = core::parse_lsn(position);
+    if (!lsn)
         source::raise_odd_answer("a position in the WAL in an unknown form");
-    return static_cast<uint64>(high) << 32 | low;
+    return *lsn;
 }
 
 // Functions that a role may have been denied; asking for one of them then would end the transaction.
@@ -67,17 +58,17 @@ bool is_flushed(uint64 position, uint64 flushed) {
 bool wait_until_flushed(Connection *connection, const char *position) {
     constexpr int look_every_ms = 20;
     constexpr int longest_wait_ms = 3000;
-    uint64 wanted = parse_lsn(position);
+    uint64 wanted = to_lsn(position);
     TimestampTz begin = GetCurrentTimestamp();
     for (;;) {
         Rows rows = source::query(connection,
                                   "SELECT pg_catalog.pg_current_wal_flush_lsn(),"
                                   " 3 * setting::pg_catalog.int4 FROM pg_catalog.pg_settings"
                                   " WHERE name = 'wal_writer_delay'");
-        if (is_flushed(wanted, parse_lsn(rows.at(0, 0))))
+        if (is_flushed(wanted, to_lsn(rows.at(0, 0))))
             return true;
         long waited = TimestampDifferenceMilliseconds(begin, GetCurrentTimestamp());
-        if (waited > atoi(rows.at(0, 1)))
+        if (waited > rows.number_at(0, 1, 0, PG_INT32_MAX))
             return true;
         if (waited > longest_wait_ms)
             return false;
@@ -155,7 +146,7 @@ job::SourceMarkers read_markers(Connection *connection, const SourceColumns &col
     bool durable = rows.at(0, 2)[0] == 't' || wait_until_flushed(connection, markers.position);
     if (durable) {
         markers.snapshot = rows.at(0, 1);
-        (void)parse_snapshot(markers.snapshot);
+        (void)to_bounds(markers.snapshot);
     }
     return markers;
 }
@@ -167,15 +158,15 @@ const char *difference(const job::SourceMarkers &then, const job::SourceMarkers 
     if (!same(then.server, now.server))
         return "It is another server or database, or its timeline has changed: "
                "a fail-over or a recovery may have lost transactions.";
-    if (position == nullptr || parse_lsn(position) < parse_lsn(then.position))
+    if (position == nullptr || to_lsn(position) < to_lsn(then.position))
         return "The source is behind the state that was copied, as a standby that lags.";
     if (!same(then.columns, now.columns))
         return "Its columns are not the same any more.";
     if (!same(then.relations, now.relations))
         return "It has other files, as after TRUNCATE, VACUUM FULL, CLUSTER or some ALTER TABLEs, "
                "or other partitions.";
-    SnapshotBounds before = parse_snapshot(then.snapshot);
-    SnapshotBounds after = parse_snapshot(now.snapshot);
+    core::SnapshotBounds before = to_bounds(then.snapshot);
+    core::SnapshotBounds after = to_bounds(now.snapshot);
     // A row's xmin has no epoch: half of the numbers are in the past.
     constexpr uint64 most_apart = UINT64CONST(1) << 31;
     if (after.xmax < before.xmax || after.xmax - before.xmin >= most_apart)
@@ -194,8 +185,8 @@ void raise_changed(const char *source_table, const char *what) {
 }
 
 bool nothing_has_run(const job::SourceMarkers &then, const job::SourceMarkers &now) {
-    SnapshotBounds before = parse_snapshot(then.snapshot);
-    return before.xmin == before.xmax && parse_snapshot(now.snapshot).xmax == before.xmax;
+    core::SnapshotBounds before = to_bounds(then.snapshot);
+    return before.xmin == before.xmax && to_bounds(now.snapshot).xmax == before.xmax;
 }
 
 bool is_checkable(const char *relation, bool only, const SourceLeaves &leaves) {
@@ -209,7 +200,7 @@ bool is_checkable(const char *relation, bool only, const SourceLeaves &leaves) {
 }
 
 char *count_statement(const Chunk &chunk, const RowShape &shape, const char *snapshot) {
-    auto xid = static_cast<uint32>(parse_snapshot(snapshot).xmin);
+    auto xid = static_cast<uint32>(to_bounds(snapshot).xmin);
     // age() counts back from the next transaction id at the begin of the transaction, and takes the
     // special ids for infinitely old. Rows that are older than half of all ids have a negative age.
     return psprintf(

@@ -48,10 +48,6 @@ bool is_instant(Oid type) {
     return type == DATEOID || type == TIMESTAMPOID || type == TIMESTAMPTZOID;
 }
 
-int64 to_int64(const char *text) {
-    return strtoll(text, nullptr, 10);
-}
-
 void cut_blocks(Builder *builder, const SourceLeaf &leaf, uint32 blocks, uint32 pieces) {
     for (uint32 i = 0; i < pieces; i++) {
         core::BlockRange range = core::block_range(blocks, pieces, i);
@@ -96,7 +92,7 @@ Bounds find_bounds(Connection *connection, const SourceLeaf &leaf, const SplitKe
         if (histogram.count >= 2) {
             auto *known = static_cast<int64 *>(palloc(sizeof(int64) * histogram.count));
             for (int i = 0; i < histogram.count; i++)
-                known[i] = to_int64(histogram.at(i, 0));
+                known[i] = histogram.number_at(i, 0, PG_INT64_MIN, PG_INT64_MAX);
             std::span<const std::int64_t> in(reinterpret_cast<const std::int64_t *>(known),
                                              static_cast<size_t>(histogram.count));
             return to_texts(values, core::refine_bounds(in, pieces, out));
@@ -104,8 +100,9 @@ Bounds find_bounds(Connection *connection, const SourceLeaf &leaf, const SplitKe
         Rows extremes = read_extremes(connection, leaf, key);
         if (extremes.at_or_null(0, 0) == nullptr)
             return Bounds{};
-        return to_texts(values, core::integer_bounds(to_int64(extremes.at(0, 0)),
-                                                     to_int64(extremes.at(0, 1)), pieces, out));
+        int64 least = extremes.number_at(0, 0, PG_INT64_MIN, PG_INT64_MAX);
+        int64 greatest = extremes.number_at(0, 1, PG_INT64_MIN, PG_INT64_MAX);
+        return to_texts(values, core::integer_bounds(least, greatest, pieces, out));
     }
     if (histogram.count == 0 && is_instant(key.type) && key.usual_order)
         histogram = read_even_instants(connection, leaf, key, static_cast<int>(pieces));

@@ -9,24 +9,14 @@ using source::Rows;
 
 namespace {
 
-Oid to_oid(const char *text) {
-    return static_cast<Oid>(strtoul(text, nullptr, 10));
+Oid oid_at(const Rows &rows, int row, int column) {
+    return static_cast<Oid>(rows.number_at(row, column, InvalidOid, OID_MAX));
 }
 
 // The size of a relation's file; one that was dropped meanwhile has none.
-int64 to_size(const char *text) {
+int64 size_at(const Rows &rows, int row, int column) {
     constexpr int64 most = INT64CONST(1) << 47;  // 2^32 blocks of the largest size
-    int64 size = text != nullptr ? strtoll(text, nullptr, 10) : 0;
-    if (size < 0 || size > most)
-        source::raise_odd_answer("an impossible size of a relation");
-    return size;
-}
-
-int32 to_block_size(const char *text) {
-    int32 size = atoi(text);
-    if (size < 512 || size > 65536)
-        source::raise_odd_answer("an impossible block size");
-    return size;
+    return rows.at_or_null(row, column) != nullptr ? rows.number_at(row, column, 0, most) : 0;
 }
 
 // What is to stand in statements, and with each chunk in the ledger.
@@ -63,7 +53,7 @@ SourceTable find_table(Connection *connection, const char *name) {
     if (rows.count != 1)
         ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
                         errmsg("source table \"%s\" does not exist", name)));
-    SourceTable table{to_oid(rows.at(0, 0)), rows.at(0, 1)[0], to_name(rows.at(0, 2)),
+    SourceTable table{oid_at(rows, 0, 0), rows.at(0, 1)[0], to_name(rows.at(0, 2)),
                       to_bool(rows.at(0, 3))};
     if (table.relkind == '\0' || strchr("rpmvf", table.relkind) == nullptr)
         ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
@@ -117,7 +107,7 @@ SourceColumns read_columns(Connection *connection, const SourceTable &table) {
     columns.columns =
         static_cast<SourceColumn *>(palloc(sizeof(SourceColumn) * Max(rows.count, 1)));
     for (int i = 0; i < rows.count; i++) {
-        Oid type = to_oid(rows.at(i, 3));
+        Oid type = oid_at(rows, i, 3);
         columns.columns[i] = SourceColumn{
             .name = rows.at(i, 0),
             .generated = to_bool(rows.at(i, 1)),
@@ -171,15 +161,15 @@ SourceLeaves read_leaves(Connection *connection, const SourceTable &table) {
         if (to_bool(rows.at(i, 8)))
             raise_replaced(rows.at(i, 3));
         leaves.leaves[i] = SourceLeaf{
-            .oid = to_oid(rows.at(i, 0)),
+            .oid = oid_at(rows, i, 0),
             .relkind = rows.at(i, 1)[0],
             .is_heap = to_bool(rows.at(i, 2)),
             .name = to_name(rows.at(i, 3)),
             .readable = to_bool(rows.at(i, 7)),
-            .heap_bytes = to_size(rows.at_or_null(i, 4)),
-            .toast_bytes = to_size(rows.at_or_null(i, 5)),
-            .block_size = to_block_size(rows.at(i, 6)),
-            .filenode = to_oid(rows.at(i, 9)),
+            .heap_bytes = size_at(rows, i, 4),
+            .toast_bytes = size_at(rows, i, 5),
+            .block_size = static_cast<int32>(rows.number_at(i, 6, 512, 65536)),
+            .filenode = oid_at(rows, i, 9),
         };
     }
     return leaves;
@@ -232,7 +222,7 @@ SplitKey find_key(Connection *connection, const SourceLeaf &leaf, const char *co
         key.column = rows.at(0, 0);
         (void)to_name(quote_always(key.column));
         key.type_name = to_name(rows.at(0, 1), core::is_type_name);
-        key.type = to_oid(rows.at(0, 2));
+        key.type = oid_at(rows, 0, 2);
         key.collation = rows.at_or_null(0, 3);
         if (key.collation != nullptr)
             (void)to_name(key.collation);

@@ -183,8 +183,8 @@ void check_chunk(Worker *worker, int32 number) {
                       psprintf("looking for changes in %s", current_range));
         source::Rows counts =
             source::query(worker->connection, source_statement(worker, chunk, statement));
-        uint64 now = strtou64(counts.at(0, 0), nullptr, 10);
-        uint64 newer = strtou64(counts.at(0, 1), nullptr, 10);
+        auto now = static_cast<uint64>(counts.number_at(0, 0, 0, PG_INT64_MAX));
+        auto newer = static_cast<uint64>(counts.number_at(0, 1, 0, PG_INT64_MAX));
         if (now != chunk.rows_sent || newer != 0)
             plan::raise_changed(
                 worker->request.source_table,

@@ -2,6 +2,7 @@
 
 #include <bit>
 
+#include "core/binary_copy.hpp"
 #include "core/decimal.hpp"
 
 namespace fastcopy::sink {
@@ -12,24 +13,11 @@ constexpr int capacity = 65536;
 constexpr int max_jsonb_nodes = 4096;
 constexpr int max_jsonb_bytes = 4 * capacity;
 
-constexpr char signature[] = "PGCOPY\n\377\r\n";  // with its terminating zero: 11 bytes
-static_assert(sizeof(signature) == 11);
-
 // Values within are valid in every time zone; others are left to the receive function.
 constexpr int64 ordinary_instant = INT64CONST(200000000000000000);  // microseconds: 6300 years
 constexpr int32 ordinary_date = 2000000;                            // days: 5400 years
 
-template <typename T>
-T load(const char *bytes) {
-    T value;
-    memcpy(&value, bytes, sizeof(T));
-    if constexpr (sizeof(T) == 2)
-        return static_cast<T>(pg_ntoh16(static_cast<uint16>(value)));
-    else if constexpr (sizeof(T) == 4)
-        return static_cast<T>(pg_ntoh32(static_cast<uint32>(value)));
-    else
-        return static_cast<T>(pg_ntoh64(static_cast<uint64>(value)));
-}
+using core::load;
 
 [[noreturn]] void raise_end() {
     ereport(ERROR, (errcode(ERRCODE_BAD_COPY_FILE_FORMAT), errmsg("unexpected EOF in COPY data")));
@@ -41,6 +29,13 @@ inline char *take(RowReader *reader, int size) {
     if (unlikely(bytes == nullptr))
         raise_end();
     return bytes;
+}
+
+inline int32 take_length(RowReader *reader) {
+    int32 length;
+    if (unlikely(!core::take_length(&reader->window, &length)))
+        raise_end();
+    return length;
 }
 
 // Reads bytes into memory of the caller: those of a field that the buffer cannot hold.
@@ -306,6 +301,27 @@ Decoding decoding_of(Oid type, int32 typmod, int *most_bytes) {
     }
 }
 
+// The words of COPY.
+const char *complaint_about(core::Header header) {
+    switch (header) {
+        case core::Header::good:
+            break;
+        case core::Header::no_signature:
+            return "COPY file signature not recognized";
+        case core::Header::no_flags:
+            return "invalid COPY file header (missing flags)";
+        case core::Header::with_oids:
+            return "invalid COPY file header (WITH OIDS)";
+        case core::Header::unknown_flags:
+            return "unrecognized critical flags in COPY file header";
+        case core::Header::no_length:
+            return "invalid COPY file header (missing length)";
+        case core::Header::short_extension:
+            return "invalid COPY file header (wrong length)";
+    }
+    pg_unreachable();
+}
+
 }  // namespace
 
 RowReader *make_row_reader(TupleDesc tupdesc, int nfields, const AttrNumber *attributes,
@@ -338,41 +354,20 @@ RowReader *make_row_reader(TupleDesc tupdesc, int nfields, const AttrNumber *att
 }
 
 void read_header(RowReader *reader) {
-    auto bad_header = [](const char *message) {
-        ereport(ERROR, (errcode(ERRCODE_BAD_COPY_FILE_FORMAT), errmsg_internal("%s", message)));
-    };
-    core::ByteWindow *window = &reader->window;
-    const char *bytes = core::take(window, sizeof(signature));
-    if (bytes == nullptr || memcmp(bytes, signature, sizeof(signature)) != 0)
-        bad_header("COPY file signature not recognized");
-    bytes = core::take(window, 4);
-    if (bytes == nullptr)
-        bad_header("invalid COPY file header (missing flags)");
-    // The upper half of the flags changes what follows, and no flag of it is known any more.
-    uint32 flags = load<uint32>(bytes) >> 16;
-    if ((flags & 1) != 0)
-        bad_header("invalid COPY file header (WITH OIDS)");
-    if (flags != 0)
-        bad_header("unrecognized critical flags in COPY file header");
-    bytes = core::take(window, 4);
-    int32 extension = bytes != nullptr ? load<int32>(bytes) : -1;
-    if (extension < 0)
-        bad_header("invalid COPY file header (missing length)");
-    while (extension > 0) {
-        int32 piece = Min(extension, capacity);
-        if (core::take(window, piece) == nullptr)
-            bad_header("invalid COPY file header (wrong length)");
-        extension -= piece;
-    }
+    core::Header header = core::take_header(&reader->window);
+    if (header == core::Header::good)
+        return;
+    ereport(ERROR, (errcode(ERRCODE_BAD_COPY_FILE_FORMAT),
+                    errmsg_internal("%s", complaint_about(header))));
 }
 
 bool read_row(RowReader *reader, Datum *values, bool *nulls) {
-    // A file may end without a trailer; a stream that has no more to say has said so.
-    if (!core::has_more(&reader->window))
-        return false;
-    int count = load<int16>(take(reader, 2));
-    if (count == -1) {
-        if (core::has_more(&reader->window))
+    int count = 0;
+    core::RowStart start = core::begin_row(&reader->window, &count);
+    if (unlikely(start != core::RowStart::row)) {
+        if (start == core::RowStart::broken)
+            raise_end();
+        if (start == core::RowStart::more_at_end)
             ereport(ERROR, (errcode(ERRCODE_BAD_COPY_FILE_FORMAT),
                             errmsg("received copy data after EOF marker")));
         return false;
@@ -384,8 +379,8 @@ bool read_row(RowReader *reader, Datum *values, bool *nulls) {
     for (int i = 0; i < count; i++) {
         Field *field = &reader->fields[i];
         reader->field = i;
-        int32 size = load<int32>(take(reader, 4));
-        bool is_null = size == -1;
+        int32 size = take_length(reader);
+        bool is_null = size == core::null_field;
         nulls[field->attribute] = is_null;
         if (is_null)
             // A domain may refuse NULL.

@@ -1,5 +1,6 @@
 #include "source/answer.hpp"
 
+#include "core/answer_text.hpp"
 #include "source/connection.hpp"
 
 namespace fastcopy::source {
@@ -103,6 +104,13 @@ const char *Rows::at(int row, int column) const {
     if (field == nullptr)
         raise_odd_answer("a null value where there must be one");
     return field;
+}
+
+int64 Rows::number_at(int row, int column, int64 least, int64 most) const {
+    auto number = core::parse_number<int64>(at(row, column));
+    if (!number || *number < least || *number > most)
+        raise_odd_answer("a number that cannot be");
+    return *number;
 }
 
 Rows collect(Connection *connection, const char *sql) {

@@ -25,6 +25,8 @@ struct Rows {
     const char *at_or_null(int row, int column) const;
     // A field that cannot be NULL: an ERROR if it is.
     const char *at(int row, int column) const;
+    // A field that is a whole number between these: an ERROR if it is not.
+    int64 number_at(int row, int column, int64 least, int64 most) const;
 };
 
 // Receives the results of what was sent; returns the rows of the last statement.

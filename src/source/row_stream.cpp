@@ -1,5 +1,7 @@
 #include "source/row_stream.hpp"
 
+#include "core/answer_text.hpp"
+
 namespace fastcopy::source {
 
 namespace {
@@ -18,8 +20,11 @@ void finish(RowStream *stream) {
             PQclear(result);
             raise_odd_answer("more than the end of COPY");
         }
-        stream->rows_sent = strtou64(PQcmdTuples(result), nullptr, 10);
+        auto rows_sent = core::parse_number<uint64>(PQcmdTuples(result));
         PQclear(result);
+        if (!rows_sent)
+            raise_odd_answer("the end of COPY without a number of rows");
+        stream->rows_sent = *rows_sent;
         stream->at_end = true;
     }
     if (!stream->at_end)

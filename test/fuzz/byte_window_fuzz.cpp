@@ -7,31 +7,9 @@
 
 #include "check.hpp"
 #include "core/byte_window.hpp"
-
-namespace {
+#include "stream.hpp"
 
 using namespace fastcopy::core;
-
-// The stream's bytes are the input's own, and come in pieces as long as the input says.
-struct Stream {
-    const std::uint8_t *bytes;
-    std::size_t size;
-    std::size_t given;
-};
-
-int read_some(void *self, char *buffer, int size) {
-    auto *stream = static_cast<Stream *>(self);
-    CHECK(size > 0);
-    if (stream->given == stream->size)
-        return 0;
-    std::size_t piece = 1 + stream->bytes[stream->given] % 97U;
-    piece = std::min({piece, static_cast<std::size_t>(size), stream->size - stream->given});
-    std::memcpy(buffer, stream->bytes + stream->given, piece);
-    stream->given += piece;
-    return static_cast<int>(piece);
-}
-
-}  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t *data, std::size_t size) {
     if (size < 2)
