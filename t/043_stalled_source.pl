@@ -58,11 +58,12 @@ my $expected = table_digest($source, 'public.items');
 sub start_job
 {
 	my (%words) = @_;
-	my $conninfo = through_proxy(%words);
+	my $retry_limit = delete $words{retry_limit} // 3;
+	my $conninfo    = through_proxy(%words);
 	$brake->query_safe('SELECT pg_advisory_lock(1)');
 	$target->safe_psql('postgres', 'DROP TABLE IF EXISTS public.items; CREATE TABLE public.items (id bigint, name text)');
 	my $job = $target->safe_psql('postgres', qq(
-		SET fastcopy.chunk_size = '64kB'; SET fastcopy.retry_delay = '50ms'; SET fastcopy.retry_limit = 3;
+		SET fastcopy.chunk_size = '64kB'; SET fastcopy.retry_delay = '50ms'; SET fastcopy.retry_limit = $retry_limit;
 		SELECT fastcopy.start('$conninfo', 'public.items', 'public.items', 3, filter => 'public.drip(id)')));
 	$target->poll_query_until('postgres', qq(
 		SELECT count(*) = 3 AND (SELECT chunks_done > 0 FROM fastcopy.status WHERE job = $job)
@@ -186,6 +187,19 @@ sub resume_and_complete
 	$proxy->cut_one(0.99, how => 'reset');
 	$proxy->flow;
 	completes($job, $name);
+
+	$name = 'all connections break';
+	$job = start_job(retry_limit => 100);
+	my @pids = processes();
+	$proxy->refuse;
+	$proxy->cut(how => 'reset');
+	ends($job, 'failed', '08006', $name, @pids);
+	like($target->safe_psql('postgres', "SELECT detail FROM fastcopy.status WHERE job = $job"),
+		qr/\w.*\nNo connection is left that holds the snapshot of the source\.$/s, "$name: and how, and what that means");
+	like(slurp_file($target->logfile),
+		qr/fastcopy job $job has lost its coordinator's connection: lost the connection .*\n.*DETAIL:  \w/, "$name: the log has it too");
+	$proxy->admit;
+	resume_and_complete($job, $name);
 }
 
 # The options of the sockets that the job's processes have to the source, by asking the kernel about their

@@ -107,10 +107,8 @@ void try_to_resume(int64 job) {
         FlushErrorState();
         pg::abort_transaction();
         MemoryContextSwitchTo(context);
-        ereport(LOG, (errcode(error->sqlerrcode),
-                      errmsg("fastcopy job " INT64_FORMAT " could not be resumed: %s", job,
-                             error->message),
-                      error->detail != nullptr ? errdetail_internal("%s", error->detail) : 0));
+        pg::report_caught(LOG, error,
+                          psprintf("fastcopy job " INT64_FORMAT " could not be resumed", job));
         FreeErrorData(error);
     }
     PG_END_TRY();

@@ -65,6 +65,13 @@ void raise(const ErrorReport *report, int elevel, const char *prefix_context) {
                      prefix_context != nullptr ? errcontext("%s", prefix_context) : 0));
 }
 
+void report_caught(int elevel, const ErrorData *error, const char *consequence) {
+    ereport(elevel,
+            (errcode(error->sqlerrcode), errmsg_internal("%s: %s", consequence, error->message),
+             error->detail != nullptr ? errdetail_internal("%s", error->detail) : 0,
+             error->hint != nullptr ? errhint("%s", error->hint) : 0));
+}
+
 void watch_fatal(ErrorReport *report, const int32 *chunk, bool terminations) {
     if (watched_report == nullptr) {
         previous_emit_log_hook = emit_log_hook;

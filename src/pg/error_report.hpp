@@ -39,6 +39,10 @@ void record(ErrorReport *report, const ErrorData *error, int32 chunk) noexcept;
 // `prefix_context`, when given, is added as a line of context.
 void raise(const ErrorReport *report, int elevel, const char *prefix_context = nullptr);
 
+// Tells the log of an error that was caught and does not end the work: what it has led to, and its message,
+// with its SQLSTATE, detail and hint.
+void report_caught(int elevel, const ErrorData *error, const char *consequence);
+
 // From now on a FATAL of this process is recorded too. `chunk` is read at that moment. `terminations`: even
 // if the process was only told to go, by pg_terminate_backend or the server's shutdown.
 void watch_fatal(ErrorReport *report, const int32 *chunk, bool terminations);

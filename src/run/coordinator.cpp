@@ -55,10 +55,10 @@ void survive_loss(RunningJob *job, void (*step)(RunningJob *job)) {
             PG_RE_THROW();
         FlushErrorState();
         MemoryContextSwitchTo(context);
-        ereport(LOG,
-                (errcode(error->sqlerrcode),
-                 errmsg("fastcopy job " INT64_FORMAT " has lost its coordinator's connection: %s",
-                        job->area->job, error->message)));
+        pg::report_caught(
+            LOG, error,
+            psprintf("fastcopy job " INT64_FORMAT " has lost its coordinator's connection",
+                     job->area->job));
         if (job->connection != nullptr)
             source::close(job->connection);
         job->connection = nullptr;
@@ -105,7 +105,9 @@ void wait_for_news(RunningJob *job) {
         pg_atomic_read_u32(&me->chunks_done) < static_cast<uint32>(job->chunks))
         ereport(ERROR,
                 (errcode(job->loss->sqlerrcode), errmsg_internal("%s", job->loss->message),
-                 errdetail("No connection is left that holds the snapshot of the source."),
+                 errdetail("%s%sNo connection is left that holds the snapshot of the source.",
+                           job->loss->detail != nullptr ? job->loss->detail : "",
+                           job->loss->detail != nullptr ? "\n" : ""),
                  errhint("Chunks that are done stay in the target: fastcopy.resume(" INT64_FORMAT
                          ") copies the others.",
                          job->area->job)));
@@ -198,9 +200,9 @@ void try_to_analyze(RunningJob *job) {
         FlushErrorState();
         pg::abort_transaction();
         MemoryContextSwitchTo(context);
-        ereport(WARNING, (errcode(error->sqlerrcode),
-                          errmsg("fastcopy job " INT64_FORMAT " could not analyze %s: %s",
-                                 job->area->job, job->request.target_table, error->message)));
+        pg::report_caught(WARNING, error,
+                          psprintf("fastcopy job " INT64_FORMAT " could not analyze %s",
+                                   job->area->job, job->request.target_table));
         FreeErrorData(error);
     }
     PG_END_TRY();

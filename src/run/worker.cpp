@@ -227,9 +227,9 @@ bool try_chunk(Worker *worker, int32 number, Step step, int retries_left) {
         current_range = nullptr;
         pg::abort_transaction();
         MemoryContextSwitchTo(context);
-        ereport(LOG, (errcode(error->sqlerrcode),
-                      errmsg("fastcopy job " INT64_FORMAT " will retry chunk %d: %s",
-                             worker->area->job, number, error->message)));
+        pg::report_caught(LOG, error,
+                          psprintf("fastcopy job " INT64_FORMAT " will retry chunk %d",
+                                   worker->area->job, number));
         FreeErrorData(error);
         if (worker->connection != nullptr)
             source::close(worker->connection);
