@@ -13,20 +13,30 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my ($source, $target) = start_pair();
+my ($source, $target) = start_pair(target_conf => 'log_min_messages = debug1');
 my $conninfo = conninfo($source);
 
 $target->safe_psql('postgres', 'CREATE FUNCTION nothing() RETURNS trigger LANGUAGE plpgsql AS '
 	  . "'BEGIN RETURN NULL; END'");
 
 # Makes the target's table, for one of the ways.
+my $log_offset;
 sub make_target
 {
 	my ($way, $definition) = @_;
 	$target->safe_psql('postgres', "DROP TABLE IF EXISTS t; $definition");
 	$target->safe_psql('postgres', 'CREATE TRIGGER nothing AFTER INSERT ON t EXECUTE FUNCTION nothing()')
 	  if $way eq 'copy';
+	$log_offset = -s $target->logfile;
 	return;
+}
+
+# Which way the rows went that have been copied since.
+sub way_taken
+{
+	my %ways = ('the short way' => 'plain', 'through COPY FROM' => 'copy');
+	my %taken = map { $ways{$_} => 1 } slurp_file($target->logfile, $log_offset) =~ /DEBUG:  rows of \S+ go (.*)/g;
+	return join ' and ', sort keys %taken;
 }
 
 sub copied_alike
@@ -39,6 +49,7 @@ sub copied_alike
 		make_target($way, $definition);
 		my $copied = $target->safe_psql('postgres', "SELECT fastcopy.copy('$conninfo', 't', 't', 1)");
 		is(table_digest($target, 't'), table_digest($source, 't'), "$name: $way, $copied rows");
+		is(way_taken(), $way, "$name: $way indeed");
 	}
 	return;
 }
@@ -136,7 +147,7 @@ sub refused_alike
 	my %error;
 	foreach my $way ('plain', 'copy')
 	{
-		make_target($way, "CREATE TABLE t ($target_columns)");
+		make_target($way, $target_columns =~ /^\s*CREATE/ ? $target_columns : "CREATE TABLE t ($target_columns)");
 		my ($status, undef, $stderr) =
 		  run_verbose($target, "SELECT fastcopy.copy('$conninfo', 't', 't', 1)");
 		isnt($status, 0, "$name: $way");
@@ -144,6 +155,7 @@ sub refused_alike
 		# Whose context is below that of the job.
 		$error{$way}{context} = join "\n", grep { /^COPY|^SQL|^PL/ } split /\n/, $error{$way}{context};
 		is($target->safe_psql('postgres', 'SELECT count(*) FROM t'), '0', "$name: $way leaves no row");
+		is(way_taken(), $way, "$name: $way indeed");
 	}
 	like($error{copy}{context}, qr/^COPY t, line \d+/, "$name: has its line");
 	is_deeply($error{plain}, $error{copy}, "$name: the same error");
@@ -161,6 +173,95 @@ refused_alike('varchar', 'a integer, b varchar', q{SELECT i, repeat('ä', i) FRO
 refused_alike('a domain', 'a integer, b text', $numbers,
 	'a integer, b given CHECK (b <> $$77$$)');
 refused_alike('NULL in a domain', 'a integer, b given', $numbers, 'a integer, b given NOT NULL CHECK (b <> $$88$$)');
+
+# Partitions: of all kinds, levels and layouts, with generated columns and indexes of their own.
+my $partitioned = q(
+CREATE TABLE t (x integer, a integer, b text, c integer GENERATED ALWAYS AS (a % 10) STORED, d integer) PARTITION BY RANGE (a);
+ALTER TABLE t DROP x;
+CREATE TABLE t_low PARTITION OF t FOR VALUES FROM (MINVALUE) TO (500);
+CREATE TABLE t_attached (d integer, b text DEFAULT 'not asked for', y integer, a integer NOT NULL,
+	c integer GENERATED ALWAYS AS (a % 10) STORED, CHECK (a <> -1));
+ALTER TABLE t_attached DROP y;
+ALTER TABLE t ATTACH PARTITION t_attached FOR VALUES FROM (500) TO (1000);
+CREATE TABLE t_hashed PARTITION OF t FOR VALUES FROM (1000) TO (2000) PARTITION BY HASH (b);
+CREATE TABLE t_hashed_0 PARTITION OF t_hashed FOR VALUES WITH (MODULUS 2, REMAINDER 0);
+CREATE TABLE t_hashed_1 (a integer, b text, d integer CHECK (d > 0), c integer GENERATED ALWAYS AS (a % 10) STORED);
+ALTER TABLE t_hashed ATTACH PARTITION t_hashed_1 FOR VALUES WITH (MODULUS 2, REMAINDER 1);
+CREATE UNIQUE INDEX ON t_hashed_1 (a);
+CREATE INDEX ON t_low ((a * 2)) WHERE b LIKE '%7';
+CREATE INDEX ON t (a));
+my $default = 'CREATE TABLE t_default PARTITION OF t DEFAULT;';
+my $placed = q(SELECT string_agg(part || ' ' || n || ' ' || h, ', ' ORDER BY part) FROM (
+	SELECT tableoid::regclass::text AS part, count(*) AS n, sum(hashtextextended(ROW(a, b, c, d)::text, 0)::numeric) AS h
+	FROM t GROUP BY 1) p);
+# In order, and in no order; with rows that the buffer cannot hold.
+foreach my $order ('i', 'md5(i::text)')
+{
+	$source->safe_psql('postgres', "DROP TABLE t; CREATE TABLE t (a integer, b text, d integer); INSERT INTO t
+		SELECT nullif(i, 2900), CASE WHEN i % 1000 = 700 THEN repeat(i::text, 30000) ELSE 'text ' || i END, i FROM generate_series(1, 3000) i ORDER BY $order");
+	my %placed;
+	foreach my $way ('plain', 'copy')
+	{
+		make_target($way, "$partitioned; $default");
+		is($target->safe_psql('postgres', "SELECT fastcopy.copy('$conninfo', 't', 't', 1)"), '3000', "partitions by $order: $way");
+		is(way_taken(), $way, "partitions by $order: $way indeed");
+		$placed{$way} = $target->safe_psql('postgres', $placed);
+		is($target->safe_psql('postgres', q(SET enable_seqscan = off; SET enable_bitmapscan = off;
+			SELECT (SELECT b FROM t_low WHERE a * 2 = 34 AND b LIKE '%7'), (SELECT sum(a) FROM t), (SELECT count(*) FROM t WHERE a BETWEEN 400 AND 1600),
+				(SELECT count(*) FROM t_hashed_1 WHERE a > 0) + (SELECT count(*) FROM t_hashed_0 WHERE a > 0), (SELECT sum(c) FROM t))),
+			'text 17|4498600|1201|1000|13500', "partitions by $order: $way, indexes");
+	}
+	like($placed{copy}, qr/^t_attached 500 .*, t_default 1001 .*, t_hashed_0 \d+ .*, t_hashed_1 \d+ .*, t_low 499 /, 'rows are where they belong');
+	is($placed{plain}, $placed{copy}, "partitions by $order: the same rows at the same place");
+}
+
+my $items = 'SELECT i, i::text, i FROM generate_series(1, 1900) i';
+refused_alike('no partition', 'a integer, b text, d integer', "$items UNION ALL SELECT 2000, 'z', 1", $partitioned);
+refused_alike('a check of a partition', 'a integer, b text, d integer', "$items UNION ALL SELECT i, i::text, 0 FROM generate_series(1900, 1999) i",
+	$partitioned);
+refused_alike('NOT NULL in a partition', 'a integer, b text, d integer', "$items UNION ALL SELECT 700, NULL, NULL",
+	"$partitioned; ALTER TABLE t_attached ALTER d SET NOT NULL");
+refused_alike('unique in a partition', 'a integer, b text, d integer', "$items UNION ALL SELECT * FROM ($items) again(a) WHERE a BETWEEN 1500 AND 1700", $partitioned);
+refused_alike('a generated value', 'a integer, b text', $numbers, 'a integer, b text, c integer GENERATED ALWAYS AS (1000 / (a - 1500)) STORED');
+refused_alike('a check of a generated value', 'a integer, b text', $numbers,
+	'a integer, b text, c integer GENERATED ALWAYS AS (a * 2) STORED CHECK (c <> 3000)');
+refused_alike('the bounds of a partition', 'a integer, b text', $numbers,
+	'CREATE TABLE IF NOT EXISTS parent (a integer, b text) PARTITION BY RANGE (a); CREATE TABLE t PARTITION OF parent FOR VALUES FROM (1) TO (2500)');
+$target->safe_psql('postgres', 'DROP TABLE parent');
+
+# Partitions that are not plain are for COPY FROM.
+$source->safe_psql('postgres', "DROP TABLE t; CREATE TABLE t (a integer, b text, d integer); INSERT INTO t SELECT * FROM ($items) i(a) WHERE a < 1000");
+$target->safe_psql('postgres', 'CREATE TABLE seen (a integer); CREATE FUNCTION see() RETURNS trigger LANGUAGE plpgsql AS '
+	  . "'BEGIN INSERT INTO public.seen VALUES (NEW.a); RETURN NEW; END'");
+my $see = 'CREATE TRIGGER see BEFORE INSERT ON t_attached FOR EACH ROW EXECUTE FUNCTION see()';
+make_target('plain', "$partitioned; $see");
+is($target->safe_psql('postgres', "SELECT fastcopy.copy('$conninfo', 't', 't', 1); SELECT count(*), sum(a) FROM seen"), "999\n500|374750",
+	'a trigger of a partition');
+is(way_taken(), 'copy', 'a trigger of a partition: through COPY FROM');
+
+# A partition that gets a trigger when it is too late to go the other way: the chunk is tried again.
+{
+	make_target('plain', $partitioned);
+	$target->safe_psql('postgres', 'TRUNCATE seen');
+	$source->safe_psql('postgres', q(CREATE FUNCTION gate(a integer) RETURNS boolean LANGUAGE plpgsql AS
+		'BEGIN IF a = 501 THEN PERFORM pg_catalog.pg_advisory_xact_lock_shared(1); END IF; RETURN true; END'));
+	my $gatekeeper = $source->background_psql('postgres');
+	$gatekeeper->query_safe('SELECT pg_advisory_lock(1)');
+	my $job = $target->safe_psql('postgres', qq(SET fastcopy.retry_delay = '10ms';
+		SELECT fastcopy.start('$conninfo', 't', 't', 1, filter => 'public.gate(a)')));
+	$source->poll_query_until('postgres', q(SELECT count(*) = 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted))
+	  or die 'the source did not come to the gate';
+	$target->poll_query_until('postgres', q(SELECT count(*) = 1 FROM pg_stat_progress_copy)) or die 'the worker does not copy';
+	$target->safe_psql('postgres', $see);
+	$gatekeeper->query_safe('SELECT pg_advisory_unlock(1)');
+	is(wait_state($target, $job, 'done|failed'), 'done', 'a trigger comes late: the job is done');
+	is($target->safe_psql('postgres', 'SELECT count(*) FROM t'), '999', 'a trigger comes late: all rows are there');
+	is($target->safe_psql('postgres', 'SELECT count(*), sum(a) FROM seen'), '500|374750', 'a trigger comes late: it has seen its rows');
+	is(way_taken(), 'copy and plain', 'a trigger comes late: both ways were tried');
+	like(slurp_file($target->logfile, $log_offset), qr/will retry chunk 1: partition "t_attached" of the target was altered/,
+		'a trigger comes late: the log says so');
+	$gatekeeper->quit;
+}
 
 no_leftovers($source, $target);
 

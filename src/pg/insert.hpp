@@ -26,6 +26,18 @@ inline void insert_index_entries(ResultRelInfo *relation, TupleTableSlot *slot, 
 #endif
 }
 
+// How the columns of a partitioned table become those of a partition that a row was routed to; nullptr if they
+// are the same.
+inline const AttrMap *map_to_leaf(ResultRelInfo *leaf, EState *estate) {
+#if PG_VERSION_NUM >= 160000
+    TupleConversionMap *map = ExecGetRootToChildMap(leaf, estate);
+#else
+    (void)estate;
+    TupleConversionMap *map = leaf->ri_RootToPartitionMap;
+#endif
+    return map != nullptr ? map->attrMap : nullptr;
+}
+
 }  // namespace fastcopy::pg
 
 #endif

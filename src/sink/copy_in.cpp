@@ -31,7 +31,10 @@ int read_source(void *buffer, int minread, int maxread) noexcept {
 
 uint64 copy_in(Relation target, ParseState *pstate, int ncolumns, const char *const *columns,
                bool binary, const ByteSource &source) {
-    if (binary && can_insert_plainly(target, ncolumns, columns))
+    bool plainly = binary && can_insert_plainly(target, ncolumns, columns);
+    elog(DEBUG1, "rows of %s go %s", RelationGetRelationName(target),
+         plainly ? "the short way" : "through COPY FROM");
+    if (plainly)
         return insert_plainly(target, pstate, ncolumns, columns, source);
 
     List *names = NIL;

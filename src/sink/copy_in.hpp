@@ -2,7 +2,7 @@
 //
 // What happens to a row is what COPY target FROM STDIN does: defaults, generated columns, checks, triggers,
 // partition routing and index entries. Mostly that is PostgreSQL's own COPY FROM at work. Binary rows for
-// a table where none of it needs more than constraints and indexes go a shorter way, sink/plain_insert. The
+// a table without triggers and defaults to obey go a shorter way, sink/plain_insert. The
 // sink knows a byte source by three functions, never a connection: what carries the bytes may change without it.
 #ifndef FASTCOPY_SINK_COPY_IN_HPP
 #define FASTCOPY_SINK_COPY_IN_HPP

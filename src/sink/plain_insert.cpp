@@ -1,6 +1,7 @@
 #include "sink/plain_insert.hpp"
 
 #include "pg/insert.hpp"
+#include "sink/leaves.hpp"
 #include "sink/row_reader.hpp"
 
 namespace fastcopy::sink {
@@ -16,21 +17,18 @@ struct Insert {
     EState *estate;
     ResultRelInfo *relation;
     RowReader *reader;
+    Leaves *leaves;
     BulkInsertState bulk;
+    const Leaf *bulk_leaf;  // whose page the state may have pinned
     CommandId command;
     TupleTableSlot *slots[max_batch_rows];
     int batched;
+    Leaf *batch_leaves[max_batch_rows];
+    int nbatch_leaves;
     uint64 batch_begin;  // the reader's bytes then
     uint64 inserted;
     uint64 line;  // of the row that is being checked or indexed, for error messages
 };
-
-bool fires_on_insert(const TriggerDesc *triggers) {
-    return triggers != nullptr &&
-           (triggers->trig_insert_before_row || triggers->trig_insert_after_row ||
-            triggers->trig_insert_instead_row || triggers->trig_insert_before_statement ||
-            triggers->trig_insert_after_statement || triggers->trig_insert_new_table);
-}
 
 // As COPY has it: the line is the row's number.
 void add_row_context(void *argument) noexcept {
@@ -52,29 +50,59 @@ TupleTableSlot *next_slot(Insert *insert, TupleDesc tupdesc) {
     TupleTableSlot **slot = &insert->slots[insert->batched];
     if (*slot == nullptr) {
         MemoryContext old = MemoryContextSwitchTo(insert->estate->es_query_cxt);
-        *slot = MakeSingleTupleTableSlot(tupdesc, table_slot_callbacks(insert->target));
+        *slot = MakeSingleTupleTableSlot(tupdesc, insert->leaves->slot_kind);
         memset((*slot)->tts_isnull, true, tupdesc->natts);
         MemoryContextSwitchTo(old);
     }
     return *slot;
 }
 
+// Checks a row, and puts it to those of its leaf.
+void add_to_batch(Insert *insert, TupleTableSlot *slot) {
+    Leaf *leaf = find_leaf(insert->leaves, slot);
+    slot = as_in_leaf(*leaf, slot);
+    if (leaf->has_constraints || leaf->has_bounds) {
+        slot->tts_tableOid = RelationGetRelid(leaf->relation->ri_RelationDesc);
+        if (leaf->has_generated)
+            ExecComputeStoredGenerated(leaf->relation, insert->estate, slot, CMD_INSERT);
+        if (leaf->has_constraints)
+            ExecConstraints(leaf->relation, slot, insert->estate);
+        if (leaf->has_bounds)
+            (void)ExecPartitionCheck(leaf->relation, slot, insert->estate, true);
+    }
+    if (leaf->collected == 0)
+        insert->batch_leaves[insert->nbatch_leaves++] = leaf;
+    collect(leaf, slot, insert->line);
+    insert->batched++;
+}
+
+void insert_collected(Insert *insert, Leaf *leaf) {
+    if (insert->bulk_leaf != leaf) {
+        ReleaseBulkInsertStatePin(insert->bulk);
+        insert->bulk_leaf = leaf;
+    }
+    table_multi_insert(leaf->relation->ri_RelationDesc, leaf->slots, leaf->collected,
+                       insert->command, 0, insert->bulk);
+    if (leaf->relation->ri_NumIndices > 0) {
+        for (int i = 0; i < leaf->collected; i++) {
+            insert->line = leaf->lines[i];
+            pg::insert_index_entries(leaf->relation, leaf->slots[i], insert->estate);
+        }
+    }
+    leaf->collected = 0;
+}
+
 // Inserts the rows that have been collected, in the per-tuple memory context, and empties it.
 void flush(Insert *insert) {
     uint64 last_line = insert->line;
-    table_multi_insert(insert->target, insert->slots, insert->batched, insert->command, 0,
-                       insert->bulk);
-    for (int i = 0; i < insert->batched; i++) {
-        TupleTableSlot *slot = insert->slots[i];
-        if (insert->relation->ri_NumIndices > 0) {
-            insert->line = insert->inserted + i + 1;
-            pg::insert_index_entries(insert->relation, slot, insert->estate);
-        }
-        ExecClearTuple(slot);
-    }
+    for (int i = 0; i < insert->nbatch_leaves; i++)
+        insert_collected(insert, insert->batch_leaves[i]);
+    for (int i = 0; i < insert->batched; i++)
+        ExecClearTuple(insert->slots[i]);
     insert->line = last_line;
     insert->inserted += insert->batched;
     insert->batched = 0;
+    insert->nbatch_leaves = 0;
     insert->batch_begin = insert->reader->window.taken;
     ResetPerTupleExprContext(insert->estate);
     pgstat_progress_update_param(PROGRESS_COPY_BYTES_PROCESSED,
@@ -84,7 +112,6 @@ void flush(Insert *insert) {
 }
 
 void insert_rows(Insert *insert, TupleDesc tupdesc) {
-    bool constrained = RelationGetDescr(insert->target)->constr != nullptr;
     read_header(insert->reader);
     for (;;) {
         TupleTableSlot *slot = next_slot(insert, tupdesc);
@@ -92,11 +119,7 @@ void insert_rows(Insert *insert, TupleDesc tupdesc) {
         if (!read_row(insert->reader, slot->tts_values, slot->tts_isnull))
             break;
         ExecStoreVirtualTuple(slot);
-        if (constrained) {
-            slot->tts_tableOid = RelationGetRelid(insert->target);
-            ExecConstraints(insert->relation, slot, insert->estate);
-        }
-        insert->batched++;
+        add_to_batch(insert, slot);
         if (insert->batched == max_batch_rows ||
             insert->reader->window.taken - insert->batch_begin >= max_batch_bytes)
             flush(insert);
@@ -115,11 +138,9 @@ void show_progress(Relation target) {
 }  // namespace
 
 bool can_insert_plainly(Relation target, int ncolumns, const char *const *columns) {
-    TupleDesc tupdesc = RelationGetDescr(target);
-    if (target->rd_rel->relkind != RELKIND_RELATION || target->rd_rel->relispartition ||
-        fires_on_insert(target->trigdesc) ||
-        (tupdesc->constr != nullptr && tupdesc->constr->has_generated_stored))
+    if (!has_plain_leaves(target))
         return false;
+    TupleDesc tupdesc = RelationGetDescr(target);
     Bitmapset *given = nullptr;
     for (int i = 0; i < ncolumns; i++) {
         AttrNumber attnum = get_attnum(RelationGetRelid(target), columns[i]);
@@ -128,8 +149,9 @@ bool can_insert_plainly(Relation target, int ncolumns, const char *const *column
         given = bms_add_member(given, attnum);
     }
     for (int i = 1; i <= tupdesc->natts; i++) {
-        if (!TupleDescAttr(tupdesc, i - 1)->attisdropped && !bms_is_member(i, given) &&
-            build_column_default(target, i) != nullptr)
+        Form_pg_attribute attribute = TupleDescAttr(tupdesc, i - 1);
+        if (!attribute->attisdropped && attribute->attgenerated == '\0' &&
+            !bms_is_member(i, given) && build_column_default(target, i) != nullptr)
             return false;
     }
     return bms_num_members(given) == ncolumns;
@@ -149,6 +171,7 @@ uint64 insert_plainly(Relation target, ParseState *pstate, int ncolumns, const c
     ExecInitResultRelation(estate, insert->relation, 1);
     CheckValidResultRel(insert->relation, CMD_INSERT);
     ExecOpenIndices(insert->relation, false);
+    insert->leaves = open_leaves(estate, insert->relation);
 
     auto *attributes = static_cast<AttrNumber *>(palloc(sizeof(AttrNumber) * Max(ncolumns, 1)));
     for (int i = 0; i < ncolumns; i++)
@@ -169,6 +192,7 @@ uint64 insert_plainly(Relation target, ParseState *pstate, int ncolumns, const c
     table_finish_bulk_insert(target, 0);
     pgstat_progress_end_command();
     MemoryContextSwitchTo(old);
+    close_leaves(insert->leaves);
     ExecCloseResultRelations(estate);
     ExecCloseRangeTableRelations(estate);
     FreeExecutorState(estate);
