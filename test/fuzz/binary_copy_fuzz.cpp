@@ -2,7 +2,6 @@
 // once. Header, number of fields, lengths and bytes must be the same, and so must the place where it ends.
 #include "core/binary_copy.hpp"
 
-#include <algorithm>
 #include <cstring>
 #include <optional>
 #include <string_view>

@@ -1,6 +1,5 @@
 // Fuzz target: a number as it is sent, stored, must have the same digits and no others; and a number that was
 // written as text must be the same as one that was sent.
-#include <algorithm>
 #include <cstdint>
 #include <cstring>
 #include <string>
@@ -8,28 +7,15 @@
 
 #include "check.hpp"
 #include "core/decimal.hpp"
+#include "print_decimal.hpp"
 
 namespace {
 
 using namespace fastcopy::core;
 
 std::string print(const Decimal &value) {
-    auto digit = [&](int index) {
-        int known = index >= 0 && index < value.ndigits ? value.digits[index] : 0;
-        CHECK(known >= 0 && known < 10000);
-        return std::to_string(10000 + known).substr(1);
-    };
-    std::string whole;
-    for (int i = 0; i <= value.weight; i++)
-        whole += digit(i);
-    whole.erase(0, std::min(whole.find_first_not_of('0'), whole.size()));
-    std::string places;
-    for (int i = value.weight + 1; static_cast<int>(places.size()) < value.scale; i++)
-        places += digit(i);
-    std::string text = value.negative ? "-" : "";
-    text += whole.empty() ? "0" : whole;
-    return value.scale > 0 ? text + '.' + places.substr(0, static_cast<std::size_t>(value.scale))
-                           : text;
+    return print_decimal(value.negative, value.weight, value.scale, value.ndigits,
+                         [&](int index) { return int{value.digits[index]}; });
 }
 
 }  // namespace

@@ -1,6 +1,5 @@
 // Fuzz target: the stored form of a jsonb is printed as PostgreSQL prints it, and must give the very text it was
 // made from. The input is the text; its first bytes say how large the desk is.
-#include <algorithm>
 #include <cstdint>
 #include <cstring>
 #include <string>
@@ -10,6 +9,7 @@
 #include "check.hpp"
 #include "core/decimal.hpp"
 #include "core/jsonb_form.hpp"
+#include "print_decimal.hpp"
 
 namespace {
 
@@ -59,25 +59,11 @@ struct Printer {
         int weight = static_cast<int>(header & 0x3FU) - ((header & 0x40U) != 0 ? 0x40 : 0);
         int scale = header >> 7U & 0x3FU;
         int ndigits = static_cast<int>(size - 6) / 2;
-        auto digit = [&](int index) {
-            std::int16_t value = 0;
-            if (index >= 0 && index < ndigits)
-                std::memcpy(&value, form.data() + place + 6 + 2 * index, 2);
-            CHECK(value >= 0 && value < 10000);
-            return std::to_string(10000 + value).substr(1);
-        };
-        CHECK(ndigits == 0 || (digit(0) != "0000" && digit(ndigits - 1) != "0000"));
-        std::string whole;
-        for (int i = 0; i <= weight; i++)
-            whole += digit(i);
-        whole.erase(0, std::min(whole.find_first_not_of('0'), whole.size()));
-        std::string places;
-        for (int i = weight + 1; static_cast<int>(places.size()) < scale; i++)
-            places += digit(i);
-        text += (header & 0x2000U) != 0 ? "-" : "";
-        text += whole.empty() ? "0" : whole;
-        if (scale > 0)
-            text += '.' + places.substr(0, static_cast<std::size_t>(scale));
+        text += print_decimal((header & 0x2000U) != 0, weight, scale, ndigits, [&](int index) {
+            std::int16_t digit;
+            std::memcpy(&digit, form.data() + place + 6 + 2 * index, 2);
+            return int{digit};
+        });
     }
 
     void print_value(std::uint32_t entry, std::size_t place, std::size_t size) {
