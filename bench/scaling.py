@@ -161,6 +161,25 @@ TITLES = {
 }
 
 
+def per_row(seconds, rows):
+    return f"{1e6 * seconds / rows:.3f}" if seconds is not None else None
+
+
+# Heads of the columns, and what they show of a point; a column that has nothing of a series is left out.
+COLUMNS = {
+    "chunks": lambda point: str(point.chunks),
+    "wall s": lambda point: f"{point.wall:.2f}",
+    "µs/row": lambda point: per_row(point.wall, point.rows),
+    "CPU s": lambda point: f"{point.cpu:.2f}",
+    "CPU µs/row": lambda point: per_row(point.cpu, point.rows),
+    "psql's µs/row": lambda point: per_row(point.pipe_wall, point.rows),
+    "psql's CPU µs/row": lambda point: per_row(point.pipe_cpu, point.rows),
+    "workers run": lambda point: f"{point.busy:.0%}",
+    "sessions on the source run": lambda point: f"{point.source_busy:.0%}",
+    "workers wait for": lambda point: point.waits,
+}
+
+
 def sections(options, points):
     yield f"Made by `{options.command}` of pg_fastcopy {options.revision}, medians of {options.rounds} rounds " \
           "(tables of 30 million rows and more: one).\n"
@@ -168,17 +187,11 @@ def sections(options, points):
         mine = [point for point in points if point.series == series]
         if not mine:
             continue
-        pipe = mine[0].pipe_wall is not None
-        yield f"\n### {title}\n\n| {head} | chunks | wall s | µs/row | CPU s | CPU µs/row | " \
-              + ("psql's µs/row | CPU µs/row | " if pipe else "") \
-              + "workers run | sessions on the source run | workers wait for |\n" \
-              + "|---:|---:|---:|---:|---:|---:|" + ("---:|---:|" if pipe else "") + "---:|---:|---|\n"
+        columns = {name: show for name, show in COLUMNS.items() if show(mine[0]) is not None}
+        yield f"\n### {title}\n\n| {head} | " + " | ".join(columns) + " |\n" \
+              + "|---:" * len(columns) + "|---|\n"
         for point in mine:
-            yield f"| {point.x} | {point.chunks} | {point.wall:.2f} | {1e6 * point.wall / point.rows:.3f} " \
-                  f"| {point.cpu:.2f} | {1e6 * point.cpu / point.rows:.3f} | " \
-                  + (f"{1e6 * point.pipe_wall / point.rows:.3f} | {1e6 * point.pipe_cpu / point.rows:.3f} | "
-                     if pipe else "") \
-                  + f"{point.busy:.0%} | {point.source_busy:.0%} | {point.waits} |\n"
+            yield f"| {point.x} | " + " | ".join(show(point) for show in columns.values()) + " |\n"
 
 
 def plot(path, points):
