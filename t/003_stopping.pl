@@ -224,8 +224,9 @@ for my $situation (qw(flowing silent frozen))
 	ended($job, 'cancelled', '', $name);
 }
 {
-	my $name = 'statement_timeout in copy()';
-	my $job  = begin_copy('silent', q(SET statement_timeout = '5s'; ));
+	my $name  = 'statement_timeout in copy()';
+	my $limit = 4 + $slowness;    # seconds, in which the job must have become silent
+	my $job   = begin_copy('silent', "SET statement_timeout = '${limit}s'; ");
 	my $error = error_parts(wait_exit($job->{session}));
 	is("$error->{sqlstate}: $error->{message}", '57014: canceling statement due to statement timeout',
 		"$name: the caller is told");
