@@ -57,7 +57,7 @@ TupleTableSlot *next_slot(Insert *insert, TupleDesc tupdesc) {
     return *slot;
 }
 
-// Checks a row, and puts it to those of its leaf.
+// Checks a row, and adds it to those of its leaf.
 void add_to_batch(Insert *insert, TupleTableSlot *slot) {
     Leaf *leaf = find_leaf(insert->leaves, slot);
     slot = as_in_leaf(*leaf, slot);
