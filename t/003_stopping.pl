@@ -44,14 +44,16 @@ END
 
 my ($source, $target) = start_pair(target_conf => "restart_after_crash = on\n");
 
-$source->safe_psql('postgres', q(
+# A job that flows does so for a minute at least, and under valgrind for six.
+my $drop = $slowness == 1 ? 0.03 : 0.2;    # seconds
+$source->safe_psql('postgres', qq(
 CREATE TABLE public.items (id bigint, name text);
 INSERT INTO public.items SELECT g, repeat('x', 100) FROM generate_series(1, 100000) g;
 CREATE VIEW public.flood AS SELECT generate_series(1, 1000000000)::bigint AS id, 'x'::text AS name;
 
 CREATE FUNCTION public.drip(id bigint) RETURNS boolean LANGUAGE plpgsql AS
 'BEGIN
-	IF id % 10 = 0 THEN PERFORM pg_catalog.pg_sleep(0.03); END IF;
+	IF id % 10 = 0 THEN PERFORM pg_catalog.pg_sleep($drop); END IF;
 	RETURN true;
 END';
 

@@ -17,7 +17,7 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $copies = 8;
+my $copies = $slowness == 1 ? 8 : 1;
 
 my ($source, $target) = start_pair();
 
