@@ -165,6 +165,9 @@ my $job    = $target->safe_psql(
 	'postgres', qq(
 	SET fastcopy.chunk_size = 8;
 	SELECT fastcopy.start('$conninfo', 'instant', 'instant', 3, filter => 'public.hold(id)')));
+# Each worker has its lock on the table by then.
+$source->poll_query_until('postgres', q(SELECT count(*) = 3 FROM pg_locks WHERE NOT granted AND locktype = 'advisory'))
+  or die 'the workers do not wait';
 $source->safe_psql(
 	'postgres', q(
 	DELETE FROM instant WHERE id % 3 = 0;
