@@ -273,8 +273,10 @@ $target->safe_psql('postgres',
 # are not lent.
 refused(start(), '2F003', qr/^password is required$/, 'no password of a role that is not a superuser',
 	@as_loader, detail => qr/must provide a password/);
+$target->safe_psql('postgres', 'GRANT INSERT ON public.items TO loader');
 refused(start(source => conninfo($source, password => 'sesame')), '2F003', qr/^password is required$/,
 	'a password that the source does not ask for', @as_loader, detail => qr/does not ask for a password/);
+$target->safe_psql('postgres', 'REVOKE INSERT ON public.items FROM loader');
 for my $option ('passfile', 'service', 'sslcert', 'sslkey')
 {
 	refused(start(source => conninfo($source, user => 'scram', password => 'sesame', $option => '/nowhere')),

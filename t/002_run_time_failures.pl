@@ -255,8 +255,8 @@ $target->poll_query_until('postgres',
 	q(SELECT count(*) = 1 FROM pg_locks WHERE locktype = 'relation' AND NOT granted))
   or die 'the coordinator does not come to the statistics';
 $ddl->query('COMMIT');
-is(wait_state($target, $job, 'failed|done|interrupted'), 'done', 'target dropped before its statistics');
-is($target->safe_psql('postgres', "SELECT rows_copied FROM fastcopy.status WHERE job = $job"), '1', '... with all rows copied');
+is(wait_state($target, $job, 'failed|done|interrupted'), 'failed', 'target dropped before its statistics');
+is($target->safe_psql('postgres', "SELECT sqlstate FROM fastcopy.status WHERE job = $job"), '55000', '... and so are the rows');
 no_leftovers($source, $target, '... and');
 
 new_target();

@@ -79,7 +79,7 @@ void require_no_index_aside(int64 job) {
     job::ledger::Former former = job::ledger::read_former(job);
     for (int32 number = 1; number <= former.indexes; number++) {
         Oid index = job::ledger::read_index(job, number);
-        if (OidIsValid(index) && !sink::needs_no_build(index))
+        if (OidIsValid(index) && !sink::is_usable_or_gone(index))
             ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
                             errmsg("indexes of the target of fastcopy job " INT64_FORMAT
                                    " are still set aside",

@@ -92,6 +92,12 @@ int64 launch_job(const job::Request &request, const pg::Identity &identity) {
                                  request.workers),
                           errdetail("The server has no more free background worker slots."),
                           errhint("Raise max_worker_processes.")));
+    if (area->stores_elsewhere)
+        ereport(WARNING,
+                (errmsg("rows of foreign tables cannot be copied exactly once"),
+                 errdetail("Their servers commit before this one does: if a commit fails half way, "
+                           "the chunk's rows may be stored there though the chunk is not done."),
+                 errhint("The job stops then, and names the chunk.")));
     int64 job = area->job;
     dsm_detach(segment);
     return job;

@@ -60,7 +60,9 @@ List *find_leaves(Relation target) {
     ListCell *cell;
     foreach (cell, relids) {
         Relation relation = table_open(lfirst_oid(cell), NoLock);
-        if (relation->rd_rel->relkind != RELKIND_PARTITIONED_TABLE) {
+        // What other sessions keep in temporary children is nobody's but theirs.
+        if (relation->rd_rel->relkind != RELKIND_PARTITIONED_TABLE &&
+            !RELATION_IS_OTHER_TEMP(relation)) {
             bool readable = is_readable(relation);
             if (!readable) {
                 table_close(relation, NoLock);

@@ -1,5 +1,6 @@
 #include "job/area.hpp"
 
+#include "job/registry.hpp"
 #include "pg/packing.hpp"
 
 namespace fastcopy::job {
@@ -43,10 +44,12 @@ dsm_segment *create_area(const Request &request, const pg::Identity &identity) {
     pg_atomic_init_u32(&area->gate, static_cast<uint32>(Gate::shut));
     area->job = 0;
     area->workers_launched = 0;
+    area->stores_elsewhere = false;
     area->snapshot[0] = '\0';
     pg_atomic_init_u32(&area->snapshot_custody, 0);
     pg::init(&area->error);
     area->request_size = bytes.len;
+    area->request_wiped = false;
     memcpy(area->request, bytes.data, bytes.len);
 
     explicit_bzero(bytes.data, bytes.len);
@@ -63,8 +66,10 @@ Area *attach_area(dsm_handle handle) {
 }
 
 void wipe_request(Area *area) noexcept {
+    lock_registry(LW_EXCLUSIVE);
     explicit_bzero(area->request, area->request_size);
-    area->request_size = 0;
+    area->request_wiped = true;
+    unlock_registry();
 }
 
 Request unpack_request(const char *in) {
@@ -102,10 +107,18 @@ Request unpack_request(const char *in) {
 }
 
 Request read_request(const Area *area) {
-    if (area->request_size == 0)
+    auto *bytes = static_cast<char *>(palloc(area->request_size));
+    lock_registry(LW_SHARED);
+    bool wiped = area->request_wiped;
+    memcpy(bytes, area->request, area->request_size);
+    unlock_registry();
+    if (wiped)
         ereport(ERROR,
                 (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE), errmsg("the job has ended")));
-    return unpack_request(area->request);
+    Request request = unpack_request(bytes);
+    explicit_bzero(bytes, area->request_size);
+    pfree(bytes);
+    return request;
 }
 
 }  // namespace fastcopy::job

@@ -5,7 +5,8 @@
 // last of them has gone. The connection string, password and all, is here and nowhere else.
 //
 // Who writes what:
-//   request        the caller, before the coordinator exists; read-only afterwards
+//   request        the caller, before the coordinator exists; wiped by the coordinator as it exits. Read and
+//                  wiped under the registry's lock: a worker may start while the job ends.
 //   answer         the coordinator, once: ready or failed (then `error` is complete)
 //   job            the coordinator, before it moves `gate`
 //   snapshot       the coordinator, or a worker that the coordinator asked
@@ -59,10 +60,12 @@ struct Area {
     pg_atomic_uint32 gate;
     int64 job;               // the ledger's id, valid when the gate is open
     int32 workers_launched;  // valid when the answer is ready
+    bool stores_elsewhere;   // likewise: rows go to other servers, by foreign tables
     char snapshot[128];      // the exported snapshot's name; see run/snapshot.hpp for its locks
     pg_atomic_uint32 snapshot_custody;
     pg::ErrorReport error;
     uint32 request_size;
+    bool request_wiped;
     char request[FLEXIBLE_ARRAY_MEMBER];  // serialised Request
 };
 
@@ -79,7 +82,7 @@ Area *attach_area(dsm_handle handle);
 // Overwrites the request, which holds the password: what is left in memory when the job has ended.
 void wipe_request(Area *area) noexcept;
 
-// The request, its strings palloc'd in the current memory context.
+// The request, its strings palloc'd in the current memory context. An ERROR if it was wiped already.
 Request read_request(const Area *area);
 
 }  // namespace fastcopy::job

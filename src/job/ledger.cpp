@@ -117,7 +117,8 @@ void add_job(int64 job, const Request &request, const plan::RowShape &shape, Oid
     close(session);
 }
 
-void begin_again(int64 job, const Request &request, const SourceMarkers &markers) {
+void begin_again(int64 job, const Request &request, const SourceMarkers &markers,
+                 const TargetFiles &files) {
     Session session = open();
     Params p;
     p.add_int8(job);
@@ -125,6 +126,7 @@ void begin_again(int64 job, const Request &request, const SourceMarkers &markers
     p.add_int4(request.workers);
     p.add_time(GetCurrentTimestamp());
     add_markers(&p, markers);
+    p.add(TEXTARRAYOID, text_array(files.files, files.count));
     // An interrupted job has worked until its last chunk, as far as anybody knows.
     run("UPDATE fastcopy.job j SET state = 'copying', source = $2, workers = $3, resumed_at = $4,"
         " resumes = resumes + 1, vain_resumes = CASE WHEN resumed_at IS NULL OR EXISTS (SELECT FROM"
@@ -136,10 +138,22 @@ void begin_again(int64 job, const Request &request, const SourceMarkers &markers
         " resumed_at, started_at)) - coalesce(resumed_at, started_at)),"
         " finished_at = NULL, sqlstate = NULL, error = NULL, detail = NULL, hint = NULL,"
         " context = NULL, failed_chunk = NULL, source_server = $5, source_snapshot = $6,"
-        " source_position = $7, source_relations = $8, source_columns = $9 WHERE job = $1",
+        " source_position = $7, source_relations = $8, source_columns = $9, target_files = $10"
+        " WHERE job = $1",
         &p, SPI_OK_UPDATE);
     if (SPI_processed != 1)
         raise_gone(job);
+    close(session);
+}
+
+void add_target_files(int64 job, const TargetFiles &files) {
+    Session session = open();
+    Params p;
+    p.add_int8(job);
+    p.add(TEXTARRAYOID, text_array(files.files, files.count));
+    run("UPDATE fastcopy.job SET target_files = ARRAY(SELECT unnest(target_files) UNION"
+        " SELECT unnest($2)) WHERE job = $1",
+        &p, SPI_OK_UPDATE);
     close(session);
 }
 
@@ -157,8 +171,16 @@ void end_job(int64 job, State state, const pg::ErrorReport *error) {
     p.add_text(error != nullptr ? text_or_null(error->context) : nullptr);
     p.add_int4(error != nullptr ? error->chunk : 0, error == nullptr || error->chunk == 0);
     run("UPDATE fastcopy.job SET state = $2, finished_at = $3, sqlstate = $4, error = $5,"
-        " detail = $6, hint = $7, context = $8, failed_chunk = $9 WHERE job = $1",
+        " detail = $6, hint = $7, context = $8, failed_chunk = $9 WHERE job = $1 AND ($2 <> 'done'"
+        " OR chunks = (SELECT count(*) FROM fastcopy.chunk c WHERE c.job = $1 AND c.done)"
+        " AND NOT EXISTS (SELECT FROM fastcopy.index i WHERE i.job = $1 AND NOT i.done))",
         &p, SPI_OK_UPDATE);
+    if (SPI_processed != 1 && state == State::done)
+        ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
+                        errmsg("fastcopy job " INT64_FORMAT " cannot be done", job),
+                        errdetail("A chunk or an index of it is not done, or the job is no longer "
+                                  "in the ledger."),
+                        errhint("fastcopy.resume(" INT64_FORMAT ") continues the job.", job)));
     close(session);
 }
 
@@ -223,29 +245,28 @@ plan::Chunk read_chunk(int64 job, int32 number) {
     return chunk;
 }
 
-void mark_done(int64 job, int32 number, int32 worker, uint64 rows, uint64 rows_sent, uint64 bytes,
-               int32 retries, TimestampTz started_at) {
+void mark_done(int64 job, const CopiedChunk &chunk) {
     Session session = open();
     Params p;
     p.add_int8(job);
-    p.add_int4(number);
-    p.add_int4(worker);
-    p.add_int8(static_cast<int64>(rows));
-    p.add_int8(static_cast<int64>(bytes));
-    p.add_time(started_at);
+    p.add_int4(chunk.number);
+    p.add_int4(chunk.worker);
+    p.add_int8(static_cast<int64>(chunk.rows));
+    p.add_int8(static_cast<int64>(chunk.bytes));
+    p.add_time(chunk.started_at);
     p.add_time(GetCurrentTimestamp());
-    p.add_int4(retries);
-    p.add_int8(static_cast<int64>(rows_sent));
+    p.add_int4(chunk.retries);
+    p.add_int8(static_cast<int64>(chunk.rows_sent));
+    p.add_bool(chunk.may_drop_rows);
     run("UPDATE fastcopy.chunk SET done = true, worker = $3, rows = $4, bytes = $5,"
-        " started_at = $6, finished_at = $7, retries = $8, rows_sent = $9 WHERE job = $1 AND chunk "
-        "= $2 AND NOT "
-        "done",
+        " started_at = $6, finished_at = $7, retries = $8, rows_sent = $9, may_drop_rows = $10"
+        " WHERE job = $1 AND chunk = $2 AND NOT done",
         &p, SPI_OK_UPDATE);
     if (SPI_processed != 1)
-        ereport(ERROR,
-                (errcode(ERRCODE_DATA_CORRUPTED),
-                 errmsg("chunk %d of job " INT64_FORMAT " could not be marked done", number, job),
-                 errdetail("It is marked done already, or it is no longer in the ledger.")));
+        ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
+                        errmsg("chunk %d of job " INT64_FORMAT " could not be marked done",
+                               chunk.number, job),
+                        errdetail("It is marked done already, or it is no longer in the ledger.")));
     close(session);
 }
 
@@ -280,9 +301,11 @@ Former read_former(int64 job) {
         " workers::int8, triggers, statistics, j.chunks::int8, source_server, source_snapshot,"
         " source_position, source_relations, source_columns, target_files, target_unlogged,"
         " target_unlogged AND NOT EXISTS (SELECT FROM fastcopy.unlogged_job u WHERE u.job = j.job),"
-        " c.chunks, c.rows, c.bytes, j.indexes = 'rebuild', i.indexes, i.done"
+        " c.chunks, c.rows, c.bytes, j.indexes = 'rebuild', i.indexes, i.done, c.short,"
+        " coalesce(j.sqlstate = '08007', false)"
         " FROM fastcopy.job j CROSS JOIN LATERAL (SELECT count(*) AS chunks,"
-        " coalesce(sum(rows), 0)::int8 AS rows, coalesce(sum(bytes), 0)::int8 AS bytes"
+        " coalesce(sum(rows), 0)::int8 AS rows, coalesce(sum(bytes), 0)::int8 AS bytes,"
+        " count(*) FILTER (WHERE rows IS DISTINCT FROM rows_sent AND NOT may_drop_rows) AS short"
         " FROM fastcopy.chunk k WHERE k.job = j.job AND k.done) c"
         " CROSS JOIN LATERAL (SELECT count(*) AS indexes, count(*) FILTER (WHERE done) AS done"
         " FROM fastcopy.index i WHERE i.job = j.job) i WHERE j.job = $1",
@@ -317,8 +340,44 @@ Former read_former(int64 job) {
     former.rebuild_indexes = is_true(22);
     former.indexes = static_cast<int>(field_int8(23, 0));
     former.indexes_done = static_cast<int>(field_int8(24, 0));
+    former.chunks_short = static_cast<int>(field_int8(25, 0));
+    former.unresolved = is_true(26);
     close(session);
     return former;
+}
+
+Bitmapset *read_done_chunks(int64 job) {
+    MemoryContext caller = CurrentMemoryContext;
+    Session session = open();
+    Params p;
+    p.add_int8(job);
+    read("SELECT chunk::int8 FROM fastcopy.chunk WHERE job = $1 AND done", &p);
+    MemoryContext old = MemoryContextSwitchTo(caller);
+    Bitmapset *chunks = nullptr;
+    for (uint64 i = 0; i < SPI_processed; i++) {
+        bool is_null;
+        Datum chunk = SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &is_null);
+        chunks = bms_add_member(chunks, static_cast<int>(DatumGetInt64(chunk)));
+    }
+    MemoryContextSwitchTo(old);
+    close(session);
+    return chunks;
+}
+
+TargetFiles read_target_files(int64 job) {
+    MemoryContext caller = CurrentMemoryContext;
+    Session session = open();
+    Params p;
+    p.add_int8(job);
+    read("SELECT target_files FROM fastcopy.job WHERE job = $1", &p);
+    if (SPI_processed != 1)
+        raise_gone(job);
+    TargetFiles files{};
+    MemoryContext old = MemoryContextSwitchTo(caller);
+    files.files = field_texts(1, &files.count);
+    MemoryContextSwitchTo(old);
+    close(session);
+    return files;
 }
 
 Relations read_done_relations(int64 job) {

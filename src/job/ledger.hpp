@@ -38,10 +38,15 @@ void mark_index_done(int64 job, int32 number, TimestampTz started_at);
 void begin_indexing(int64 job);
 
 // Puts an ended or interrupted job back into state copying. From now on its chunks, done or not, are as of
-// the snapshot of these markers.
-void begin_again(int64 job, const Request &request, const SourceMarkers &markers);
+// the snapshot of these markers, and its target has these files.
+void begin_again(int64 job, const Request &request, const SourceMarkers &markers,
+                 const TargetFiles &files);
 
-// Ends a job; `error` is given for state failed only.
+// Adds files to those of the job's target: a worker has found new partitions.
+void add_target_files(int64 job, const TargetFiles &files);
+
+// Ends a job; `error` is given for state failed only. An ERROR if the job is to be done and a chunk or an
+// index of it is not.
 void end_job(int64 job, State state, const pg::ErrorReport *error);
 
 // The row shape of a job, palloc'd.
@@ -50,9 +55,20 @@ plan::RowShape read_shape(int64 job);
 // A chunk of a job, palloc'd. An ERROR when it is not there.
 plan::Chunk read_chunk(int64 job, int32 number);
 
+// What a worker says of a chunk that it has copied.
+struct CopiedChunk {
+    int32 number;
+    int32 worker;
+    uint64 rows;         // inserted
+    uint64 rows_sent;    // by the source
+    bool may_drop_rows;  // the target: these two may differ
+    uint64 bytes;
+    int32 retries;
+    TimestampTz started_at;
+};
+
 // Marks a chunk done. An ERROR when it is done already: its rows would be there twice.
-void mark_done(int64 job, int32 number, int32 worker, uint64 rows, uint64 rows_sent, uint64 bytes,
-               int32 retries, TimestampTz started_at);
+void mark_done(int64 job, const CopiedChunk &chunk);
 
 // What a job's row says now. Strings are palloc'd.
 struct JobRow {
@@ -83,10 +99,18 @@ struct Former {
     TargetFiles files;
     bool unlogged_emptied;  // by a crash, with the unlogged part of the target
     int chunks_done;
-    int64 rows;   // of chunks that are done
-    int64 bytes;  // likewise
+    int64 rows;        // of chunks that are done
+    int64 bytes;       // likewise
+    bool unresolved;   // other servers may have stored a chunk that is not done
+    int chunks_short;  // done, with other rows than the source sent, though the target drops none
 };
 Former read_former(int64 job);
+
+// The numbers of the chunks that are done, palloc'd.
+Bitmapset *read_done_chunks(int64 job);
+
+// The files of the job's target as the ledger has them, palloc'd.
+TargetFiles read_target_files(int64 job);
 
 // The source relations of the chunks that are done, as in plan::Chunk.
 struct Relation {

@@ -2,6 +2,8 @@
 
 #include <signal.h>
 
+#include <algorithm>
+
 #include "pg/shmem.hpp"
 
 namespace fastcopy::job {
@@ -96,12 +98,13 @@ SlotRef reserve_job(Oid owner, Oid target, int workers_wanted, dsm_handle area) 
         slot->owner = owner;
         slot->target = target;
         slot->job = 0;
+        slot->exclusive = false;
         slot->area = area;
         slot->coordinator_pid = 0;
         slot->coordinator_latch = nullptr;
         slot->started_at = now;
         pg_atomic_init_u32(&slot->state, static_cast<uint32>(State::planning));
-        pg_atomic_init_u32(&slot->cancel, 0);
+        pg_atomic_init_u32(&slot->cancel, static_cast<uint32>(Cancel::open));
         pg_atomic_init_u32(&slot->stop, 0);
         pg_atomic_init_u32(&slot->workers_wanted, static_cast<uint32>(workers_wanted));
         pg_atomic_init_u32(&slot->chunks, 0);
@@ -137,19 +140,29 @@ JobSlot *adopt_job(SlotRef ref) {
     return mine ? slot : nullptr;
 }
 
-Claim claim_job(JobSlot *slot, int64 job) {
-    Claim claim = Claim::mine;
+Claimed claim_job(JobSlot *slot, int64 job, bool exclusive, std::span<const Oid> family) {
+    Claimed result{Claim::mine, 0};
     lock_registry(LW_EXCLUSIVE);
-    for (uint32 i = 0; i < slot_count(); i++) {
+    for (uint32 i = 0; i < slot_count() && result.claim == Claim::mine; i++) {
         JobSlot *other = job_slot(i);
-        if (other == slot || !other->in_use || other->job != job || other->database != MyDatabaseId)
+        if (other == slot || !other->in_use || other->job == 0 || other->database != MyDatabaseId)
             continue;
-        claim = other->abandoned ? Claim::being_left : Claim::running;
+        bool same = other->job == job;
+        bool shares_target = (exclusive || other->exclusive) &&
+                             std::find(family.begin(), family.end(), other->target) != family.end();
+        if (!same && !shares_target)
+            continue;
+        result.other = other->job;
+        result.claim = other->abandoned ? Claim::being_left
+                       : same           ? Claim::running
+                                        : Claim::target_taken;
     }
-    if (claim == Claim::mine)
+    if (result.claim == Claim::mine) {
         slot->job = job;
+        slot->exclusive = exclusive;
+    }
     unlock_registry();
-    return claim;
+    return result;
 }
 
 void release_job(SlotRef ref) noexcept {
@@ -177,17 +190,25 @@ bool is_live(SlotRef ref) {
 bool cancel_job(SlotRef ref) {
     JobSlot *slot = job_slot(ref.index);
     lock_registry(LW_SHARED);
-    bool running = is_mine(slot, ref) && slot->coordinator_pid != 0;
-    if (running) {
+    bool cancelled = is_mine(slot, ref) && slot->coordinator_pid != 0;
+    if (cancelled) {
         // Interrupts whatever it is doing: a wait for a lock, ANALYZE, a query on the source. Once: the
         // second signal would interrupt the end of the job.
-        uint32 expected = 0;
-        if (pg_atomic_compare_exchange_u32(&slot->cancel, &expected, 1))
+        auto expected = static_cast<uint32>(Cancel::open);
+        if (pg_atomic_compare_exchange_u32(&slot->cancel, &expected,
+                                           static_cast<uint32>(Cancel::requested)))
             kill(slot->coordinator_pid, SIGINT);
+        cancelled = expected != static_cast<uint32>(Cancel::closed);
         SetLatch(slot->coordinator_latch);
     }
     unlock_registry();
-    return running;
+    return cancelled;
+}
+
+bool close_cancel(JobSlot *slot) {
+    auto expected = static_cast<uint32>(Cancel::open);
+    return pg_atomic_compare_exchange_u32(&slot->cancel, &expected,
+                                          static_cast<uint32>(Cancel::closed));
 }
 
 bool give_up_job(SlotRef ref) noexcept {
@@ -226,6 +247,8 @@ bool reserve_worker(SlotRef job, int32 number, int32 first_chunk, int32 first_re
         pg_atomic_init_u32(&slot->index, 0);
         pg_atomic_init_u32(&slot->chunk_retries, 0);
         pg_atomic_init_u32(&slot->source_pid, 0);
+        pg_atomic_init_u32(&slot->holds_snapshot, 0);
+        pg_atomic_init_u32(&slot->committing_elsewhere, 0);
         pg_atomic_init_u64(&slot->rows, 0);
         pg_atomic_init_u64(&slot->bytes, 0);
         pg_atomic_init_u32(&slot->chunks_done, 0);

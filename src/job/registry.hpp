@@ -22,10 +22,16 @@
 #ifndef FASTCOPY_JOB_REGISTRY_HPP
 #define FASTCOPY_JOB_REGISTRY_HPP
 
+#include <span>
+
 #include "job/state.hpp"
 #include "pg/postgres.hpp"
 
 namespace fastcopy::job {
+
+// Whether a job is to be cancelled. It is decided once: a session asks, or the coordinator, about to write
+// the end of the job, closes the question.
+enum class Cancel : uint32 { open, requested, closed };
 
 struct JobSlot {
     bool in_use;
@@ -34,14 +40,15 @@ struct JobSlot {
     Oid database;
     Oid owner;
     Oid target;
-    int64 job;  // 0 until the coordinator has taken an id
+    int64 job;       // 0 until the coordinator has claimed it
+    bool exclusive;  // empties the target, or sets its indexes aside; set with `job`
     dsm_handle area;
     pid_t coordinator_pid;     // 0 until it runs
     Latch *coordinator_latch;  // valid while coordinator_pid is not 0
     TimestampTz started_at;
 
     pg_atomic_uint32 state;           // coordinator: a job::State
-    pg_atomic_uint32 cancel;          // any session that may cancel: 0 → 1
+    pg_atomic_uint32 cancel;          // a Cancel: any session that may, or the coordinator
     pg_atomic_uint32 stop;            // coordinator: 0 → 1, workers leave
     pg_atomic_uint32 workers_wanted;  // fastcopy.start, then set_workers
     pg_atomic_uint32 chunks;          // coordinator, before workers start
@@ -73,18 +80,20 @@ struct WorkerSlot {
     Latch *latch;         // valid while pid is not 0
     TimestampTz started_at;
 
-    pg_atomic_uint32 retire;         // coordinator: 0 → 1, leave after this chunk
-    pg_atomic_uint32 outcome;        // worker: an Outcome
-    pg_atomic_uint32 chunk;          // worker: the chunk it copies; 0 between chunks
-    pg_atomic_uint32 index;          // worker: the index it builds; 0: none
-    pg_atomic_uint32 chunk_retries;  // worker: of this chunk
-    pg_atomic_uint32 source_pid;     // worker: its backend on the source
-    pg_atomic_uint64 rows;           // worker: of this chunk, so far
-    pg_atomic_uint64 bytes;          // worker: of this chunk, so far
-    pg_atomic_uint32 chunks_done;    // worker
-    pg_atomic_uint32 retries;        // worker: of all its chunks
-    pg_atomic_uint64 rows_done;      // worker: of committed chunks
-    pg_atomic_uint64 bytes_done;     // worker: of committed chunks
+    pg_atomic_uint32 retire;                // coordinator: 0 → 1, leave after this chunk
+    pg_atomic_uint32 outcome;               // worker: an Outcome
+    pg_atomic_uint32 chunk;                 // worker: the chunk it copies; 0 between chunks
+    pg_atomic_uint32 index;                 // worker: the index it builds; 0: none
+    pg_atomic_uint32 chunk_retries;         // worker: of this chunk
+    pg_atomic_uint32 source_pid;            // worker: its backend on the source
+    pg_atomic_uint32 holds_snapshot;        // worker: 1 while its connection has the job's snapshot
+    pg_atomic_uint32 committing_elsewhere;  // worker: 1 while other servers commit its chunk
+    pg_atomic_uint64 rows;                  // worker: of this chunk, so far
+    pg_atomic_uint64 bytes;                 // worker: of this chunk, so far
+    pg_atomic_uint32 chunks_done;           // worker
+    pg_atomic_uint32 retries;               // worker: of all its chunks
+    pg_atomic_uint64 rows_done;             // worker: of committed chunks
+    pg_atomic_uint64 bytes_done;            // worker: of committed chunks
 };
 
 // A slot as a background worker's argument: where it is and whose it was when it was named.
@@ -113,17 +122,26 @@ void unlock_registry();
 SlotRef reserve_job(Oid owner, Oid target, int workers_wanted, dsm_handle area);
 // Makes this process the coordinator of a reserved job; nullptr when the reservation is gone.
 JobSlot *adopt_job(SlotRef ref);
-// Gives the coordinator's slot its job, unless another slot has it: then a coordinator runs it, or workers of
-// a former one have not left yet.
-enum class Claim { mine, running, being_left };
-Claim claim_job(JobSlot *slot, int64 job);
+// Assigns the job to the coordinator's slot, unless another coordinator runs it (running), a job that
+// cannot share the target has it (target_taken), or workers of either, whose coordinator is gone, have not
+// exited yet (being_left). `family` are the tables whose rows are the target's or hold those of the target.
+enum class Claim { mine, running, target_taken, being_left };
+struct Claimed {
+    Claim claim;
+    int64 other;  // the job that has the target
+};
+Claimed claim_job(JobSlot *slot, int64 job, bool exclusive, std::span<const Oid> family);
 // Frees the slot if the reference is still good and no worker runs, or abandons it to the last of them;
 // wakes those who wait for the job.
 void release_job(SlotRef ref) noexcept;
 // Whether a job has its coordinator, or will have it.
 bool is_live(SlotRef ref);
-// Tells a job to end as cancelled. False when no coordinator runs yet, or any more, to be told.
+// Requests that a job ends as cancelled. False if it cannot: no coordinator runs yet, or the job is at its
+// end.
 bool cancel_job(SlotRef ref);
+// By the coordinator, before it writes that the job is done: from then on nobody can cancel it. False if
+// somebody has.
+bool close_cancel(JobSlot *slot);
 // By the session that reserved the slot and gives up: frees it if no coordinator has adopted it yet, and then
 // none will; else cancels the job. True if it was freed.
 bool give_up_job(SlotRef ref) noexcept;

@@ -141,7 +141,9 @@ SourceLeaves read_leaves(Connection *connection, const SourceTable &table) {
         " coalesce(pg_catalog.pg_relation_filenode(c.oid), 0)"
         " FROM t JOIN pg_catalog.pg_class c ON c.oid = t.oid"
         " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace%s"
-        " WHERE c.relkind <> 'p' ORDER BY c.oid",
+        " WHERE c.relkind <> 'p'"
+        // What other sessions keep in temporary children is nobody's but theirs.
+        " AND c.relpersistence <> 't' ORDER BY c.oid",
         // A partition in the middle of DETACH CONCURRENTLY is the parent's no more.
         source::server_version(connection) >= 140000 ? " AND NOT i.inhdetachpending" : "",
         has_table_am ? "coalesce(am.amname = 'heap', false)" : "c.relkind IN ('r', 'm')",
@@ -173,6 +175,25 @@ SourceLeaves read_leaves(Connection *connection, const SourceTable &table) {
         };
     }
     return leaves;
+}
+
+void check_not_replaced(Connection *connection, const Chunk &chunk) {
+    // pg_class is read by the snapshot, pg_relation_filenode() as it is now.
+    char *sql = psprintf(
+        "WITH RECURSIVE t(oid) AS (SELECT $1::pg_catalog.regclass::pg_catalog.oid"
+        " UNION SELECT i.inhrelid FROM pg_catalog.pg_inherits i JOIN t ON i.inhparent = t.oid%s)"
+        " SELECT pg_catalog.quote_ident(c.relname) FROM t JOIN pg_catalog.pg_class c ON c.oid = "
+        "t.oid"
+        " WHERE nullif(c.relfilenode, 0) <> pg_catalog.pg_relation_filenode(c.oid)"
+        " AND c.relpersistence <> 't' LIMIT 1",
+        chunk.only ? " AND false" : "");
+    Rows rows = source::query(connection, sql, 1, &chunk.relation);
+    if (rows.count > 0)
+        ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+                        errmsg("source table %s was truncated or rewritten during the copy",
+                               rows.at(0, 0)),
+                        errdetail("Rows of the job's snapshot may be gone."),
+                        errhint("Start over with truncate => true.")));
 }
 
 // The operator of a btree operator family for one strategy: 1 is <, 4 is >=.

@@ -79,6 +79,10 @@ const char *begin_and_export(source::Connection *connection, const SourceTable &
 SourceColumns read_columns(source::Connection *connection, const SourceTable &table);
 SourceLeaves read_leaves(source::Connection *connection, const SourceTable &table);
 
+// An ERROR if the chunk's relation, or one below it, has another file than in the connection's snapshot: TRUNCATE or
+// a rewrite has taken rows along. What the connection has read itself is locked, and cannot change any more.
+void check_not_replaced(source::Connection *connection, const Chunk &chunk);
+
 // The key to split a leaf on: the one named, or the best that its indexes offer when column is nullptr.
 SplitKey find_key(source::Connection *connection, const SourceLeaf &leaf, const char *column);
 

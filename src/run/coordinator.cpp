@@ -4,6 +4,7 @@
 
 #include "job/ledger.hpp"
 #include "run/preparation.hpp"
+#include "run/proof.hpp"
 #include "run/retry.hpp"
 #include "run/snapshot.hpp"
 #include "sink/local_sql.hpp"
@@ -41,8 +42,30 @@ void release_at_exit(int, Datum) {
     job::release_job(my_ref);
 }
 
-// Runs a step that talks to the source; if it fails for a reason that passes by itself, the connection
-// is given up, and the snapshot wanted from a worker.
+// Closes the connection to the source, and asks a worker to export the snapshot again.
+void give_up_connection(RunningJob *job, ErrorData *why) {
+    pg::report_caught(
+        LOG, why,
+        psprintf("fastcopy job " INT64_FORMAT " has lost its coordinator's connection",
+                 job->area->job));
+    if (job->connection != nullptr)
+        source::close(job->connection);
+    job->connection = nullptr;
+    job->loss = why;
+    job->losses++;
+    snapshot::want(job->area);
+}
+
+// Whether the job may go on after the loss of another connection. One that makes progress always may.
+bool may_lose_connection(RunningJob *job) {
+    uint32 done = pg_atomic_read_u32(&me->chunks_done);
+    if (done != job->done_at_loss)
+        job->losses = 0;
+    job->done_at_loss = done;
+    return job->losses < job->request.retry_limit;
+}
+
+// Runs a step that talks to the source. On a transient error, gives up the connection.
 void survive_loss(RunningJob *job, void (*step)(RunningJob *job)) {
     MemoryContext context = CurrentMemoryContext;
     PG_TRY();
@@ -51,28 +74,34 @@ void survive_loss(RunningJob *job, void (*step)(RunningJob *job)) {
     {
         MemoryContextSwitchTo(TopMemoryContext);
         ErrorData *error = CopyErrorData();
-        if (!retry::may_pass(error->sqlerrcode) || job->losses >= job->request.retry_limit)
+        if (!retry::may_pass(error->sqlerrcode) || !may_lose_connection(job))
             PG_RE_THROW();
         FlushErrorState();
         MemoryContextSwitchTo(context);
-        pg::report_caught(
-            LOG, error,
-            psprintf("fastcopy job " INT64_FORMAT " has lost its coordinator's connection",
-                     job->area->job));
-        if (job->connection != nullptr)
-            source::close(job->connection);
-        job->connection = nullptr;
-        job->loss = error;
-        job->losses++;
-        snapshot::want(job->area);
+        give_up_connection(job, error);
     }
     PG_END_TRY();
 }
 
-// Whether any worker is connected to the source, and so holds the snapshot.
+// A worker was told by the source that our session there is over.
+void accept_loss(RunningJob *job) {
+    MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
+    auto *error = static_cast<ErrorData *>(palloc0(sizeof(ErrorData)));
+    error->sqlerrcode = ERRCODE_CONNECTION_FAILURE;
+    error->message = pstrdup("the source no longer has the snapshot of the job");
+    MemoryContextSwitchTo(old);
+    if (!may_lose_connection(job))
+        ereport(ERROR,
+                (errcode(error->sqlerrcode), errmsg_internal("%s", error->message),
+                 errhint("If the source is behind a load balancer, connect to one server.")));
+    give_up_connection(job, error);
+}
+
+// Whether any worker's connection has the snapshot.
 bool crew_holds_snapshot(RunningJob *job) {
     for (int i = 0; i < job->crew.count; i++) {
-        if (pg_atomic_read_u32(&job::worker_slot(job->crew.members[i].slot.index)->source_pid) != 0)
+        job::WorkerSlot *slot = job::worker_slot(job->crew.members[i].slot.index);
+        if (pg_atomic_read_u32(&slot->holds_snapshot) != 0)
             return true;
     }
     return false;
@@ -97,6 +126,8 @@ void listen_to_source(RunningJob *job) {
 
 // Waits for something to do, with or without a connection to the source.
 void wait_for_news(RunningJob *job) {
+    if (job->connection != nullptr && snapshot::custody(job->area) == snapshot::Custody::wanted)
+        accept_loss(job);
     if (job->connection != nullptr)
         return survive_loss(job, listen_to_source);
     if (snapshot::custody(job->area) == snapshot::Custody::offered)
@@ -117,7 +148,8 @@ void wait_for_news(RunningJob *job) {
     ResetLatch(MyLatch);
 }
 
-// A worker may have been terminated between the commit of its chunk and its counting.
+// A worker may have been terminated between the commit of its chunk and its counting, or before it saw that the
+// chunk was done by a former run of the job, which counted it.
 void count_done_leftovers(RunningJob *job) {
     Crew *crew = &job->crew;
     if (crew->leftover_count == 0)
@@ -126,9 +158,13 @@ void count_done_leftovers(RunningJob *job) {
     pg::begin_ledger_transaction();
     for (int i = crew->leftover_count - 1; i >= 0; i--) {
         plan::Chunk chunk = job::ledger::read_chunk(job->area->job, crew->leftovers[i].chunk);
+        if (!chunk.done && crew->leftovers[i].unresolved)
+            raise_unresolved(chunk.number, job->request.target_table, "a worker was terminated");
         if (!chunk.done)
             continue;
         crew->leftovers[i] = crew->leftovers[--crew->leftover_count];
+        if (bms_is_member(chunk.number, job->done_before))
+            continue;
         pg_atomic_fetch_add_u64(&me->rows, static_cast<int64>(chunk.rows));
         pg_atomic_fetch_add_u64(&me->bytes, static_cast<int64>(chunk.bytes));
         pg_atomic_fetch_add_u32(&me->chunks_done, 1);
@@ -157,11 +193,10 @@ void watch(RunningJob *job) {
         raise_if_failed(job);
         count_done_leftovers(job);
 
-        uint32 done = pg_atomic_read_u32(&me->chunks_done);
-        if (done >= static_cast<uint32>(job->chunks) && job->crew.count == 0)
-            return;
         int wanted = static_cast<int>(pg_atomic_read_u32(&me->workers_wanted));
         int left = unclaimed(job);
+        if (left == 0 && job->crew.count == 0)
+            return;  // whether all chunks are done is for the ledger to say
         if (left > 0) {
             int now = active(&job->crew);
             if (now > wanted)
@@ -175,7 +210,7 @@ void watch(RunningJob *job) {
     }
 }
 
-// ANALYZE as the job's role; one that may not is told by PostgreSQL in a warning, as always. The table may have
+// Runs ANALYZE as the job's role; without the privilege PostgreSQL emits its usual WARNING. The table may have
 // been dropped by now.
 void analyze_target(RunningJob *job) {
     pg::begin_transaction(job->area->identity);
@@ -188,7 +223,7 @@ void analyze_target(RunningJob *job) {
     pg::commit_transaction();
 }
 
-// All rows are there by now: what goes wrong with the statistics is told to the log, not to the job.
+// Logs ANALYZE errors but does not fail the job: the rows are in. A cancel is no such error.
 void try_to_analyze(RunningJob *job) {
     MemoryContext context = CurrentMemoryContext;
     PG_TRY();
@@ -197,6 +232,8 @@ void try_to_analyze(RunningJob *job) {
     {
         MemoryContextSwitchTo(context);
         ErrorData *error = CopyErrorData();
+        if (error->sqlerrcode == ERRCODE_QUERY_CANCELED)
+            PG_RE_THROW();
         FlushErrorState();
         pg::abort_transaction();
         MemoryContextSwitchTo(context);
@@ -208,11 +245,13 @@ void try_to_analyze(RunningJob *job) {
     PG_END_TRY();
 }
 
-void finish(RunningJob *job, job::State state, const pg::ErrorReport *error) {
+// Ends the job as done, if it is.
+void finish(RunningJob *job) {
     pg::begin_ledger_transaction();
-    job::ledger::end_job(job->area->job, state, error);
+    proof::check_all(job);
+    job::ledger::end_job(job->area->job, job::State::done, nullptr);
     pg::commit_transaction();
-    move_to(state);
+    move_to(job::State::done);
 }
 
 // By the ledger: a worker may have been terminated between the commit of its index and its counting.
@@ -224,8 +263,20 @@ int count_indexes_done(RunningJob *job) {
     return done;
 }
 
-// Builds what was set aside. When workers have gone without an outcome, the next ones look at all indexes
-// again, and pass those over that are built.
+// Has as many workers build indexes as are wanted, as long as there are indexes that nobody has claimed.
+void staff_index_builds(RunningJob *job) {
+    auto indexes = static_cast<int>(pg_atomic_read_u32(&me->indexes));
+    auto claimed = static_cast<int>(pg_atomic_read_u32(&me->next_index));
+    int wanted = static_cast<int>(pg_atomic_read_u32(&me->workers_wanted));
+    int now = active(&job->crew);
+    if (now > wanted)
+        shrink(&job->crew, wanted);
+    else if (now < wanted && claimed < indexes)
+        (void)grow(&job->crew, Min(wanted, now + indexes - claimed));
+}
+
+// Builds what was set aside. When workers have exited without an outcome, the next ones look at all indexes
+// again, and skip those that are built.
 void build_indexes(RunningJob *job) {
     auto indexes = static_cast<int>(pg_atomic_read_u32(&me->indexes));
     pg::begin_ledger_transaction();
@@ -238,14 +289,13 @@ void build_indexes(RunningJob *job) {
         collect(&job->crew);
         raise_if_failed(job);
         if (job->crew.count == 0) {
-            int left = indexes - count_indexes_done(job);
-            if (left <= 0)
+            if (count_indexes_done(job) >= indexes)
                 return;
             pg_atomic_write_u32(&me->next_index, 0);
-            int wanted = static_cast<int>(pg_atomic_read_u32(&me->workers_wanted));
-            if (grow(&job->crew, Min(left, wanted)) == 0)
-                raise_no_slot();
         }
+        staff_index_builds(job);
+        if (job->crew.count == 0)
+            raise_no_slot();
         (void)WaitLatch(MyLatch, WL_LATCH_SET | WL_EXIT_ON_PM_DEATH, -1, PG_WAIT_EXTENSION);
         ResetLatch(MyLatch);
     }
@@ -266,7 +316,7 @@ void run_job(RunningJob *job) {
         build_indexes(job);
     if (job->request.statistics)
         try_to_analyze(job);
-    finish(job, job::State::done, nullptr);
+    finish(job);
 }
 
 // Who reads of the failure must not overlook that the target has no indexes.
@@ -293,20 +343,25 @@ void fail(RunningJob *job, int sqlerrcode) {
     bool cancelled = sqlerrcode == ERRCODE_QUERY_CANCELED && job->area->error.chunk == no_chunk;
     if (job->in_ledger)
         tell_of_indexes(job);
-    if (job->in_ledger)
-        finish(job, cancelled ? job::State::cancelled : job::State::failed,
-               cancelled ? nullptr : &job->area->error);
-    else
-        answer(job->area, job::Answer::failed);
+    if (!job->in_ledger)
+        return answer(job->area, job::Answer::failed);
+    job::State state = cancelled ? job::State::cancelled : job::State::failed;
+    pg::begin_ledger_transaction();
+    job::ledger::end_job(job->area->job, state, cancelled ? nullptr : &job->area->error);
+    pg::commit_transaction();
+    move_to(state);
 }
 
 }  // namespace
 
+void raise_cancelled() {
+    ereport(ERROR, (errcode(ERRCODE_QUERY_CANCELED), errmsg("canceling job due to user request")));
+}
+
 void check_cancel(RunningJob *job) {
     CHECK_FOR_INTERRUPTS();
-    if (pg_atomic_read_u32(&job->slot->cancel) != 0)
-        ereport(ERROR,
-                (errcode(ERRCODE_QUERY_CANCELED), errmsg("canceling job due to user request")));
+    if (pg_atomic_read_u32(&job->slot->cancel) == static_cast<uint32>(job::Cancel::requested))
+        raise_cancelled();
 }
 
 void raise_if_failed(RunningJob *job) {

@@ -68,7 +68,8 @@ void keep_leftover(Crew *crew, job::WorkerSlot *slot) {
         retries = slot->first_retries;
     }
     if (chunk != 0)
-        crew->leftovers[crew->leftover_count++] = Leftover{chunk, retries + 1};
+        crew->leftovers[crew->leftover_count++] =
+            Leftover{chunk, retries + 1, pg_atomic_read_u32(&slot->committing_elsewhere) != 0};
     crew->idle_deaths = begun ? 0 : crew->idle_deaths + 1;
 }
 

@@ -19,7 +19,8 @@ struct Member {
 // A chunk whose worker has gone.
 struct Leftover {
     int32 chunk;
-    int32 retries;  // how often it has been tried in vain
+    int32 retries;    // failed attempts so far
+    bool unresolved;  // other servers may have committed it
 };
 
 struct Crew {

@@ -28,7 +28,7 @@ bool build(job::Area *area, int32 number) {
     pg::begin_transaction(area->identity);
     Oid index = job::ledger::read_index(area->job, number);
     if (OidIsValid(index)) {
-        if (!sink::needs_no_build(index)) {
+        if (sink::lock_for_build(index) && !sink::is_usable_or_gone(index)) {
             show_activity(psprintf("fastcopy job " INT64_FORMAT " index %d", area->job, number),
                           psprintf("REINDEX INDEX %s", sink::quoted_relation(index)));
             sink::rebuild(index);
@@ -49,6 +49,8 @@ void build_indexes(job::JobSlot *job_slot, job::WorkerSlot *me, job::Area *area,
     for (;;) {
         reload_configuration();
         CHECK_FOR_INTERRUPTS();
+        if (pg_atomic_read_u32(&me->retire) != 0)
+            break;
         uint32 number = pg_atomic_fetch_add_u32(&job_slot->next_index, 1) + 1;
         if (number > pg_atomic_read_u32(&job_slot->indexes) ||
             pg_atomic_read_u32(&job_slot->stop) != 0)

@@ -5,10 +5,13 @@
 #include "plan/planner.hpp"
 #include "plan/probe.hpp"
 #include "plan/row_shape.hpp"
+#include "run/proof.hpp"
 #include "run/snapshot.hpp"
 #include "sink/indexes.hpp"
 #include "sink/local_sql.hpp"
 #include "sink/target.hpp"
+#include "sink/target_files.hpp"
+#include "sink/target_lock.hpp"
 
 namespace fastcopy::run {
 
@@ -23,7 +26,10 @@ struct SourceFacts {
     job::SourceMarkers markers;
 };
 
-// True when the source is this very server and database: it can see a lock that only we hold.
+// Whether what is done to the target here happens to the tables of the source, too.
+enum class Kinship { none, same_server, standby };
+
+// True when the source is this very server: it can see a lock that only we hold.
 bool source_is_here(RunningJob *job) {
     int32 token = static_cast<int32>(MyProcPid ^ static_cast<int32>(GetCurrentTimestamp()));
     LOCKTAG tag;
@@ -39,10 +45,34 @@ bool source_is_here(RunningJob *job) {
     return rows.count > 0;
 }
 
-// TRUNCATE must not empty what is about to be read, nor wait for ever for the lock our own session on
-// the source holds on it. That session has by now locked all it will read.
-void refuse_to_truncate_source(RunningJob *job) {
-    if (!source_is_here(job))
+// True when the source replays our WAL. A standby that does not tell whose it is may be ours: which tables it
+// has locked decides then.
+bool source_is_our_standby(RunningJob *job) {
+    source::Rows rows =
+        source::query(job->connection,
+                      "SELECT pg_catalog.pg_is_in_recovery(), pg_catalog.has_function_privilege("
+                      "'pg_catalog.pg_control_system()', 'EXECUTE')");
+    if (rows.at(0, 0)[0] != 't')
+        return false;
+    if (rows.at(0, 1)[0] != 't')
+        return true;
+    rows = source::query(job->connection,
+                         "SELECT system_identifier FROM pg_catalog.pg_control_system()");
+    return strcmp(rows.at(0, 0), psprintf(UINT64_FORMAT, GetSystemIdentifier())) == 0;
+}
+
+Kinship kinship_of_source(RunningJob *job) {
+    if (source_is_here(job))
+        return Kinship::same_server;
+    return source_is_our_standby(job) ? Kinship::standby : Kinship::none;
+}
+
+// TRUNCATE must not empty what is about to be read, here or on a standby that replays it, nor may the job wait
+// for ever for a lock that conflicts with that of its own session on the source. That session has by now
+// locked all it will read. A standby's tables have the OIDs of ours.
+void refuse_to_lock_source(RunningJob *job) {
+    Kinship kinship = kinship_of_source(job);
+    if (kinship == Kinship::none)
         return;
     StringInfoData relids;
     initStringInfo(&relids);
@@ -57,13 +87,21 @@ void refuse_to_truncate_source(RunningJob *job) {
                  " WHERE l.locktype = 'relation' AND l.pid = pg_catalog.pg_backend_pid()"
                  " AND l.relation IN (%s) AND %u = d.oid",
                  relids.data, MyDatabaseId));
-    if (rows.count > 0)
-        ereport(ERROR,
-                (errcode(ERRCODE_OBJECT_IN_USE),
-                 errmsg("cannot truncate \"%s\": it is the source of the copy",
-                        job->request.target_table),
-                 errdetail("Source and target are the same table, or the source reads the target."),
-                 errhint("Leave truncate out, or check the source's host and dbname.")));
+    if (rows.count == 0)
+        return;
+    const char *name = job->request.target_table;
+    ereport(
+        ERROR,
+        (errcode(ERRCODE_OBJECT_IN_USE),
+         job->request.truncate
+             ? errmsg("cannot truncate \"%s\": it is the source of the copy", name)
+             : errmsg("cannot rebuild the indexes of \"%s\": it is the source of the copy", name),
+         kinship == Kinship::standby
+             ? errdetail("The source is a standby of this server, which replays what is done here.")
+             : errdetail("Source and target are the same table, or the source reads the target."),
+         job->request.truncate
+             ? errhint("Leave truncate out, or check the source's host and dbname.")
+             : errhint("Leave indexes out, or check the source's host and dbname.")));
 }
 
 // Connects, finds the table and exports the snapshot.
@@ -109,23 +147,71 @@ void show_job(const RunningJob *job) {
                   psprintf("copying %s", job->request.target_table));
 }
 
-// After TRUNCATE, which would build them anew.
+// Locks the target against everybody else for the rest of the transaction, and checks again what was checked
+// under the weaker lock, which the caller has released.
+void lock_target_exclusively(const job::Request &request, const plan::RowShape &shape) {
+    sink::check_may_write(request.target, request.truncate, request.rebuild_indexes);
+    sink::lock_exclusively(request.target);
+    Relation target = sink::open_target(request.target);
+    sink::check_types(target, shape.ncolumns, shape.columns, shape.types);
+    (void)sink::check_insert(target, shape.ncolumns, shape.columns);
+    table_close(target, NoLock);
+}
+
+// The target is locked exclusively. After TRUNCATE, which would build them anew.
 void set_indexes_aside(RunningJob *job) {
-    job::TargetIndexes indexes = sink::find_indexes(job->request.target);
+    job::TargetIndexes indexes = sink::list_indexes(job->request.target);
     job::ledger::add_indexes(job->area->job, indexes);
     for (int i = 0; i < indexes.count; i++)
         sink::set_aside(indexes.indexes[i].oid);
     pg_atomic_write_u32(&job->slot->indexes, static_cast<uint32>(indexes.count));
 }
 
+// Makes the job this process's, and the target the job's. Workers of the job's former coordinator, or of
+// another job on the target, may be about to exit: they were told to.
+void take_up(RunningJob *job, int64 id) {
+    const job::Request &request = job->request;
+    bool exclusive = request.truncate || request.rebuild_indexes;
+    job->area->job = id;
+    for (;;) {
+        job::Claimed claimed =
+            job::claim_job(job->slot, id, exclusive, sink::read_family(request.target));
+        switch (claimed.claim) {
+            case job::Claim::mine:
+                return;
+            case job::Claim::running:
+                ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE),
+                                errmsg("fastcopy job " INT64_FORMAT " is running", id)));
+            case job::Claim::target_taken:
+                ereport(ERROR,
+                        (errcode(ERRCODE_OBJECT_IN_USE),
+                         errmsg("%s is the target of fastcopy job " INT64_FORMAT,
+                                request.target_table, claimed.other),
+                         exclusive ? errdetail("A job that truncates its target or rebuilds its "
+                                               "indexes shares the target with no other job.")
+                                   : errdetail("That job truncates the target or rebuilds its "
+                                               "indexes."),
+                         errhint("Wait for that job to end, or cancel it.")));
+            case job::Claim::being_left:
+                break;
+        }
+        (void)WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 100,
+                        PG_WAIT_EXTENSION);
+        ResetLatch(MyLatch);
+        check_cancel(job);
+    }
+}
+
 void prepare_new(RunningJob *job) {
     const job::Request &request = job->request;
+    bool exclusive = request.truncate || request.rebuild_indexes;
     int64 id = job::ledger::next_job();
-    job->area->job = id;
-    (void)job::claim_job(job->slot, id);
+    sink::check_may_write(request.target, request.truncate, request.rebuild_indexes);
+    take_up(job, id);
     show_job(job);
 
     Relation target = sink::open_target(request.target);
+    job->area->stores_elsewhere = sink::stores_elsewhere(target);
     SourceFacts facts = open_source(job);
     const char *integer_datetimes = PQparameterStatus(job->connection->conn, "integer_datetimes");
     plan::RowShape shape =
@@ -135,12 +221,14 @@ void prepare_new(RunningJob *job) {
     plan::probe(job->connection, facts.table, shape);
     read_rest(job, &facts);
     plan::Plan plan = plan::cut(job->connection, request, facts.table, facts.columns, facts.leaves);
-    table_close(target, NoLock);
+    table_close(target, exclusive ? RowExclusiveLock : NoLock);
 
-    if (request.truncate) {
-        refuse_to_truncate_source(job);
-        sink::run_local(psprintf("TRUNCATE %s", sink::quoted_relation(request.target)));
+    if (exclusive) {
+        refuse_to_lock_source(job);
+        lock_target_exclusively(request, shape);
     }
+    if (request.truncate)
+        sink::run_local(psprintf("TRUNCATE %s", sink::quoted_relation(request.target)));
 
     job->chunks = plan.count;
     job::ledger::add_job(id, request, shape, job->area->identity.role, GetCurrentTimestamp(),
@@ -150,48 +238,6 @@ void prepare_new(RunningJob *job) {
     pg_atomic_write_u64(&job->slot->bytes_expected, plan.bytes_expected);
     pg_atomic_write_u32(&job->slot->chunks, static_cast<uint32>(plan.count));
     launch_crew(job, plan.count);
-}
-
-// Makes the job this process's. Its former workers may be about to leave: they were told to.
-void take_up(RunningJob *job, int64 id) {
-    job->area->job = id;
-    for (;;) {
-        job::Claim claim = job::claim_job(job->slot, id);
-        if (claim == job::Claim::mine)
-            return;
-        if (claim == job::Claim::running)
-            ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE),
-                            errmsg("fastcopy job " INT64_FORMAT " is running", id)));
-        (void)WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 100,
-                        PG_WAIT_EXTENSION);
-        ResetLatch(MyLatch);
-        check_cancel(job);
-    }
-}
-
-// What was copied must still be in the target.
-void check_target_files(const job::ledger::Former &former) {
-    const char *what = nullptr;
-    if (former.unlogged_emptied)
-        what = "It is unlogged, and was emptied when the server had crashed.";
-    job::TargetFiles now = sink::read_files(former.target);
-    for (int i = 0; i < former.files.count && what == nullptr; i++) {
-        bool found = false;
-        for (int j = 0; j < now.count && !found; j++)
-            found = strcmp(former.files.files[i], now.files[j]) == 0;
-        if (!found)
-            what =
-                "It has other files, as after TRUNCATE, VACUUM FULL, CLUSTER or some ALTER "
-                "TABLEs, or has lost partitions.";
-    }
-    if (what != nullptr)
-        ereport(ERROR,
-                (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-                 errmsg("target table %s may have lost rows that were copied into it",
-                        former.target_table),
-                 errdetail("%s", what),
-                 errhint("If it has them, resume with accept_changes => true; else start over with "
-                         "truncate => true.")));
 }
 
 // Compares what can be compared without reading the table; true if the rows have to be counted.
@@ -232,6 +278,7 @@ void check_chunks(RunningJob *job) {
 void prepare_again(RunningJob *job) {
     const job::Request &request = job->request;
     int64 id = request.resumed_job;
+    sink::check_may_write(request.target, false, request.rebuild_indexes);
     take_up(job, id);
     show_job(job);
 
@@ -244,9 +291,19 @@ void prepare_again(RunningJob *job) {
     Relation target = sink::open_target(request.target);
     sink::check_types(target, shape.ncolumns, shape.columns, shape.types);
     (void)sink::check_insert(target, shape.ncolumns, shape.columns);
+    job->area->stores_elsewhere = sink::stores_elsewhere(target);
     bool may_have_changed = former.chunks_done > 0 && !request.accept_changes;
     if (may_have_changed)
-        check_target_files(former);
+        proof::check_target(former);
+    if (former.unresolved && !request.accept_changes)
+        ereport(ERROR,
+                (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+                 errmsg("target table %s may hold rows of a chunk that is not done",
+                        former.target_table),
+                 errdetail("The commit of its foreign tables has failed, and nobody knows how far "
+                           "it came."),
+                 errhint("Look for these rows, and remove them; then resume with accept_changes => "
+                         "true.")));
 
     // With all rows there, the source has nothing left to give.
     SourceFacts facts{};
@@ -261,6 +318,9 @@ void prepare_again(RunningJob *job) {
     table_close(target, NoLock);
 
     job->chunks = former.chunks;
+    MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
+    job->done_before = job::ledger::read_done_chunks(id);
+    MemoryContextSwitchTo(old);
     pg_atomic_write_u32(&job->slot->indexes, static_cast<uint32>(former.indexes));
     pg_atomic_write_u32(&job->slot->indexes_done, static_cast<uint32>(former.indexes_done));
     pg_atomic_write_u64(&job->slot->bytes_expected, plan::size_of(facts.leaves));
@@ -271,7 +331,7 @@ void prepare_again(RunningJob *job) {
     launch_crew(job, must_count ? former.chunks : former.chunks - former.chunks_done);
     if (must_count)
         check_chunks(job);
-    job::ledger::begin_again(id, request, facts.markers);
+    job::ledger::begin_again(id, request, facts.markers, sink::read_files(request.target));
 }
 
 }  // namespace

@@ -29,6 +29,15 @@ source::Trust trust_of(const job::Request &request) {
     return request.password_required ? source::Trust::own_password_only : source::Trust::superuser;
 }
 
+void raise_unresolved(int32 chunk, const char *target_table, const char *why) {
+    ereport(ERROR,
+            (errcode(ERRCODE_TRANSACTION_RESOLUTION_UNKNOWN),
+             errmsg("it is not known whether the rows of chunk %d were stored", chunk),
+             errdetail("The commit of foreign tables of %s has failed: %s", target_table, why),
+             errhint("Look for these rows, and remove them, before you resume the job with "
+                     "accept_changes => true, which copies the chunk again.")));
+}
+
 void install_signal_handlers() {
     pqsignal(SIGTERM, die);
     pqsignal(SIGINT, StatementCancelHandler);
@@ -58,9 +67,16 @@ void reload_configuration() {
 }
 
 void show_activity(const char *application_name, const char *statement) {
+    // Log lines repeat it for as long as it is set, which may be beyond the caller's memory context.
+    static char shown[1024];
+    size_t length = strlen(statement);
+    if (length >= sizeof(shown))
+        length = pg_mbcliplen(statement, static_cast<int>(length), sizeof(shown) - 1);
+    memcpy(shown, statement, length);
+    shown[length] = '\0';
     SetConfigOption("application_name", application_name, PGC_USERSET, PGC_S_SESSION);
-    debug_query_string = statement;
-    pgstat_report_activity(STATE_RUNNING, statement);
+    debug_query_string = shown;
+    pgstat_report_activity(STATE_RUNNING, shown);
 }
 
 }  // namespace fastcopy::run

@@ -27,6 +27,10 @@ bool launch(const char *type, const char *name, const char *entry_function, Datu
 // What the job may connect with, as it was decided in fastcopy.start.
 source::Trust trust_of(const job::Request &request);
 
+// The ERROR of a chunk whose rows other servers, of foreign tables, may have stored: they commit before this one does,
+// and nobody knows what became of a COMMIT that was not answered.
+[[noreturn]] void raise_unresolved(int32 chunk, const char *target_table, const char *why);
+
 // First thing in a process: signal handlers of a regular backend (SIGTERM ends it, SIGINT cancels).
 void install_signal_handlers();
 

@@ -8,9 +8,7 @@ constexpr int64 longest_delay_ms = 30000;
 
 }  // namespace
 
-bool may_pass(int sqlerrcode) {
-    if (sqlerrcode == ERRCODE_PROTOCOL_VIOLATION)
-        return false;
+bool is_of_connection(int sqlerrcode) {
     if (ERRCODE_TO_CATEGORY(sqlerrcode) == ERRCODE_CONNECTION_EXCEPTION)
         return true;
     switch (sqlerrcode) {
@@ -18,6 +16,19 @@ bool may_pass(int sqlerrcode) {
         case ERRCODE_CRASH_SHUTDOWN:
         case ERRCODE_CANNOT_CONNECT_NOW:
         case ERRCODE_TOO_MANY_CONNECTIONS:
+            return true;
+        default:
+            return false;
+    }
+}
+
+bool may_pass(int sqlerrcode) {
+    if (sqlerrcode == ERRCODE_PROTOCOL_VIOLATION ||
+        sqlerrcode == ERRCODE_TRANSACTION_RESOLUTION_UNKNOWN)
+        return false;
+    if (is_of_connection(sqlerrcode))
+        return true;
+    switch (sqlerrcode) {
         case ERRCODE_T_R_SERIALIZATION_FAILURE:
         case ERRCODE_T_R_DEADLOCK_DETECTED:
         case ERRCODE_LOCK_NOT_AVAILABLE:

@@ -12,6 +12,9 @@ namespace fastcopy::run::retry {
 
 bool may_pass(int sqlerrcode);
 
+// Whether the error is of a connection: which of several broke is for the caller to know.
+bool is_of_connection(int sqlerrcode);
+
 // Waits before retry number `retries` + 1: the first delay, doubled each time up to half a minute, and of
 // that a random part between half and all, so that workers do not come back in step.
 void back_off(int first_delay_ms, int retries);

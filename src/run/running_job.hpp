@@ -14,13 +14,18 @@ struct RunningJob {
     job::Request request;
     source::Connection *connection;  // the coordinator's; nullptr while it is lost
     ErrorData *loss;                 // why it was lost, last
-    int losses;
+    int losses;                      // in a row, without a chunk done in between
+    uint32 done_at_loss;             // how many chunks were done when it was lost last
     Crew crew;
     int chunks;
-    bool in_ledger;  // what happens to the job from now on is written there
+    Bitmapset *done_before;  // the chunks that were done before this run of the job
+    bool in_ledger;          // what happens to the job from now on is written there
 };
 
-// Raises an ERROR if the job is to be cancelled, and whatever else interrupts the process.
+// The ERROR of a job that is cancelled.
+[[noreturn]] void raise_cancelled();
+
+// Raises it if the job is to be cancelled, and whatever else interrupts the process.
 void check_cancel(RunningJob *job);
 
 // Raises the job's error in this process, if one of its processes has recorded any, and an ERROR if too many

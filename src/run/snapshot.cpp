@@ -6,52 +6,81 @@ namespace fastcopy::run::snapshot {
 
 namespace {
 
-void set(job::Area *area, Custody custody) {
-    pg_write_barrier();
-    pg_atomic_write_u32(&area->snapshot_custody, static_cast<uint32>(custody));
-}
+constexpr long look_every_ms = 100;
 
-void write_name(job::Area *area, const char *name) {
-    job::lock_registry(LW_EXCLUSIVE);
-    strlcpy(area->snapshot, name, sizeof(area->snapshot));
-    job::unlock_registry();
-}
+// What the area says at one instant.
+struct State {
+    Custody custody;
+    char name[sizeof(job::Area::snapshot)];
+};
 
-const char *read_name(job::Area *area) {
-    char name[sizeof(area->snapshot)];
+State look(job::Area *area) {
+    State state;
     job::lock_registry(LW_SHARED);
-    memcpy(name, area->snapshot, sizeof(name));
+    state.custody = custody(area);
+    memcpy(state.name, area->snapshot, sizeof(state.name));
     job::unlock_registry();
-    return pstrdup(name);
+    return state;
+}
+
+// Changes the state, and the name if one is given, unless the state is not what the caller knows: of this
+// custody and, if a former name is given, of this name.
+bool change(job::Area *area, Custody from, const char *former_name, Custody to, const char *name) {
+    job::lock_registry(LW_EXCLUSIVE);
+    bool known = custody(area) == from &&
+                 (former_name == nullptr || strcmp(area->snapshot, former_name) == 0);
+    if (known) {
+        if (name != nullptr)
+            strlcpy(area->snapshot, name, sizeof(area->snapshot));
+        pg_atomic_write_u32(&area->snapshot_custody, static_cast<uint32>(to));
+    }
+    job::unlock_registry();
+    return known;
 }
 
 const char *export_from(source::Connection *connection) {
     return source::query(connection, "SELECT pg_catalog.pg_export_snapshot()").at(0, 0);
 }
 
-// Whoever held the snapshot may lose its connection before anybody here notices: then the source no longer
-// knows the name. That is a lost connection like any other, and passes by itself if another one is left.
-void import_into(source::Connection *connection, const char *name) {
-    source::begin(connection);
+// How servers say that there is no such snapshot, or none any more: up to version 16, from 17 on, and if
+// the transaction that exported it has just ended.
+bool says_gone(int sqlerrcode) {
+    return sqlerrcode == ERRCODE_INVALID_PARAMETER_VALUE ||
+           sqlerrcode == ERRCODE_UNDEFINED_OBJECT ||
+           sqlerrcode == ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE;
+}
+
+// Begins a transaction by that snapshot. False, without a transaction, if the source has no such snapshot.
+bool import_into(source::Connection *connection, const char *name) {
     MemoryContext context = CurrentMemoryContext;
+    volatile bool imported = false;
+    source::begin(connection);
     PG_TRY();
     {
         (void)source::query(connection,
                             psprintf("SET TRANSACTION SNAPSHOT %s", quote_literal_cstr(name)));
+        imported = true;
     }
     PG_CATCH();
     {
         MemoryContextSwitchTo(context);
         ErrorData *error = CopyErrorData();
-        if (error->sqlerrcode != ERRCODE_INVALID_PARAMETER_VALUE &&
-            error->sqlerrcode != ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE)
+        if (!says_gone(error->sqlerrcode))
             PG_RE_THROW();
         FlushErrorState();
-        ereport(ERROR, (errcode(ERRCODE_CONNECTION_FAILURE),
-                        errmsg("the connection that held the snapshot of the source is lost"),
-                        errdetail_internal("%s", error->message)));
+        FreeErrorData(error);
     }
     PG_END_TRY();
+    if (!imported)
+        (void)source::query(connection, "ROLLBACK");
+    return imported;
+}
+
+void wait_for_change() {
+    (void)WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, look_every_ms,
+                    PG_WAIT_EXTENSION);
+    ResetLatch(MyLatch);
+    CHECK_FOR_INTERRUPTS();
 }
 
 }  // namespace
@@ -61,35 +90,37 @@ Custody custody(job::Area *area) {
 }
 
 void publish(job::Area *area, const char *name) {
-    write_name(area, name);
-    set(area, Custody::held);
+    (void)change(area, custody(area), nullptr, Custody::held, name);
 }
 
 void want(job::Area *area) {
-    set(area, Custody::wanted);
+    (void)change(area, custody(area), nullptr, Custody::wanted, nullptr);
 }
 
 void offer_if_wanted(job::Area *area, source::Connection *connection, Latch *coordinator) {
-    uint32 expected = static_cast<uint32>(Custody::wanted);
     if (custody(area) != Custody::wanted)
         return;
     const char *name = export_from(connection);
-    write_name(area, name);
-    if (pg_atomic_compare_exchange_u32(&area->snapshot_custody, &expected,
-                                       static_cast<uint32>(Custody::offered)))
+    if (change(area, Custody::wanted, nullptr, Custody::offered, name))
         SetLatch(coordinator);
 }
 
-void join(job::Area *area, source::Connection *connection) {
-    if (custody(area) != Custody::held)
-        ereport(ERROR, (errcode(ERRCODE_CONNECTION_FAILURE),
-                        errmsg("the coordinator has lost its connection to the source server"),
-                        errdetail("It is about to take the snapshot over from another worker.")));
-    import_into(connection, read_name(area));
+void join(job::Area *area, source::Connection *connection, Latch *coordinator) {
+    for (;;) {
+        State now = look(area);
+        if (now.custody != Custody::held)
+            wait_for_change();
+        else if (import_into(connection, now.name))
+            return;
+        else if (change(area, Custody::held, now.name, Custody::wanted, nullptr))
+            SetLatch(coordinator);
+    }
 }
 
 void take_over(job::Area *area, source::Connection *connection) {
-    import_into(connection, read_name(area));
+    if (!import_into(connection, look(area).name))
+        ereport(ERROR, (errcode(ERRCODE_CONNECTION_FAILURE),
+                        errmsg("the connection that held the snapshot of the source is lost")));
     publish(area, export_from(connection));
 }
 

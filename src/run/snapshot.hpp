@@ -7,8 +7,14 @@
 // from then on. Only when no connection is left is the snapshot lost, and with it the job.
 //
 //     held ──coordinator loses it──▶ wanted ──worker exports──▶ offered ──coordinator imports──▶ held
+//          ──a worker finds it gone──▶
 //
-// The snapshot's name in the job's area changes under the registry's lock; the state is an atomic.
+// A worker may notice first: the source tells it that there is no such snapshot, because the
+// coordinator's session there has ended. It says so, and the coordinator gives its connection up. Workers
+// that have no snapshot wait meanwhile; a wait is not a retry of their chunk.
+//
+// State and name are one: both change under the registry's lock, so that no process sees, or overwrites,
+// the name of one state with that of another.
 #ifndef FASTCOPY_RUN_SNAPSHOT_HPP
 #define FASTCOPY_RUN_SNAPSHOT_HPP
 
@@ -30,11 +36,12 @@ void want(job::Area *area);
 // By a worker, whose transaction holds it: exports it again if the coordinator asked for that.
 void offer_if_wanted(job::Area *area, source::Connection *connection, Latch *coordinator);
 
-// Begins a transaction on the source by the job's snapshot. An ERROR that passes by itself while nobody
-// can say that the snapshot is held.
-void join(job::Area *area, source::Connection *connection);
+// By a worker: begins a transaction on the source by the job's snapshot, and waits for that as long as the
+// snapshot changes hands. The coordinator ends the job, and with it the wait, if nobody has it any more.
+void join(job::Area *area, source::Connection *connection, Latch *coordinator);
 
-// By the coordinator, on a new connection: joins what was offered, and holds it from now on.
+// By the coordinator, on a new connection: joins what was offered, and holds it from now on. A connection
+// error if the worker that offered it has lost its connection meanwhile.
 void take_over(job::Area *area, source::Connection *connection);
 
 }  // namespace fastcopy::run::snapshot

@@ -9,6 +9,7 @@
 #include "run/snapshot.hpp"
 #include "sink/copy_in.hpp"
 #include "sink/target.hpp"
+#include "sink/target_files.hpp"
 #include "source/connection.hpp"
 #include "source/row_stream.hpp"
 
@@ -29,24 +30,35 @@ struct Worker {
     job::Request request;
     source::Connection *connection;
     plan::RowShape shape;
-    const char *former_snapshot;  // of a job that is resumed, while its chunks are checked
-    int retries;                  // of the current chunk
+    const char *former_snapshot;   // of a job that is resumed, while its chunks are checked
+    int retries;                   // of the current chunk
+    const char *checked_relation;  // whose file this connection has checked last
+    job::TargetFiles files;        // of the target, as far as this worker knows
+    bool reading_source;           // what fails now is the source, not the target
+};
+
+// The rows of a chunk on their way from the source to the sink.
+struct Feed {
+    Worker *worker;
+    source::RowStream stream;
 };
 
 // What is done with a chunk.
 using Step = void (*)(Worker *worker, int32 number);
 
 // Where the stream counts go: the worker's slot, for fastcopy.status and fastcopy.workers.
-int read_and_count(void *self, char *buffer, int size) noexcept {
-    auto *stream = static_cast<source::RowStream *>(self);
-    int got = source::read(stream, buffer, size);
-    pg_atomic_write_u64(&me->rows, stream->messages);
-    pg_atomic_write_u64(&me->bytes, stream->bytes);
+int read_and_count(void *self, char *buffer, int size) {
+    auto *feed = static_cast<Feed *>(self);
+    feed->worker->reading_source = true;
+    int got = source::read(&feed->stream, buffer, size);
+    feed->worker->reading_source = false;
+    pg_atomic_write_u64(&me->rows, feed->stream.messages);
+    pg_atomic_write_u64(&me->bytes, feed->stream.bytes);
     return got;
 }
 
 int largest_row(void *self) noexcept {
-    return static_cast<source::RowStream *>(self)->largest_message;
+    return static_cast<Feed *>(self)->stream.largest_message;
 }
 
 void add_chunk_context(void *) noexcept {
@@ -79,8 +91,18 @@ void join_source(Worker *worker) {
         psprintf("fastcopy job " INT64_FORMAT " worker %d", worker->area->job, me->number));
     pg_atomic_write_u32(&me->source_pid,
                         static_cast<uint32>(source::backend_pid(worker->connection)));
-    snapshot::join(worker->area, worker->connection);
+    snapshot::join(worker->area, worker->connection, worker->job_slot->coordinator_latch);
+    pg_atomic_write_u32(&me->holds_snapshot, 1);
     source::notice_vanished_client(worker->connection);
+}
+
+void leave_source(Worker *worker) {
+    pg_atomic_write_u32(&me->holds_snapshot, 0);
+    pg_atomic_write_u32(&me->source_pid, 0);
+    if (worker->connection != nullptr)
+        source::close(worker->connection);
+    worker->connection = nullptr;
+    worker->checked_relation = nullptr;
 }
 
 // The next chunk's number by that counter, or 0 when there is none left for this worker.
@@ -106,19 +128,57 @@ char *source_statement(const Worker *worker, const plan::Chunk &chunk, const cha
                     statement);
 }
 
-// The source says how many rows it sent. Where nothing on the target may drop a row, as many must have
-// been inserted: anything else would be a bug of ours, and is better found here than by the user.
-void check_count(Relation target, const source::RowStream &stream, uint64 rows) {
+// The source says how many rows it sent. Where the target drops none, as many must have been inserted: anything
+// else would be a bug of ours, and is better found here than by the user. Returns whether the target may drop
+// rows, which is looked at only if some are missing.
+bool check_count(Relation target, const source::RowStream &stream, uint64 rows) {
     if (!stream.at_end)
         ereport(ERROR, (errcode(ERRCODE_BAD_COPY_FILE_FORMAT),
-                        errmsg("the source sent more after the end of its rows")));
-    bool may_drop_rows = target->rd_rel->relkind != RELKIND_RELATION ||
-                         (target->trigdesc != nullptr && target->trigdesc->trig_insert_before_row);
-    if (rows != stream.rows_sent && !may_drop_rows)
+                        errmsg("unexpected data after end of COPY from source")));
+    if (rows == stream.rows_sent)
+        return false;
+    if (!sink::may_drop_rows(target))
         ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
                         errmsg("the source sent " UINT64_FORMAT " rows, but " UINT64_FORMAT
                                " were inserted",
                                stream.rows_sent, rows)));
+    return true;
+}
+
+// The rows were read by the job's snapshot, but from the file that is there now: one that TRUNCATE or a rewrite has
+// put in the place of the snapshot's lacks rows. Once our own read has locked the relation, its file stays.
+void check_source_file(Worker *worker, const plan::Chunk &chunk) {
+    if (worker->checked_relation != nullptr &&
+        strcmp(worker->checked_relation, chunk.relation) == 0)
+        return;
+    plan::check_not_replaced(worker->connection, chunk);
+    worker->checked_relation = MemoryContextStrdup(TopMemoryContext, chunk.relation);
+}
+
+// The target must have all files that this job has written to, and the ledger must know those that this chunk's
+// rows may have gone to: partitions that were attached meanwhile. In the chunk's transaction, after its rows.
+void check_target_files(Worker *worker) {
+    if (!sink::catalogs_have_changed())
+        return;
+    job::TargetFiles now = sink::read_files(worker->request.target);
+    if (sink::without(worker->files, now).count > 0)
+        sink::raise_files_lost(worker->request.target_table);
+    job::TargetFiles fresh = sink::without(now, worker->files);
+    if (fresh.count > 0)
+        job::ledger::add_target_files(worker->area->job, fresh);
+}
+
+void report_done(Worker *worker, const job::ledger::CopiedChunk &copied) {
+    pg_atomic_write_u32(&me->chunk, 0);
+    pg_atomic_write_u64(&me->rows, 0);
+    pg_atomic_write_u64(&me->bytes, 0);
+    pg_atomic_fetch_add_u64(&worker->job_slot->rows, static_cast<int64>(copied.rows));
+    pg_atomic_fetch_add_u64(&worker->job_slot->bytes, static_cast<int64>(copied.bytes));
+    pg_atomic_fetch_add_u32(&worker->job_slot->chunks_done, 1);
+    pg_atomic_fetch_add_u32(&me->chunks_done, 1);
+    pg_atomic_fetch_add_u64(&me->rows_done, static_cast<int64>(copied.rows));
+    pg_atomic_fetch_add_u64(&me->bytes_done, static_cast<int64>(copied.bytes));
+    current_chunk = 0;
 }
 
 // Copies one chunk. All it allocates goes with its transaction, whose memory is the current context.
@@ -143,31 +203,36 @@ void copy_chunk(Worker *worker, int32 number) {
     Relation target = sink::open_target(worker->request.target);
     sink::check_types(target, worker->shape.ncolumns, worker->shape.columns, worker->shape.types);
     ParseState *pstate = sink::check_insert(target, worker->shape.ncolumns, worker->shape.columns);
-    source::RowStream stream =
-        source::open(worker->connection,
-                     source_statement(worker, chunk, plan::copy_statement(chunk, worker->shape)));
-    sink::ByteSource bytes{&stream, read_and_count, largest_row};
+    worker->reading_source = true;
+    Feed feed{worker, source::open(worker->connection,
+                                   source_statement(worker, chunk,
+                                                    plan::copy_statement(chunk, worker->shape)))};
+    worker->reading_source = false;
+    sink::ByteSource bytes{&feed, read_and_count, largest_row};
     uint64 rows = sink::copy_in(target, pstate, worker->shape.ncolumns, worker->shape.columns,
                                 worker->shape.binary, bytes);
-    check_count(target, stream, rows);
+    bool may_drop_rows = check_count(target, feed.stream, rows);
+    worker->reading_source = true;
+    check_source_file(worker, chunk);
+    worker->reading_source = false;
+    check_target_files(worker);
     table_close(target, NoLock);
 
-    job::ledger::mark_done(worker->area->job, number, me->number, rows, stream.rows_sent,
-                           stream.bytes, worker->retries, started_at);
+    job::ledger::CopiedChunk copied{.number = number,
+                                    .worker = me->number,
+                                    .rows = rows,
+                                    .rows_sent = feed.stream.rows_sent,
+                                    .may_drop_rows = may_drop_rows,
+                                    .bytes = feed.stream.bytes,
+                                    .retries = worker->retries,
+                                    .started_at = started_at};
+    job::ledger::mark_done(worker->area->job, copied);
+    pg_atomic_write_u32(&me->committing_elsewhere, worker->area->stores_elsewhere ? 1 : 0);
     pg::commit_transaction();
-
+    pg_atomic_write_u32(&me->committing_elsewhere, 0);
     current_range = nullptr;
     debug_query_string = nullptr;
-    pg_atomic_write_u32(&me->chunk, 0);
-    pg_atomic_write_u64(&me->rows, 0);
-    pg_atomic_write_u64(&me->bytes, 0);
-    pg_atomic_fetch_add_u64(&worker->job_slot->rows, static_cast<int64>(rows));
-    pg_atomic_fetch_add_u64(&worker->job_slot->bytes, static_cast<int64>(stream.bytes));
-    pg_atomic_fetch_add_u32(&worker->job_slot->chunks_done, 1);
-    pg_atomic_fetch_add_u32(&me->chunks_done, 1);
-    pg_atomic_fetch_add_u64(&me->rows_done, static_cast<int64>(rows));
-    pg_atomic_fetch_add_u64(&me->bytes_done, static_cast<int64>(stream.bytes));
-    current_chunk = 0;
+    report_done(worker, copied);
 }
 
 // Of a job that is to be resumed: raises an ERROR if the chunk is done and its rows on the source are not
@@ -181,6 +246,7 @@ void check_chunk(Worker *worker, int32 number) {
             plan::count_statement(chunk, worker->shape, worker->former_snapshot);
         show_activity(psprintf("fastcopy job " INT64_FORMAT " chunk %d", worker->area->job, number),
                       psprintf("looking for changes in %s", current_range));
+        worker->reading_source = true;
         source::Rows counts =
             source::query(worker->connection, source_statement(worker, chunk, statement));
         auto now = static_cast<uint64>(counts.number_at(0, 0, 0, PG_INT64_MAX));
@@ -200,19 +266,46 @@ void check_chunk(Worker *worker, int32 number) {
     pg_atomic_fetch_add_u32(&worker->job_slot->chunks_checked, 1);
 }
 
-// Tries a step on a chunk; false if it failed for a reason that passes by itself, and may be tried again. Then its
-// transaction is rolled back and the worker has no connection.
+// Whether it helps to try a chunk again after that error. A connection that broke is a reason only if it was
+// ours to the source: one of the target's own, a foreign table's say, may have stored the rows.
+bool is_transient(const Worker *worker, const ErrorData *error) {
+    if (!retry::may_pass(error->sqlerrcode))
+        return false;
+    return worker->reading_source || !retry::is_of_connection(error->sqlerrcode);
+}
+
+// Undoes what a failed try has left behind, and logs its error.
+void recover_from(Worker *worker, ErrorData *error, MemoryContext context) {
+    FlushErrorState();
+    debug_query_string = nullptr;
+    current_range = nullptr;
+    pg::abort_transaction();
+    MemoryContextSwitchTo(context);
+    pg::report_caught(LOG, error,
+                      psprintf("fastcopy job " INT64_FORMAT " will retry chunk %d",
+                               worker->area->job, current_chunk));
+    FreeErrorData(error);
+    leave_source(worker);
+    pg_atomic_write_u64(&me->rows, 0);
+    pg_atomic_write_u64(&me->bytes, 0);
+}
+
+// Tries a step on a chunk; false if it failed with a transient error. Then its transaction is rolled back and the
+// worker has no connection.
 bool try_chunk(Worker *worker, int32 number, Step step, int retries_left) {
     MemoryContext context = CurrentMemoryContext;
     volatile bool done = false;
     current_chunk = number;
     pg_atomic_write_u32(&me->chunk, static_cast<uint32>(number));
+    pg_atomic_write_u32(&me->committing_elsewhere, 0);
     PG_TRY();
     {
+        worker->reading_source = true;
         if (worker->connection == nullptr)
             join_source(worker);
         snapshot::offer_if_wanted(worker->area, worker->connection,
                                   worker->job_slot->coordinator_latch);
+        worker->reading_source = false;
         step(worker, number);
         done = true;
     }
@@ -220,23 +313,13 @@ bool try_chunk(Worker *worker, int32 number, Step step, int retries_left) {
     {
         MemoryContextSwitchTo(context);
         ErrorData *error = CopyErrorData();
-        if (retries_left <= 0 || !retry::may_pass(error->sqlerrcode))
+        if (pg_atomic_read_u32(&me->committing_elsewhere) != 0) {
+            FlushErrorState();
+            raise_unresolved(number, worker->request.target_table, error->message);
+        }
+        if (retries_left <= 0 || !is_transient(worker, error))
             PG_RE_THROW();
-        FlushErrorState();
-        debug_query_string = nullptr;
-        current_range = nullptr;
-        pg::abort_transaction();
-        MemoryContextSwitchTo(context);
-        pg::report_caught(LOG, error,
-                          psprintf("fastcopy job " INT64_FORMAT " will retry chunk %d",
-                                   worker->area->job, number));
-        FreeErrorData(error);
-        if (worker->connection != nullptr)
-            source::close(worker->connection);
-        worker->connection = nullptr;
-        pg_atomic_write_u32(&me->source_pid, 0);
-        pg_atomic_write_u64(&me->rows, 0);
-        pg_atomic_write_u64(&me->bytes, 0);
+        recover_from(worker, error, context);
     }
     PG_END_TRY();
     return done;
@@ -289,8 +372,7 @@ void work(Worker *worker) {
         do_with_retries(worker, chunk, copy_chunk);
     }
     pgstat_report_activity(STATE_IDLE, nullptr);
-    if (worker->connection != nullptr)
-        source::close(worker->connection);
+    leave_source(worker);
 }
 
 // What holds for all of the worker's chunks.
@@ -301,6 +383,7 @@ void read_plan(Worker *worker, MemoryContext context) {
         pg::prefer_lz4();
     MemoryContextSwitchTo(context);
     worker->shape = job::ledger::read_shape(worker->area->job);
+    worker->files = job::ledger::read_target_files(worker->area->job);
     if (worker->request.resumed_job != 0)
         worker->former_snapshot = job::ledger::read_former(worker->area->job).markers.snapshot;
     pg::commit_transaction();

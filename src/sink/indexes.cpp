@@ -28,7 +28,7 @@ int cost_of(Oid oid) {
 }
 
 void add_indexes_of(Oid relid, job::TargetIndexes *all) {
-    Relation table = table_open(relid, AccessExclusiveLock);
+    Relation table = table_open(relid, NoLock);
     List *oids = RelationGetIndexList(table);
     if (oids != NIL && !pg_class_ownercheck(relid, GetUserId()))
         aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE, RelationGetRelationName(table));
@@ -47,15 +47,16 @@ void add_indexes_of(Oid relid, job::TargetIndexes *all) {
 
 }  // namespace
 
-job::TargetIndexes find_indexes(Oid target) {
+job::TargetIndexes list_indexes(Oid target) {
     job::TargetIndexes all{};
-    List *relids = find_all_inheritors(target, AccessExclusiveLock, nullptr);
+    List *relids = find_all_inheritors(target, NoLock, nullptr);
     ListCell *cell;
     foreach (cell, relids) {
         // A partitioned table's own indexes have no storage, and nothing to build.
-        char relkind = get_rel_relkind(lfirst_oid(cell));
-        if (relkind == RELKIND_RELATION)
-            add_indexes_of(lfirst_oid(cell), &all);
+        Oid relid = lfirst_oid(cell);
+        if (get_rel_relkind(relid) == RELKIND_RELATION &&
+            get_rel_persistence(relid) != RELPERSISTENCE_TEMP)
+            add_indexes_of(relid, &all);
     }
     // The longest work first, for all workers to end at about the same time.
     std::sort(all.indexes, all.indexes + all.count,
@@ -79,7 +80,7 @@ void set_aside(Oid index) {
     heap_freetuple(tuple);
 }
 
-bool needs_no_build(Oid index) {
+bool is_usable_or_gone(Oid index) {
     HeapTuple tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(index));
     if (!HeapTupleIsValid(tuple))
         return true;
@@ -87,6 +88,18 @@ bool needs_no_build(Oid index) {
     bool in_use = form->indisvalid && form->indisready;
     ReleaseSysCache(tuple);
     return in_use;
+}
+
+bool lock_for_build(Oid index) {
+    Oid table = IndexGetRelation(index, true);
+    if (!OidIsValid(table))
+        return false;
+    if (!pg_class_ownercheck(table, GetUserId()))
+        aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE, get_rel_name(table));
+    // In the order of DROP INDEX and REINDEX. Once we have both locks, nobody can drop or rename it.
+    LockRelationOid(table, ShareLock);
+    LockRelationOid(index, AccessExclusiveLock);
+    return SearchSysCacheExists1(INDEXRELID, ObjectIdGetDatum(index));
 }
 
 void rebuild(Oid index) {

@@ -21,17 +21,22 @@
 
 namespace fastcopy::sink {
 
-// Locks the target's tables against everybody else, as DROP INDEX would, and returns their indexes in the order
-// in which they should be built. An ERROR unless the current role owns these tables.
-job::TargetIndexes find_indexes(Oid target);
+// The indexes of the target's tables, in the order in which they should be built. The caller has locked these
+// tables exclusively. An ERROR unless the current role owns them.
+job::TargetIndexes list_indexes(Oid target);
 
-// Clears the flags. The caller has the locks of find_indexes. An index that has been dropped is passed over.
+// Clears the flags. The caller has locked the index's table exclusively. Does nothing to an index that has been
+// dropped.
 void set_aside(Oid index);
 
 // Whether the index is maintained and used, or has been dropped: either way there is nothing to build.
-bool needs_no_build(Oid index);
+bool is_usable_or_gone(Oid index);
 
-// Builds it, with its table locked against writers. An ERROR if its rows break its uniqueness.
+// Locks the index and its table as REINDEX does, so that nobody can drop or rename the index before the end of
+// the transaction. False if it has been dropped.
+bool lock_for_build(Oid index);
+
+// Builds an index that is locked for it. An ERROR if the rows of its table break its uniqueness.
 void rebuild(Oid index);
 
 }  // namespace fastcopy::sink

@@ -12,8 +12,12 @@ void run_local(const char *sql) {
 }
 
 char *quoted_relation(Oid relid) {
-    return quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)),
-                                      get_rel_name(relid));
+    const char *name = get_rel_name(relid);
+    const char *schema = name != nullptr ? get_namespace_name(get_rel_namespace(relid)) : nullptr;
+    if (schema == nullptr)
+        ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
+                        errmsg("relation with OID %u does not exist", relid)));
+    return quote_qualified_identifier(schema, name);
 }
 
 }  // namespace fastcopy::sink

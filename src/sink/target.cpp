@@ -1,8 +1,20 @@
 #include "sink/target.hpp"
 
+#include "sink/leaves.hpp"
+
 namespace fastcopy::sink {
 
 namespace {
+
+bool has_foreign_leaf(Relation target) {
+    List *relids = find_all_inheritors(RelationGetRelid(target), NoLock, nullptr);
+    ListCell *cell;
+    foreach (cell, relids) {
+        if (get_rel_relkind(lfirst_oid(cell)) == RELKIND_FOREIGN_TABLE)
+            return true;
+    }
+    return false;
+}
 
 bool has_binary(Oid type) {
     HeapTuple tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(type));
@@ -81,22 +93,26 @@ ParseState *check_insert(Relation target, int ncolumns, const char *const *colum
     return pstate;
 }
 
-job::TargetFiles read_files(Oid relid) {
-    List *relids = find_all_inheritors(relid, NoLock, nullptr);
-    job::TargetFiles files{};
-    files.files = static_cast<const char **>(palloc(sizeof(char *) * Max(list_length(relids), 1)));
-    ListCell *cell;
-    foreach (cell, relids) {
-        HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(lfirst_oid(cell)));
-        if (!HeapTupleIsValid(tuple))
-            continue;  // dropped meanwhile
-        auto *form = reinterpret_cast<Form_pg_class>(GETSTRUCT(tuple));
-        if (OidIsValid(form->relfilenode))
-            files.files[files.count++] = psprintf("%u %u", form->oid, form->relfilenode);
-        files.unlogged = files.unlogged || form->relpersistence == RELPERSISTENCE_UNLOGGED;
-        ReleaseSysCache(tuple);
+bool stores_elsewhere(Relation target) {
+    switch (target->rd_rel->relkind) {
+        case RELKIND_FOREIGN_TABLE:
+            return true;
+        case RELKIND_PARTITIONED_TABLE:
+            return has_foreign_leaf(target);
+        default:
+            return false;
     }
-    return files;
+}
+
+bool may_drop_rows(Relation target) {
+    switch (target->rd_rel->relkind) {
+        case RELKIND_RELATION:
+            return target->trigdesc != nullptr && target->trigdesc->trig_insert_before_row;
+        case RELKIND_PARTITIONED_TABLE:
+            return !has_plain_leaves(target);
+        default:
+            return true;
+    }
 }
 
 TargetColumn find_column(Relation target, const char *name) {

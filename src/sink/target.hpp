@@ -6,7 +6,6 @@
 #ifndef FASTCOPY_SINK_TARGET_HPP
 #define FASTCOPY_SINK_TARGET_HPP
 
-#include "job/markers.hpp"
 #include "pg/postgres.hpp"
 
 namespace fastcopy::sink {
@@ -21,9 +20,12 @@ ParseState *check_insert(Relation target, int ncolumns, const char *const *colum
 // An ERROR unless the columns still have the base types that the format of the wire was chosen for.
 void check_types(Relation target, int ncolumns, const char *const *columns, const Oid *types);
 
-// The files of the target and its partitions or children. A resumed job looks for those that it wrote to:
-// TRUNCATE would have put others in their place.
-job::TargetFiles read_files(Oid relid);
+// Whether rows may end up on other servers, whose commit is not ours.
+bool stores_elsewhere(Relation target);
+
+// Whether fewer rows may be stored than are sent: a trigger may drop them, and what views and foreign
+// tables count is their own affair.
+bool may_drop_rows(Relation target);
 
 // The type of the base type of a target's column, for choosing the format of the wire.
 struct TargetColumn {

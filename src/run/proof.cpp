@@ -1,0 +1,45 @@
+#include "run/proof.hpp"
+
+#include "sink/target_files.hpp"
+
+namespace fastcopy::run::proof {
+
+namespace {
+
+[[noreturn]] void raise_unproved(int64 job, const char *detail) {
+    ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
+                    errmsg("fastcopy job " INT64_FORMAT " has not copied all rows", job),
+                    errdetail_internal("%s", detail),
+                    errhint("This should not happen: please report it. Start over with truncate => "
+                            "true.")));
+}
+
+}  // namespace
+
+void check_target(const job::ledger::Former &former) {
+    if (former.unlogged_emptied)
+        ereport(ERROR,
+                (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+                 errmsg("target table %s may have lost rows that were copied into it",
+                        former.target_table),
+                 errdetail("It is unlogged, and was emptied when the server had crashed."),
+                 errhint("If it has them, resume with accept_changes => true; else start over with "
+                         "truncate => true.")));
+    if (sink::without(former.files, sink::read_files(former.target)).count > 0)
+        sink::raise_files_lost(former.target_table);
+}
+
+void check_all(RunningJob *job) {
+    int64 id = job->area->job;
+    job::ledger::Former now = job::ledger::read_former(id);
+    if (now.chunks_done != now.chunks)
+        raise_unproved(id, psprintf("%d of its %d chunks are done.", now.chunks_done, now.chunks));
+    if (now.chunks_short > 0)
+        raise_unproved(id, psprintf("%d chunks have not stored as many rows as the source sent.",
+                                    now.chunks_short));
+    check_target(now);
+    if (!job::close_cancel(job->slot))
+        raise_cancelled();
+}
+
+}  // namespace fastcopy::run::proof
