@@ -51,7 +51,6 @@ TupleTableSlot *next_slot(Insert *insert, TupleDesc tupdesc) {
     if (*slot == nullptr) {
         MemoryContext old = MemoryContextSwitchTo(insert->estate->es_query_cxt);
         *slot = MakeSingleTupleTableSlot(tupdesc, insert->leaves->slot_kind);
-        memset((*slot)->tts_isnull, true, tupdesc->natts);
         MemoryContextSwitchTo(old);
     }
     return *slot;

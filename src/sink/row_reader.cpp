@@ -301,6 +301,18 @@ Decoding decoding_of(Oid type, int32 typmod, int *most_bytes) {
     }
 }
 
+// Lists the columns that have no field.
+void list_absent(RowReader *reader, int natts) {
+    auto *has_field = static_cast<bool *>(palloc0(sizeof(bool) * Max(natts, 1)));
+    for (int i = 0; i < reader->nfields; i++)
+        has_field[reader->fields[i].attribute] = true;
+    reader->absent = static_cast<int *>(palloc(sizeof(int) * Max(natts, 1)));
+    for (int i = 0; i < natts; i++)
+        if (!has_field[i])
+            reader->absent[reader->nabsent++] = i;
+    pfree(has_field);
+}
+
 // The words of COPY.
 const char *complaint_about(core::Header header) {
     switch (header) {
@@ -350,6 +362,7 @@ RowReader *make_row_reader(TupleDesc tupdesc, int nfields, const AttrNumber *att
         getTypeBinaryInputInfo(attribute->atttypid, &function, &field->io_param);
         fmgr_info(function, &field->receive);
     }
+    list_absent(reader, tupdesc->natts);
     return reader;
 }
 
@@ -376,6 +389,10 @@ bool read_row(RowReader *reader, Datum *values, bool *nulls) {
         ereport(ERROR, (errcode(ERRCODE_BAD_COPY_FILE_FORMAT),
                         errmsg("row field count is %d, expected %d", count, reader->nfields)));
 
+    for (int i = 0; i < reader->nabsent; i++) {
+        values[reader->absent[i]] = 0;
+        nulls[reader->absent[i]] = true;
+    }
     for (int i = 0; i < count; i++) {
         Field *field = &reader->fields[i];
         reader->field = i;

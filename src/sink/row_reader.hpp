@@ -53,6 +53,8 @@ struct RowReader {
     core::ByteWindow window;
     int nfields;
     Field *fields;
+    int nabsent;           // columns of the target that the stream does not have
+    int *absent;           // their indexes into the row's values
     core::JsonbDesk desk;  // if there is a field of jsonb
     int field;             // being decoded, for error messages; -1 between fields
 };
@@ -65,7 +67,8 @@ RowReader *make_row_reader(TupleDesc tupdesc, int nfields, const AttrNumber *att
 // Reads what stands before the rows. An ERROR if it is not the header of a binary COPY.
 void read_header(RowReader *reader);
 
-// Reads a row into the arrays, of which it sets the elements of its fields. False at the end.
+// Reads a row into the arrays and sets every element: columns that the stream does not have become NULL, whatever
+// an earlier user of the arrays has left there. False at the end.
 bool read_row(RowReader *reader, Datum *values, bool *nulls);
 
 }  // namespace fastcopy::sink
