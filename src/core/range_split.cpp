@@ -36,12 +36,16 @@ std::uint32_t fitting_chunks(std::uint32_t chunks, std::size_t bounds) noexcept 
 
 }  // namespace
 
-std::uint64_t chunk_bytes(std::uint64_t total_bytes, unsigned workers,
-                          std::uint64_t wanted) noexcept {
+std::uint64_t chunk_bytes(std::uint64_t total_bytes, unsigned workers, std::uint64_t wanted,
+                          bool ring_per_chunk) noexcept {
     if (wanted != 0)
         return wanted;
-    std::uint64_t shares = std::uint64_t{std::max(workers, 1U)} * chunks_per_worker;
-    return std::clamp(total_bytes / shares, min_chunk_bytes, max_chunk_bytes);
+    std::uint64_t crew = std::max(workers, 1U);
+    std::uint64_t least = min_chunk_bytes;
+    if (ring_per_chunk)
+        least = std::clamp(total_bytes / (crew * ring_chunks_per_worker), min_chunk_bytes,
+                           min_ring_chunk_bytes);
+    return std::clamp(total_bytes / (crew * chunks_per_worker), least, max_chunk_bytes);
 }
 
 std::uint32_t block_chunk_count(std::uint32_t blocks, std::uint64_t total_bytes,

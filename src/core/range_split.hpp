@@ -31,6 +31,11 @@ namespace fastcopy::core {
 constexpr std::uint64_t min_chunk_bytes = std::uint64_t{8} << 20;
 constexpr std::uint64_t max_chunk_bytes = std::uint64_t{256} << 20;
 
+// A chunk that takes a ring of 16 MB of the target's buffers for itself should be at least so large, if that leaves each
+// worker some chunks: of a shorter one, the ring never comes round, and the whole of it goes through the target's buffers.
+constexpr std::uint64_t min_ring_chunk_bytes = std::uint64_t{64} << 20;
+constexpr unsigned ring_chunks_per_worker = 2;
+
 // How many chunks each worker should find, on average, in a table of middling size.
 constexpr unsigned chunks_per_worker = 16;
 
@@ -45,8 +50,8 @@ struct BlockRange {
 
 // The size of chunk to aim at: the one wanted, or, if that is 0, one that gives each worker several
 // chunks, within the limits above.
-std::uint64_t chunk_bytes(std::uint64_t total_bytes, unsigned workers,
-                          std::uint64_t wanted) noexcept;
+std::uint64_t chunk_bytes(std::uint64_t total_bytes, unsigned workers, std::uint64_t wanted,
+                          bool ring_per_chunk = false) noexcept;
 
 // How many chunks to cut a relation of that many blocks into; total_bytes may be far more than the
 // blocks hold, when most of the data is in TOAST. At least 1, at most one per block.

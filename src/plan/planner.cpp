@@ -212,7 +212,7 @@ uint64 size_of(const SourceLeaves &leaves) {
 }
 
 Plan cut(Connection *connection, const job::Request &request, const SourceTable &table,
-         const SourceColumns &columns, const SourceLeaves &leaves) {
+         const SourceColumns &columns, const SourceLeaves &leaves, bool ring_per_chunk) {
     if (request.key != nullptr)
         check_key(connection, request, table, columns);
 
@@ -220,7 +220,7 @@ Plan cut(Connection *connection, const job::Request &request, const SourceTable 
     plan.bytes_expected = size_of(leaves);
     uint64 chunk_bytes =
         core::chunk_bytes(plan.bytes_expected, static_cast<unsigned>(request.workers),
-                          static_cast<uint64>(request.chunk_size_kb) * 1024);
+                          static_cast<uint64>(request.chunk_size_kb) * 1024, ring_per_chunk);
 
     // However large the source says it is, the chunks must be as many as the ledger can bear.
     constexpr uint64 max_chunks = uint64{1} << 20;

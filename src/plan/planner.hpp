@@ -24,9 +24,10 @@ struct Plan {
     uint64 bytes_expected;
 };
 
-// Cuts the table. Chunks are numbered from 1, those of the largest leaves first.
+// Cuts the table. Chunks are numbered from 1, those of the largest leaves first. `ring_per_chunk`: who writes the chunks
+// takes a new ring of buffers for each, which calls for larger ones.
 Plan cut(source::Connection *connection, const job::Request &request, const SourceTable &table,
-         const SourceColumns &columns, const SourceLeaves &leaves);
+         const SourceColumns &columns, const SourceLeaves &leaves, bool ring_per_chunk = false);
 
 // Bytes of heap and TOAST: what a job's progress is measured by.
 uint64 size_of(const SourceLeaves &leaves);

@@ -7,6 +7,7 @@
 #include "plan/row_shape.hpp"
 #include "run/proof.hpp"
 #include "run/snapshot.hpp"
+#include "sink/copy_in.hpp"
 #include "sink/indexes.hpp"
 #include "sink/local_sql.hpp"
 #include "sink/target.hpp"
@@ -220,7 +221,9 @@ void prepare_new(RunningJob *job) {
     (void)sink::check_insert(target, shape.ncolumns, shape.columns);
     plan::probe(job->connection, facts.table, shape);
     read_rest(job, &facts);
-    plan::Plan plan = plan::cut(job->connection, request, facts.table, facts.columns, facts.leaves);
+    bool fast = sink::takes_fast_path(target, shape.ncolumns, shape.columns, shape.binary);
+    plan::Plan plan =
+        plan::cut(job->connection, request, facts.table, facts.columns, facts.leaves, !fast);
     table_close(target, exclusive ? RowExclusiveLock : NoLock);
 
     if (exclusive) {

@@ -29,9 +29,13 @@ int read_source(void *buffer, int minread, int maxread) noexcept {
 
 }  // namespace
 
+bool takes_fast_path(Relation target, int ncolumns, const char *const *columns, bool binary) {
+    return binary && can_insert_plainly(target, ncolumns, columns);
+}
+
 uint64 copy_in(Relation target, ParseState *pstate, int ncolumns, const char *const *columns,
                bool binary, const ByteSource &source) {
-    bool plainly = binary && can_insert_plainly(target, ncolumns, columns);
+    bool plainly = takes_fast_path(target, ncolumns, columns, binary);
     elog(DEBUG1, "rows of %s go %s", RelationGetRelationName(target),
          plainly ? "the short way" : "through COPY FROM");
     if (plainly)

@@ -1,5 +1,6 @@
 #include "sink/plain_insert.hpp"
 
+#include "pg/bulk_insert.hpp"
 #include "pg/insert.hpp"
 #include "sink/leaves.hpp"
 #include "sink/row_reader.hpp"
@@ -18,7 +19,7 @@ struct Insert {
     ResultRelInfo *relation;
     RowReader *reader;
     Leaves *leaves;
-    BulkInsertState bulk;
+    BulkInsertStateData bulk;
     const Leaf *bulk_leaf;  // whose page the state may have pinned
     CommandId command;
     TupleTableSlot *slots[max_batch_rows];
@@ -77,11 +78,11 @@ void add_to_batch(Insert *insert, TupleTableSlot *slot) {
 
 void insert_collected(Insert *insert, Leaf *leaf) {
     if (insert->bulk_leaf != leaf) {
-        ReleaseBulkInsertStatePin(insert->bulk);
+        pg::leave_relation(&insert->bulk);
         insert->bulk_leaf = leaf;
     }
     table_multi_insert(leaf->relation->ri_RelationDesc, leaf->slots, leaf->collected,
-                       insert->command, 0, insert->bulk);
+                       insert->command, 0, &insert->bulk);
     if (leaf->relation->ri_NumIndices > 0) {
         for (int i = 0; i < leaf->collected; i++) {
             insert->line = leaf->lines[i];
@@ -176,7 +177,7 @@ uint64 insert_plainly(Relation target, ParseState *pstate, int ncolumns, const c
     for (int i = 0; i < ncolumns; i++)
         attributes[i] = get_attnum(RelationGetRelid(target), columns[i]);
     insert->reader = make_row_reader(RelationGetDescr(target), ncolumns, attributes, source);
-    insert->bulk = GetBulkInsertState();
+    pg::begin_bulk_insert(&insert->bulk);
     TupleDesc tupdesc = CreateTupleDescCopyConstr(RelationGetDescr(target));
 
     ErrorContextCallback callback{error_context_stack, add_row_context, insert};
@@ -187,7 +188,7 @@ uint64 insert_plainly(Relation target, ParseState *pstate, int ncolumns, const c
     uint64 rows = insert->inserted;
     error_context_stack = callback.previous;
 
-    FreeBulkInsertState(insert->bulk);
+    pg::leave_relation(&insert->bulk);
     table_finish_bulk_insert(target, 0);
     pgstat_progress_end_command();
     MemoryContextSwitchTo(old);

@@ -9,6 +9,8 @@
 //
 // Memory: what a batch needs is in the executor's per-tuple context, reset with every batch; the rest
 // in its query context, freed at the end or with the transaction.
+//
+// Buffers: pages are written through one ring for the process's life (pg/bulk_insert), however small a chunk is.
 #ifndef FASTCOPY_SINK_PLAIN_INSERT_HPP
 #define FASTCOPY_SINK_PLAIN_INSERT_HPP
 

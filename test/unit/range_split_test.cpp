@@ -92,6 +92,16 @@ TEST(ChunkBytes, ChoiceStaysWithinLimits) {
     EXPECT_EQ(chunk_bytes(uint64_max, std::numeric_limits<unsigned>::max(), 0), 256 * mib);
 }
 
+TEST(ChunkBytes, RingPerChunkMakesThemLarger) {
+    EXPECT_EQ(chunk_bytes(64 * 1024 * mib, 4, 0, true), 256 * mib);
+    EXPECT_EQ(chunk_bytes(2048 * mib, 4, 0, true), 64 * mib);
+    EXPECT_EQ(chunk_bytes(2048 * mib, 4, 0), 32 * mib);
+    EXPECT_EQ(chunk_bytes(160 * mib, 4, 0, true), 20 * mib);  // two for each worker
+    EXPECT_EQ(chunk_bytes(10 * mib, 4, 0, true), 8 * mib);
+    EXPECT_EQ(chunk_bytes(2048 * mib, 4, 3 * mib, true), 3 * mib);
+    EXPECT_EQ(chunk_bytes(uint64_max, std::numeric_limits<unsigned>::max(), 0, true), 256 * mib);
+}
+
 TEST(ChunkBytes, NoWorkersCountAsOne) {
     EXPECT_EQ(chunk_bytes(1600 * mib, 0, 0), chunk_bytes(1600 * mib, 1, 0));
 }

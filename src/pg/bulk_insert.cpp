@@ -1,0 +1,41 @@
+#include "pg/bulk_insert.hpp"
+
+namespace fastcopy::pg {
+
+namespace {
+
+// Blocks that a relation was extended by and that are still empty are of use to that relation only.
+void forget_extension(BulkInsertStateData *state) {
+#if PG_VERSION_NUM >= 160000
+    state->next_free = InvalidBlockNumber;
+    state->last_free = InvalidBlockNumber;
+#else
+    (void)state;
+#endif
+}
+
+}  // namespace
+
+BufferAccessStrategy buffer_ring() {
+    static BufferAccessStrategy ring = nullptr;
+    if (ring == nullptr) {
+        MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
+        ring = GetAccessStrategy(BAS_BULKWRITE);
+        MemoryContextSwitchTo(old);
+    }
+    return ring;
+}
+
+void begin_bulk_insert(BulkInsertStateData *state) {
+    *state = BulkInsertStateData{};
+    state->strategy = buffer_ring();
+    state->current_buf = InvalidBuffer;
+    forget_extension(state);
+}
+
+void leave_relation(BulkInsertStateData *state) {
+    ReleaseBulkInsertStatePin(state);
+    forget_extension(state);
+}
+
+}  // namespace fastcopy::pg
