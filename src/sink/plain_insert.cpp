@@ -26,7 +26,7 @@ struct Insert {
     int batched;
     Leaf *batch_leaves[max_batch_rows];
     int nbatch_leaves;
-    uint64 batch_begin;  // the reader's bytes then
+    uint64 batch_bytes;
     uint64 inserted;
     uint64 line;  // of the row that is being checked or indexed, for error messages
 };
@@ -57,14 +57,24 @@ TupleTableSlot *next_slot(Insert *insert, TupleDesc tupdesc) {
     return *slot;
 }
 
-// Checks a row, and adds it to those of its leaf.
-void add_to_batch(Insert *insert, TupleTableSlot *slot) {
+// What a row holds of memory whose generated columns have been computed, if that is known.
+uint64 size_of(const TupleTableSlot *slot) {
+    if (!TTS_IS_BUFFERTUPLE(slot))
+        return 0;
+    HeapTuple tuple = reinterpret_cast<const HeapTupleTableSlot *>(slot)->tuple;
+    return tuple != nullptr ? tuple->t_len : 0;
+}
+
+// Checks a row of that many bytes in the stream, and adds it to those of its leaf.
+void add_to_batch(Insert *insert, TupleTableSlot *slot, uint64 bytes) {
     Leaf *leaf = find_leaf(insert->leaves, slot);
     slot = as_in_leaf(*leaf, slot);
     if (leaf->has_constraints || leaf->has_bounds) {
         slot->tts_tableOid = RelationGetRelid(leaf->relation->ri_RelationDesc);
-        if (leaf->has_generated)
+        if (leaf->has_generated) {
             ExecComputeStoredGenerated(leaf->relation, insert->estate, slot, CMD_INSERT);
+            bytes = Max(bytes, size_of(slot));
+        }
         if (leaf->has_constraints)
             ExecConstraints(leaf->relation, slot, insert->estate);
         if (leaf->has_bounds)
@@ -74,6 +84,7 @@ void add_to_batch(Insert *insert, TupleTableSlot *slot) {
         insert->batch_leaves[insert->nbatch_leaves++] = leaf;
     collect(leaf, slot, insert->line);
     insert->batched++;
+    insert->batch_bytes += bytes;
 }
 
 void insert_collected(Insert *insert, Leaf *leaf) {
@@ -103,7 +114,7 @@ void flush(Insert *insert) {
     insert->inserted += insert->batched;
     insert->batched = 0;
     insert->nbatch_leaves = 0;
-    insert->batch_begin = insert->reader->window.taken;
+    insert->batch_bytes = 0;
     ResetPerTupleExprContext(insert->estate);
     pgstat_progress_update_param(PROGRESS_COPY_BYTES_PROCESSED,
                                  static_cast<int64>(insert->reader->window.taken));
@@ -115,13 +126,13 @@ void insert_rows(Insert *insert, TupleDesc tupdesc) {
     read_header(insert->reader);
     for (;;) {
         TupleTableSlot *slot = next_slot(insert, tupdesc);
+        uint64 begin = insert->reader->window.taken;
         insert->line++;
         if (!read_row(insert->reader, slot->tts_values, slot->tts_isnull))
             break;
         ExecStoreVirtualTuple(slot);
-        add_to_batch(insert, slot);
-        if (insert->batched == max_batch_rows ||
-            insert->reader->window.taken - insert->batch_begin >= max_batch_bytes)
+        add_to_batch(insert, slot, insert->reader->window.taken - begin);
+        if (insert->batched == max_batch_rows || insert->batch_bytes >= max_batch_bytes)
             flush(insert);
     }
     if (insert->batched > 0)

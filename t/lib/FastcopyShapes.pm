@@ -90,7 +90,7 @@ my @generated = (
 	[ 'integer', 'k + 41', 'u', '7' ],
 	[ 'text', q(repeat('x', k)), 'md5(u::text)', q(repeat('y', u % 50 * 20)), 'NULL::text' ],
 	[ 'bigint', 'rn * 2', 'k' ],
-	[ 'boolean', 'k % 2 = 0' ],
+	[ 'boolean', 'k % 2 = 0', 'tableoid > 0::oid' ],
 	[ 'numeric(10,2)', 'rn / 7.0', 'k' ],
 	[ 'integer', '1000 / (u + 1)' ]);
 
