@@ -291,6 +291,28 @@ is(way_taken(), 'copy', 'a trigger of a partition: through COPY FROM');
 	$gatekeeper->quit;
 }
 
+# jsonb from servers of other encodings. Keys are in the order of their lengths, and those change with the encoding; what is
+# no text of the target's encoding does not get in.
+$source->safe_psql('postgres', "CREATE DATABASE latin TEMPLATE template0 ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C'");
+$source->safe_psql('postgres', "CREATE DATABASE ascii TEMPLATE template0 ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C'");
+$source->safe_psql('latin', q(SET client_encoding = 'UTF8'; CREATE TABLE t (a integer, b jsonb, c varchar);
+	INSERT INTO t VALUES (1, '{"é": 1, "ab": 2, "x": {"ä": [], "üb": null, "abc": "öß"}}', 'äöü'), (2, '"é"', 'ÿ'), (3, '{"ab": "é", "é": "ab"}', 'é')));
+$source->safe_psql('ascii', q(CREATE TABLE t (a integer, b jsonb, c text); INSERT INTO t VALUES (1, '["fine"]', 'fine'), (2, E'["caf\\xe9"]', 'fine')));
+my %refusal;
+foreach my $way ('plain', 'copy')
+{
+	make_target($way, 'CREATE TABLE t (a integer, b jsonb, c varchar(3))');
+	is($target->safe_psql('postgres', "SELECT fastcopy.copy('" . conninfo($source, dbname => 'latin') . "', 't', 't', 1);
+		SELECT count(*), bool_and(record_image_eq(ROW(b), ROW(b::text::jsonb))), sum((b -> 'é')::text::integer) FILTER (WHERE a = 1) FROM t"), "3\n3|t|1",
+		"jsonb from LATIN1: $way");
+	is(way_taken(), $way, "jsonb from LATIN1: $way indeed");
+	make_target($way, 'CREATE TABLE t (a integer, b jsonb, c text)');
+	my (undef, undef, $stderr) = run_verbose($target, "SELECT fastcopy.copy('" . conninfo($source, dbname => 'ascii') . "', 't', 't', 1)");
+	$refusal{$way} = error_parts($stderr);
+	is($refusal{$way}{sqlstate}, '22021', "jsonb of no encoding: $way");
+}
+is_deeply([ @{ $refusal{plain} }{qw(message detail)} ], [ @{ $refusal{copy} }{qw(message detail)} ], 'jsonb of no encoding: the same error');
+
 # Small rows that a generated column makes large: a batch is limited by what it holds, not by what was sent.
 SKIP:
 {

@@ -4,8 +4,8 @@
 # A case is determined by a seed and its number. Targets have dropped columns, columns that only they have, generated
 # columns, type modifiers, domains, CHECKs, indexes and, in some cases, triggers and defaults, which keep rows off the
 # fast path. Leaves of partitioned targets are made by PARTITION OF or attached; the latter have a layout, generated
-# columns, defaults, NOT NULL and CHECKs of their own. At most one row is bad, so that there is one error to expect;
-# which error that is decides COPY FROM.
+# columns, defaults, NOT NULL and CHECKs of their own. At most one row is made bad: with several, which one is reported
+# first would depend on the sizes of batches.
 package FastcopyShapes;
 
 use strict;
