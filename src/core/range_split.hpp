@@ -31,8 +31,8 @@ namespace fastcopy::core {
 constexpr std::uint64_t min_chunk_bytes = std::uint64_t{8} << 20;
 constexpr std::uint64_t max_chunk_bytes = std::uint64_t{256} << 20;
 
-// A chunk that takes a ring of 16 MB of the target's buffers for itself should be at least so large, if that leaves each
-// worker some chunks: of a shorter one, the ring never comes round, and the whole of it goes through the target's buffers.
+// The least size of a chunk whose writer takes a new ring of 16 MB of the target's buffers for it,
+// provided that each worker still finds some chunks. The ring of a smaller chunk never comes round.
 constexpr std::uint64_t min_ring_chunk_bytes = std::uint64_t{64} << 20;
 constexpr unsigned ring_chunks_per_worker = 2;
 

@@ -1,9 +1,10 @@
 // A bulk insert whose ring of buffers belongs to the process.
 //
-// GetBulkInsertState makes a ring of its own (16 MB, or an eighth of shared_buffers), and a ring that is filled once
-// saves nothing: with a transaction per chunk of 8 MB the table would go through ever more of the server's buffers. So
-// the ring is made once, and only the state that hangs on a relation and a transaction begins anew. A ring holds no
-// pins, merely buffers' numbers, so that an aborted transaction leaves nothing behind in it.
+// GetBulkInsertState makes a new ring (16 MB, or an eighth of shared_buffers), and a ring that is
+// filled once saves nothing: with a transaction per chunk of 8 MB the table would go through ever
+// more of the server's buffers. So the ring is made once, and only the state that belongs to a
+// relation and a transaction is made anew. A ring holds numbers of buffers and no pins, so an
+// aborted transaction leaves nothing behind in it.
 #ifndef FASTCOPY_PG_BULK_INSERT_HPP
 #define FASTCOPY_PG_BULK_INSERT_HPP
 
@@ -18,11 +19,11 @@ namespace fastcopy::pg {
 // This process's ring, made at the first call.
 BufferAccessStrategy buffer_ring();
 
-// Prepares the state, which is the caller's memory, for inserting into one relation. It belongs to the transaction: if that
-// is aborted, so is the state's pin.
+// Prepares the state, which is in the caller's memory, for the current transaction. If that is
+// aborted, the state's pin goes with it, and the state must not be used again.
 void begin_bulk_insert(BulkInsertStateData *state);
 
-// Unpins what the state has pinned: at the end, and before it is used for another relation.
+// Unpins the state's page: at the end, and before the state is used for another relation.
 void leave_relation(BulkInsertStateData *state);
 
 }  // namespace fastcopy::pg

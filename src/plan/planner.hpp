@@ -24,8 +24,8 @@ struct Plan {
     uint64 bytes_expected;
 };
 
-// Cuts the table. Chunks are numbered from 1, those of the largest leaves first. `ring_per_chunk`: who writes the chunks
-// takes a new ring of buffers for each, which calls for larger ones.
+// Cuts the table. Chunks are numbered from 1, those of the largest leaves first. `ring_per_chunk`:
+// the writer takes a new ring of buffers for each chunk, so chunks are made larger.
 Plan cut(source::Connection *connection, const job::Request &request, const SourceTable &table,
          const SourceColumns &columns, const SourceLeaves &leaves, bool ring_per_chunk = false);
 

@@ -11,8 +11,8 @@
 
 namespace fastcopy::sink {
 
-// Whether rows for these columns, in binary or as text, will take the fast path. Otherwise COPY FROM takes a new ring of
-// buffers for each stream, so that streams should be several times as long as that ring.
+// Whether rows with these columns, in binary or as text, take the fast path. If not, COPY FROM takes a
+// new ring of buffers for each stream, and streams should be several times as long as that ring.
 bool takes_fast_path(Relation target, int ncolumns, const char *const *columns, bool binary);
 
 // Copies the stream into the target, in the current transaction. `pstate` is from check_insert and

@@ -2,15 +2,15 @@
 //
 // COPY FROM can do much, and pays for that with every field and row: for the table of numbers that the
 // benchmark has, decoding takes it more than half of its time. Most tables need none of it. Here rows
-// go from the row reader to the table's multi-insert, in batches as large as COPY's (1000 rows or 64 kB, what is computed included), then
-// into the indexes; the executor routes them, checks constraints and computes generated columns. What is
-// inserted, what is refused and with which message and context is the same; pg_stat_progress_copy is kept,
-// though by the batch.
+// go from the row reader to the table's multi-insert, in batches as large as COPY's (1000 rows or
+// 64 kB, generated columns included), then into the indexes; the executor routes them, checks
+// constraints and computes generated columns. What is inserted, what is refused and with which message
+// and context is the same; pg_stat_progress_copy is kept, though by the batch.
 //
 // Memory: what a batch needs is in the executor's per-tuple context, reset with every batch; the rest
 // in its query context, freed at the end or with the transaction.
 //
-// Buffers: pages are written through one ring for the process's life (pg/bulk_insert), however small a chunk is.
+// Buffers: a process writes all its chunks through one ring (pg/bulk_insert).
 #ifndef FASTCOPY_SINK_PLAIN_INSERT_HPP
 #define FASTCOPY_SINK_PLAIN_INSERT_HPP
 

@@ -67,8 +67,8 @@ RowReader *make_row_reader(TupleDesc tupdesc, int nfields, const AttrNumber *att
 // Reads what stands before the rows. An ERROR if it is not the header of a binary COPY.
 void read_header(RowReader *reader);
 
-// Reads a row into the arrays and sets every element: columns that the stream does not have become NULL, whatever
-// an earlier user of the arrays has left there. False at the end.
+// Reads a row into the arrays and sets every element: columns that the stream does not have become
+// NULL, whatever an earlier row has left there. False at the end.
 bool read_row(RowReader *reader, Datum *values, bool *nulls);
 
 }  // namespace fastcopy::sink
