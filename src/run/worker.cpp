@@ -125,7 +125,7 @@ void check_count(Relation target, const source::RowStream &stream, uint64 rows) 
 void copy_chunk(Worker *worker, int32 number) {
     TimestampTz started_at = GetCurrentTimestamp();
     pg::begin_transaction(worker->area->identity);
-    normalise_local_session(worker->request.triggers);  // a trigger may have changed it
+    take_on_settings(worker->request);
     plan::Chunk chunk = job::ledger::read_chunk(worker->area->job, number);
     if (chunk.done) {
         // Before the job was resumed, and counted then.
@@ -148,7 +148,7 @@ void copy_chunk(Worker *worker, int32 number) {
                      source_statement(worker, chunk, plan::copy_statement(chunk, worker->shape)));
     sink::ByteSource bytes{&stream, read_and_count, largest_row};
     uint64 rows = sink::copy_in(target, pstate, worker->shape.ncolumns, worker->shape.columns,
-                                worker->shape.binary, bytes);
+                                worker->shape.as_written, worker->shape.binary, bytes);
     check_count(target, stream, rows);
     table_close(target, NoLock);
 
@@ -299,6 +299,8 @@ void read_plan(Worker *worker, MemoryContext context) {
     SetConfigOption("synchronous_commit", "off", PGC_USERSET, PGC_S_SESSION);
     if (worker->request.lz4_toast)
         pg::prefer_lz4();
+    pg::load_libraries(worker->request.settings);
+    take_on_settings(worker->request);
     MemoryContextSwitchTo(context);
     worker->shape = job::ledger::read_shape(worker->area->job);
     if (worker->request.resumed_job != 0)
