@@ -27,9 +27,15 @@ void raise_no_such_job(int64 job) {
 extern "C" {
 
 PG_FUNCTION_INFO_V1(fastcopy_may_see);
+PG_FUNCTION_INFO_V1(fastcopy_is_owner);
 
 // fastcopy.may_see(owner oid) → boolean
 PGDLLEXPORT Datum fastcopy_may_see(PG_FUNCTION_ARGS) {
     PG_RETURN_BOOL(fastcopy::api::may_see(PG_GETARG_OID(0)));
+}
+
+// fastcopy.is_owner(owner oid) → boolean
+PGDLLEXPORT Datum fastcopy_is_owner(PG_FUNCTION_ARGS) {
+    PG_RETURN_BOOL(fastcopy::api::is_owner(PG_GETARG_OID(0)));
 }
 }

@@ -53,6 +53,7 @@ job::Request make_request(int64 job, const Former &former, int workers, bool acc
     request.retry_delay_ms = settings::retry_delay_ms;
     request.maintenance_work_mem_kb = maintenance_work_mem;
     request.max_parallel_maintenance_workers = max_parallel_maintenance_workers;
+    request.settings = job::ledger::read_settings(job);
     request.resumed_job = job;
     request.accept_changes = accept_changes;
     return request;

@@ -2,6 +2,7 @@
 
 #include "api/arguments.hpp"
 #include "api/launch.hpp"
+#include "job/caller_settings.hpp"
 #include "settings.hpp"
 
 namespace fastcopy::api {
@@ -40,7 +41,9 @@ int64 start_job(FunctionCallInfo fcinfo) {
     PreventCommandIfReadOnly("fastcopy.start()");
     PreventCommandDuringRecovery("fastcopy.start()");
     job::Request request = read_request(fcinfo);
-    return launch_job(request, pg::current_identity());
+    pg::Identity identity = pg::current_identity();
+    request.settings = job::read_caller_settings(identity, request.triggers);
+    return launch_job(request, identity);
 }
 
 }  // namespace fastcopy::api

@@ -5,6 +5,43 @@
 
 namespace fastcopy::job {
 
+namespace {
+
+void put_settings(StringInfo bytes, const pg::Settings &settings) {
+    pg::put(bytes, settings.count);
+    for (int i = 0; i < settings.count; i++) {
+        const pg::Setting &setting = settings.settings[i];
+        pg::put_string(bytes, setting.name);
+        pg::put_string(bytes, setting.value);
+        pg::put(bytes, setting.context);
+        pg::put(bytes, setting.role);
+    }
+    pg::put(bytes, settings.libraries_size);
+    appendBinaryStringInfo(bytes, settings.libraries, settings.libraries_size);
+}
+
+pg::Settings get_settings(const char **in) {
+    pg::Settings settings{};
+    settings.count = pg::get<int>(in);
+    settings.settings =
+        static_cast<pg::Setting *>(palloc(sizeof(pg::Setting) * Max(settings.count, 1)));
+    for (int i = 0; i < settings.count; i++) {
+        pg::Setting &setting = settings.settings[i];
+        setting.name = pg::get_string(in);
+        setting.value = pg::get_string(in);
+        setting.context = pg::get<GucContext>(in);
+        setting.role = pg::get<Oid>(in);
+    }
+    settings.libraries_size = pg::get<int>(in);
+    auto *libraries = static_cast<char *>(palloc(Max(settings.libraries_size, 1)));
+    memcpy(libraries, *in, settings.libraries_size);
+    settings.libraries = libraries;
+    *in += settings.libraries_size;
+    return settings;
+}
+
+}  // namespace
+
 void pack_request(StringInfo bytes, const Request &request) {
     pg::put_string(bytes, request.source);
     pg::put_string(bytes, request.safe_source);
@@ -28,6 +65,7 @@ void pack_request(StringInfo bytes, const Request &request) {
     pg::put(bytes, request.retry_delay_ms);
     pg::put(bytes, request.maintenance_work_mem_kb);
     pg::put(bytes, request.max_parallel_maintenance_workers);
+    put_settings(bytes, request.settings);
     pg::put(bytes, request.resumed_job);
     pg::put(bytes, request.accept_changes);
 }
@@ -101,6 +139,7 @@ Request unpack_request(const char *in) {
     request.retry_delay_ms = pg::get<int>(&in);
     request.maintenance_work_mem_kb = pg::get<int>(&in);
     request.max_parallel_maintenance_workers = pg::get<int>(&in);
+    request.settings = get_settings(&in);
     request.resumed_job = pg::get<int64>(&in);
     request.accept_changes = pg::get<bool>(&in);
     return request;

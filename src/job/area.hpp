@@ -16,6 +16,7 @@
 #define FASTCOPY_JOB_AREA_HPP
 
 #include "pg/error_report.hpp"
+#include "pg/guc.hpp"
 #include "pg/identity.hpp"
 
 namespace fastcopy::job {
@@ -44,6 +45,7 @@ struct Request {
     // The caller's settings of these names; all index builds of the job share them.
     int maintenance_work_mem_kb;
     int max_parallel_maintenance_workers;
+    pg::Settings settings;  // see job/caller_settings.hpp
     // Of fastcopy.resume only: the job to take up again; 0 for a new one.
     int64 resumed_job;
     bool accept_changes;

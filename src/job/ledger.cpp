@@ -205,6 +205,7 @@ plan::RowShape read_shape(int64 job) {
     shape.filter = field(2, caller);
     shape.binary = strcmp(field(3, caller), "binary") == 0;
     close(session);
+    read_wire(job, &shape);
     return shape;
 }
 
@@ -455,6 +456,7 @@ void remove_job(int64 job) {
     // Not left to the foreign key, which session_replication_role = replica switches off.
     run("DELETE FROM fastcopy.chunk WHERE job = $1", &p, SPI_OK_DELETE);
     run("DELETE FROM fastcopy.index WHERE job = $1", &p, SPI_OK_DELETE);
+    run("DELETE FROM fastcopy.setting WHERE job = $1", &p, SPI_OK_DELETE);
     run("DELETE FROM fastcopy.unlogged_job WHERE job = $1", &p, SPI_OK_DELETE);
     run("DELETE FROM fastcopy.job WHERE job = $1", &p, SPI_OK_DELETE);
     close(session);

@@ -24,6 +24,14 @@ void add_job(int64 job, const Request &request, const plan::RowShape &shape, Oid
              TimestampTz started_at, const plan::Chunk *chunks, int nchunks,
              const SourceMarkers &markers, const TargetFiles &files);
 
+// Writes down the settings that the job takes on, and reads them again; without libraries.
+void add_settings(int64 job, const pg::Settings &settings);
+pg::Settings read_settings(int64 job);
+
+// Writes down what else there is to know of the wire; read_shape reads it.
+void add_wire(int64 job, const plan::RowShape &shape);
+void read_wire(int64 job, plan::RowShape *shape);
+
 // Writes down the indexes that the job is about to set aside, numbered from 1.
 void add_indexes(int64 job, const TargetIndexes &indexes);
 

@@ -106,6 +106,7 @@ extern "C" {
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
 #include "utils/varlena.h"
+#include "utils/xml.h"
 }
 
 #endif

@@ -61,6 +61,9 @@ struct RowShape {
     Oid *types;            // base types of the target's columns when the job was planned
     const char *filter;    // nullptr: all rows
     bool binary;
+    bool *as_written;  // by column: see sink/as_written.hpp
+    const char
+        *text_because;  // the first column that keeps rows from being binary; nullptr if they are
 };
 
 // An identifier for the source, in quotes whether it needs them here or not: the source may know keywords

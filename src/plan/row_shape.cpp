@@ -75,6 +75,16 @@ bool agree_in_binary(const SourceColumn &source, const sink::TargetColumn &targe
            strcmp(source.type_name, target.type_name) == 0;
 }
 
+// Whether the text of a value is in the format that the target's type reads as its own, rather than some string's
+// content. Which settings reading then depends on: see sink/as_written.hpp.
+bool is_written_by_type(const SourceColumn &source, const sink::TargetColumn &target) {
+    if (source.is_array || target.is_array)
+        return source.is_array && target.is_array;
+    if (source.type_kind != TYPTYPE_BASE)
+        return source.type_kind == target.type_kind;
+    return source.built_in == target.built_in && strcmp(source.type_name, target.type_name) == 0;
+}
+
 const SourceColumn *find(const SourceColumns &source, const char *name) {
     for (int i = 0; i < source.count; i++) {
         if (strcmp(source.columns[i].name, name) == 0)
@@ -102,6 +112,7 @@ RowShape match_columns(const job::Request &request, const SourceColumns &source,
     RowShape shape{};
     shape.columns = static_cast<const char **>(palloc(sizeof(char *) * Max(wanted, 1)));
     shape.types = static_cast<Oid *>(palloc(sizeof(Oid) * Max(wanted, 1)));
+    shape.as_written = static_cast<bool *>(palloc(sizeof(bool) * Max(wanted, 1)));
     shape.filter = request.filter;
     shape.binary = integer_datetimes;
 
@@ -130,9 +141,13 @@ RowShape match_columns(const job::Request &request, const SourceColumns &source,
             raise_no_place(request, name, true);
         }
         shape.types[shape.ncolumns] = place.type;
+        shape.as_written[shape.ncolumns] = is_written_by_type(*column, place);
         shape.columns[shape.ncolumns++] = column->name;
-        shape.binary = shape.binary && agree_in_binary(*column, place) &&
-                       !has_new_values(column->type, source_version);
+        if (!agree_in_binary(*column, place) || has_new_values(column->type, source_version)) {
+            shape.binary = false;
+            if (shape.text_because == nullptr)
+                shape.text_because = column->name;
+        }
     }
     if (shape.ncolumns == 0 && RelationGetNumberOfAttributes(target) > 0)
         ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),

@@ -214,6 +214,7 @@ void watch(RunningJob *job) {
 // been dropped by now.
 void analyze_target(RunningJob *job) {
     pg::begin_transaction(job->area->identity);
+    take_on_settings(job->request);
     Relation target = try_table_open(job->request.target, ShareUpdateExclusiveLock);
     if (target != nullptr) {
         if (target->rd_rel->relkind != RELKIND_VIEW)

@@ -23,9 +23,10 @@ void share_resources(job::JobSlot *job_slot, const job::Request &request) {
 }
 
 // True if the index was still to be built.
-bool build(job::Area *area, int32 number) {
+bool build(job::Area *area, const job::Request &request, int32 number) {
     TimestampTz started_at = GetCurrentTimestamp();
     pg::begin_transaction(area->identity);
+    take_on_settings(request);
     Oid index = job::ledger::read_index(area->job, number);
     if (OidIsValid(index)) {
         if (sink::lock_for_build(index) && !sink::is_usable_or_gone(index)) {
@@ -56,7 +57,7 @@ void build_indexes(job::JobSlot *job_slot, job::WorkerSlot *me, job::Area *area,
             pg_atomic_read_u32(&job_slot->stop) != 0)
             break;
         pg_atomic_write_u32(&me->index, number);
-        if (build(area, static_cast<int32>(number)))
+        if (build(area, request, static_cast<int32>(number)))
             pg_atomic_fetch_add_u32(&job_slot->indexes_done, 1);
         pg_atomic_write_u32(&me->index, 0);
     }

@@ -236,6 +236,8 @@ void prepare_new(RunningJob *job) {
     job->chunks = plan.count;
     job::ledger::add_job(id, request, shape, job->area->identity.role, GetCurrentTimestamp(),
                          plan.chunks, plan.count, facts.markers, sink::read_files(request.target));
+    job::ledger::add_settings(id, request.settings);
+    job::ledger::add_wire(id, shape);
     if (request.rebuild_indexes)
         set_indexes_aside(job);
     pg_atomic_write_u64(&job->slot->bytes_expected, plan.bytes_expected);
@@ -342,7 +344,8 @@ void prepare_again(RunningJob *job) {
 void prepare(RunningJob *job) {
     check_cancel(job);
     pg::begin_transaction(job->area->identity);
-    normalise_local_session(job->request.triggers);
+    pg::load_libraries(job->request.settings);
+    take_on_settings(job->request);
     SetConfigOption("synchronous_commit", "on", PGC_USERSET, PGC_S_SESSION);
     if (job->request.resumed_job == 0)
         prepare_new(job);

@@ -45,16 +45,15 @@ void install_signal_handlers() {
     BackgroundWorkerUnblockSignals();
 }
 
-void normalise_local_session(bool triggers) {
+void take_on_settings(const job::Request &request) {
     auto set = [](const char *name, const char *value) {
         SetConfigOption(name, value, PGC_USERSET, PGC_S_SESSION);
     };
+    pg::apply(request.settings);
     set("client_encoding", GetDatabaseEncodingName());
-    set("datestyle", "ISO");
-    set("intervalstyle", "postgres");
-    set("xmloption", "content");
-    set("array_nulls", "on");
-    if (!triggers)
+    // Timeouts are for those who wait for an answer, even where they are the role's.
+    set("lock_timeout", "0");
+    if (!request.triggers)
         SetConfigOption("session_replication_role", "replica",
                         superuser() ? PGC_SUSET : PGC_USERSET, PGC_S_SESSION);
 }

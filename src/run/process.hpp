@@ -34,9 +34,9 @@ source::Trust trust_of(const job::Request &request);
 // First thing in a process: signal handlers of a regular backend (SIGTERM ends it, SIGINT cancels).
 void install_signal_handlers();
 
-// Settings of this process that do not depend on those of its role and database: what COPY FROM reads
-// must be what the source's normalised session writes.
-void normalise_local_session(bool triggers);
+// In a transaction: the settings of the calling session, and those that are the job's own. They hold until the
+// process ends, but what the transaction runs may change them: call it in each.
+void take_on_settings(const job::Request &request);
 
 // Takes in a changed configuration file, if there is one. Call it where settings may change: not in the
 // middle of a chunk.

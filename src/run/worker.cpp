@@ -185,7 +185,7 @@ void report_done(Worker *worker, const job::ledger::CopiedChunk &copied) {
 void copy_chunk(Worker *worker, int32 number) {
     TimestampTz started_at = GetCurrentTimestamp();
     pg::begin_transaction(worker->area->identity);
-    normalise_local_session(worker->request.triggers);  // a trigger may have changed it
+    take_on_settings(worker->request);
     plan::Chunk chunk = job::ledger::read_chunk(worker->area->job, number);
     if (chunk.done) {
         // Before the job was resumed, and counted then.
@@ -210,7 +210,7 @@ void copy_chunk(Worker *worker, int32 number) {
     worker->reading_source = false;
     sink::ByteSource bytes{&feed, read_and_count, largest_row};
     uint64 rows = sink::copy_in(target, pstate, worker->shape.ncolumns, worker->shape.columns,
-                                worker->shape.binary, bytes);
+                                worker->shape.as_written, worker->shape.binary, bytes);
     bool may_drop_rows = check_count(target, feed.stream, rows);
     worker->reading_source = true;
     check_source_file(worker, chunk);
@@ -381,6 +381,8 @@ void read_plan(Worker *worker, MemoryContext context) {
     SetConfigOption("synchronous_commit", "off", PGC_USERSET, PGC_S_SESSION);
     if (worker->request.lz4_toast)
         pg::prefer_lz4();
+    pg::load_libraries(worker->request.settings);
+    take_on_settings(worker->request);
     MemoryContextSwitchTo(context);
     worker->shape = job::ledger::read_shape(worker->area->job);
     worker->files = job::ledger::read_target_files(worker->area->job);

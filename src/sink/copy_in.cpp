@@ -1,6 +1,7 @@
 #include "sink/copy_in.hpp"
 
 #include "pg/copy_batch.hpp"
+#include "sink/as_written.hpp"
 #include "sink/plain_insert.hpp"
 
 namespace fastcopy::sink {
@@ -34,7 +35,7 @@ bool takes_fast_path(Relation target, int ncolumns, const char *const *columns, 
 }
 
 uint64 copy_in(Relation target, ParseState *pstate, int ncolumns, const char *const *columns,
-               bool binary, const ByteSource &source) {
+               const bool *as_written, bool binary, const ByteSource &source) {
     bool plainly = takes_fast_path(target, ncolumns, columns, binary);
     elog(DEBUG1, "rows of %s go %s", RelationGetRelationName(target),
          plainly ? "the short way" : "through COPY FROM");
@@ -56,6 +57,12 @@ uint64 copy_in(Relation target, ParseState *pstate, int ncolumns, const char *co
     CopyFromState copy =
         BeginCopyFrom(pstate, target, nullptr, nullptr, false, read_source, names, options);
     current_copy = copy;
+    for (int i = 0; i < ncolumns; i++) {
+        AttrNumber attnum = get_attnum(RelationGetRelid(target), columns[i]);
+        if (as_written[i])
+            read_as_written(&copy->in_functions[attnum - 1],
+                            TupleDescAttr(RelationGetDescr(target), attnum - 1)->atttypid);
+    }
     uint64 rows = CopyFrom(copy);
     current_copy = nullptr;
     EndCopyFrom(copy);

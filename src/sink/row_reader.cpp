@@ -4,6 +4,7 @@
 
 #include "core/binary_copy.hpp"
 #include "core/decimal.hpp"
+#include "sink/as_written.hpp"
 
 namespace fastcopy::sink {
 
@@ -361,6 +362,8 @@ RowReader *make_row_reader(TupleDesc tupdesc, int nfields, const AttrNumber *att
         Oid function;
         getTypeBinaryInputInfo(attribute->atttypid, &function, &field->io_param);
         fmgr_info(function, &field->receive);
+        // Values that cross the wire in binary always are.
+        read_as_written(&field->receive, attribute->atttypid);
     }
     list_absent(reader, tupdesc->natts);
     return reader;

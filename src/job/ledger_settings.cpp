@@ -1,0 +1,96 @@
+// The part of the ledger that keeps the settings of jobs, and how their values cross the wire.
+#include "job/ledger.hpp"
+#include "job/ledger_session.hpp"
+
+namespace fastcopy::job::ledger {
+
+namespace {
+
+Datum bool_array(const bool *values, int count) {
+    auto *elements = static_cast<Datum *>(palloc(sizeof(Datum) * Max(count, 1)));
+    for (int i = 0; i < count; i++)
+        elements[i] = BoolGetDatum(values[i]);
+    return PointerGetDatum(construct_array(elements, count, BOOLOID, 1, true, TYPALIGN_CHAR));
+}
+
+}  // namespace
+
+void add_settings(int64 job, const pg::Settings &settings) {
+    int count = settings.count;
+    auto **texts = static_cast<const char **>(palloc(sizeof(char *) * Max(count, 1) * 3));
+    auto *roles = static_cast<Oid *>(palloc(sizeof(Oid) * Max(count, 1)));
+    for (int i = 0; i < count; i++) {
+        const pg::Setting &setting = settings.settings[i];
+        texts[i] = setting.name;
+        texts[count + i] = setting.value;
+        texts[2 * count + i] = pg::name_of(setting.context);
+        roles[i] = setting.role;
+    }
+    Session session = open();
+    Params p;
+    p.add_int8(job);
+    for (int i = 0; i < 3; i++)
+        p.add(TEXTARRAYOID, text_array(texts + i * count, count));
+    p.add(OIDARRAYOID, oid_array(roles, count));
+    run("INSERT INTO fastcopy.setting (job, name, value, context, role)"
+        " SELECT $1, * FROM unnest($2, $3, $4, $5)",
+        &p, SPI_OK_INSERT);
+    close(session);
+}
+
+pg::Settings read_settings(int64 job) {
+    MemoryContext caller = CurrentMemoryContext;
+    Session session = open();
+    Params p;
+    p.add_int8(job);
+    read("SELECT name, value, context, role::int8 FROM fastcopy.setting WHERE job = $1", &p);
+    MemoryContext old = MemoryContextSwitchTo(caller);
+    pg::Settings settings{};
+    settings.settings =
+        static_cast<pg::Setting *>(palloc(sizeof(pg::Setting) * Max(SPI_processed, 1)));
+    TupleDesc tupdesc = SPI_tuptable->tupdesc;
+    for (uint64 i = 0; i < SPI_processed; i++) {
+        HeapTuple row = SPI_tuptable->vals[i];
+        bool is_null;
+        settings.settings[settings.count++] =
+            pg::Setting{SPI_getvalue(row, tupdesc, 1), SPI_getvalue(row, tupdesc, 2),
+                        pg::to_context(SPI_getvalue(row, tupdesc, 3)),
+                        static_cast<Oid>(DatumGetInt64(SPI_getbinval(row, tupdesc, 4, &is_null)))};
+    }
+    MemoryContextSwitchTo(old);
+    close(session);
+    return settings;
+}
+
+void add_wire(int64 job, const plan::RowShape &shape) {
+    Session session = open();
+    Params p;
+    p.add_int8(job);
+    p.add(BOOLARRAYOID, bool_array(shape.as_written, shape.ncolumns));
+    p.add_text(shape.text_because);
+    run("UPDATE fastcopy.job SET as_written = $2, text_because = $3 WHERE job = $1", &p,
+        SPI_OK_UPDATE);
+    close(session);
+}
+
+void read_wire(int64 job, plan::RowShape *shape) {
+    MemoryContext caller = CurrentMemoryContext;
+    shape->as_written = static_cast<bool *>(palloc(sizeof(bool) * Max(shape->ncolumns, 1)));
+    Session session = open();
+    Params p;
+    p.add_int8(job);
+    read(
+        "SELECT coalesce(as_written, array_fill(true, ARRAY[cardinality(columns)])), text_because"
+        " FROM fastcopy.job WHERE job = $1",
+        &p);
+    if (SPI_processed != 1)
+        raise_gone(job);
+    bool is_null;
+    ArrayType *array = DatumGetArrayTypePCopy(field_datum(1, &is_null));
+    int count = ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array));
+    memcpy(shape->as_written, ARR_DATA_PTR(array), Min(count, shape->ncolumns) * sizeof(bool));
+    shape->text_because = field(2, caller);
+    close(session);
+}
+
+}  // namespace fastcopy::job::ledger

@@ -1,0 +1,119 @@
+#include "pg/guc.hpp"
+
+namespace fastcopy::pg {
+
+namespace {
+
+config_generic **all_variables(int *count) {
+#if PG_VERSION_NUM >= 160000
+    return get_guc_variables(count);
+#else
+    *count = GetNumConfigOptions();
+    return get_guc_variables();
+#endif
+}
+
+// As core serializes it: exact, and valid input for the setting. SHOW would add units and round.
+const char *value_of(config_generic *setting) {
+    constexpr int all_digits = 17;
+    void *variable = setting;
+    switch (setting->vartype) {
+        case PGC_BOOL:
+            return *static_cast<config_bool *>(variable)->variable ? "on" : "off";
+        case PGC_INT:
+            return psprintf("%d", *static_cast<config_int *>(variable)->variable);
+        case PGC_REAL:
+            return psprintf("%.*g", all_digits, *static_cast<config_real *>(variable)->variable);
+        case PGC_STRING: {
+            const char *value = *static_cast<config_string *>(variable)->variable;
+            return value != nullptr ? pstrdup(value) : "";
+        }
+        case PGC_ENUM: {
+            auto *choice = static_cast<config_enum *>(variable);
+            return config_enum_lookup_by_value(choice, *choice->variable);
+        }
+    }
+    pg_unreachable();
+}
+
+void add_setting_context(void *name) noexcept {
+    errcontext("while taking on the setting \"%s\" of the calling session",
+               static_cast<const char *>(name));
+}
+
+// JIT's library is loaded when there is code to compile, and defines nothing.
+bool is_needed(const char *path) {
+    const char *slash = last_dir_separator(path);
+    const char *file = slash != nullptr ? slash + 1 : path;
+    return strncmp(file, "llvmjit", strlen("llvmjit")) != 0 &&
+           strncmp(file, "pg_fastcopy", strlen("pg_fastcopy")) != 0;
+}
+
+}  // namespace
+
+Settings read_settings(bool (*wanted)(const config_generic *setting)) {
+    int count;
+    config_generic **variables = all_variables(&count);
+    Settings all{};
+    all.settings = static_cast<Setting *>(palloc(sizeof(Setting) * Max(count, 1)));
+    for (int i = 0; i < count; i++) {
+        config_generic *setting = variables[i];
+        if ((setting->context != PGC_USERSET && setting->context != PGC_SUSET) || !wanted(setting))
+            continue;
+        all.settings[all.count++] =
+            Setting{pstrdup(setting->name), value_of(setting), setting->scontext, setting->srole};
+    }
+    return all;
+}
+
+void read_libraries(Settings *settings) {
+    Size size = EstimateLibraryStateSpace();
+    auto *paths = static_cast<char *>(palloc0(size));
+    SerializeLibraryState(size, paths);
+    auto *needed = static_cast<char *>(palloc0(size));
+    char *end = needed;
+    for (const char *path = paths; *path != '\0'; path += strlen(path) + 1) {
+        if (!is_needed(path))
+            continue;
+        strcpy(end, path);
+        end += strlen(path) + 1;
+    }
+    settings->libraries = needed;
+    settings->libraries_size = static_cast<int>(end - needed) + 1;
+    pfree(paths);
+}
+
+void load_libraries(const Settings &settings) {
+    if (settings.libraries_size > 1)
+        RestoreLibraryState(const_cast<char *>(settings.libraries));
+}
+
+void apply(const Settings &settings) {
+    for (int i = 0; i < settings.count; i++) {
+        const Setting &setting = settings.settings[i];
+        // Some settings cost: that of time zone abbreviations reads a file.
+        const char *now = GetConfigOption(setting.name, true, false);
+        if (now != nullptr && strcmp(now, setting.value) == 0)
+            continue;
+        ErrorContextCallback callback{error_context_stack, add_setting_context,
+                                      const_cast<char *>(setting.name)};
+        error_context_stack = &callback;
+        (void)set_config_option_ext(setting.name, setting.value, setting.context, PGC_S_SESSION,
+                                    setting.role, GUC_ACTION_SET, true, ERROR, false);
+        error_context_stack = callback.previous;
+    }
+}
+
+const char *name_of(GucContext context) {
+    return GucContext_Names[context];
+}
+
+GucContext to_context(const char *name) {
+    for (int context = PGC_INTERNAL; context <= PGC_USERSET; context++) {
+        if (strcmp(name, GucContext_Names[context]) == 0)
+            return static_cast<GucContext>(context);
+    }
+    return PGC_USERSET;
+}
+
+}  // namespace fastcopy::pg
