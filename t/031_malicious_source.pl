@@ -57,7 +57,7 @@ my $right_rows = table_digest($source, 'items');
 # What the coordinator asks, and the workers.
 my %question = (
 	start    => qr/^startup$/,
-	table    => qr/WHERE c\.oid = \$1::pg_catalog\.regclass/,
+	table    => qr/\$1::pg_catalog\.regclass::pg_catalog\.oid$/,
 	settings => qr/^SET search_path/,
 	begin    => qr/^BEGIN/,
 	snapshot => qr/pg_export_snapshot/,

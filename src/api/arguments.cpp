@@ -77,6 +77,33 @@ bool bool_argument(FunctionCallInfo fcinfo, int n, const char *name) {
     return PG_GETARG_BOOL(n);
 }
 
+const char *encoding_argument(FunctionCallInfo fcinfo, int n, const char *name) {
+    const char *value = text_argument(fcinfo, n, nullptr);
+    if (value == nullptr)
+        return nullptr;
+    int encoding = pg_char_to_encoding(value);
+    // In encodings for clients only, a byte of a character may be that of a backslash, which the source would
+    // have doubled.
+    if (!PG_VALID_BE_ENCODING(encoding) || encoding == PG_SQL_ASCII)
+        ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+                        errmsg("invalid value for argument \"%s\": \"%s\"", name, value),
+                        errhint("Name an encoding that a database can have, such as LATIN1.")));
+    int here = GetDatabaseEncoding();
+    if (here == PG_SQL_ASCII)
+        ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+                        errmsg("argument \"%s\" cannot be used in a database whose encoding is "
+                               "SQL_ASCII",
+                               name),
+                        errdetail("Nothing is converted into that encoding."),
+                        errhint("Leave the argument out to copy the bytes as they are.")));
+    if (encoding != here && !OidIsValid(FindDefaultConversionProc(encoding, here)))
+        ereport(ERROR, (errcode(ERRCODE_UNDEFINED_FUNCTION),
+                        errmsg("default conversion function for encoding \"%s\" to \"%s\" does "
+                               "not exist",
+                               pg_encoding_to_char(encoding), pg_encoding_to_char(here))));
+    return pg_encoding_to_char(encoding);
+}
+
 void check_workers(int workers) {
     if (workers < 1 || workers > max_workers)
         ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),

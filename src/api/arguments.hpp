@@ -13,6 +13,10 @@ namespace fastcopy::api {
 const char *text_argument(FunctionCallInfo fcinfo, int n, const char *required_name);
 bool bool_argument(FunctionCallInfo fcinfo, int n, const char *name);
 
+// The canonical name of an encoding that a source's database may have and that can be converted into this
+// database's; nullptr for NULL. Anything else is an ERROR.
+const char *encoding_argument(FunctionCallInfo fcinfo, int n, const char *name);
+
 // The arguments source, source_table, target_table, workers, key, filter and columns, which come first and
 // in this order. The rest of the request is left zero.
 job::Request read_table_arguments(FunctionCallInfo fcinfo);

@@ -71,6 +71,8 @@ const char *wait_for(int64 job, TimestampTz deadline, bool ours) {
         raise_no_such_job(job);
     if (row.has_error)
         job::ledger::raise_error(job);
+    if (row.notice != nullptr)
+        ereport(NOTICE, (errmsg_internal("%s", row.notice)));
     return state_at_rest(row);
 }
 

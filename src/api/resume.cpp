@@ -48,6 +48,8 @@ job::Request make_request(int64 job, const Former &former, int workers, bool acc
     request.rebuild_indexes = former.rebuild_indexes;
     request.triggers = former.triggers;
     request.statistics = former.statistics;
+    request.source_encoding = former.source_encoding;
+    request.sequences = former.sequences;
     request.lz4_toast = settings::lz4_toast;
     request.retry_limit = settings::retry_limit;
     request.retry_delay_ms = settings::retry_delay_ms;

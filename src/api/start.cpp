@@ -26,6 +26,8 @@ job::Request read_request(FunctionCallInfo fcinfo) {
     request.rebuild_indexes = indexes_argument(fcinfo, 8);
     request.triggers = bool_argument(fcinfo, 9, "triggers");
     request.statistics = bool_argument(fcinfo, 10, "statistics");
+    request.source_encoding = encoding_argument(fcinfo, 11, "source_encoding");
+    request.sequences = bool_argument(fcinfo, 12, "sequences");
     request.chunk_size_kb = settings::chunk_size_kb;
     request.lz4_toast = settings::lz4_toast;
     request.retry_limit = settings::retry_limit;

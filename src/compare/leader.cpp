@@ -2,9 +2,12 @@
 
 #include "compare/session.hpp"
 #include "compare/target_pieces.hpp"
+#include "plan/composites.hpp"
+#include "plan/name_types.hpp"
 #include "plan/planner.hpp"
 #include "plan/probe.hpp"
 #include "plan/row_shape.hpp"
+#include "source/encoding.hpp"
 
 namespace fastcopy::compare {
 
@@ -29,8 +32,10 @@ bool hashes_agree(source::Connection *connection, bool same_encoding) {
 }
 
 // The query over a piece: each row's range and hash, in a subquery with an OFFSET, which keeps the planner from
-// computing them twice, and from estimating as many ranges as there are keys.
-void write_query(const plan::RowShape &shape, const Ranges &ranges, bool hash, Side *side) {
+// computing them twice, and from estimating as many ranges as there are keys. It may be run under a search_path of
+// the role's own, so that operators have their schema too. `encoding`: of a SQL_ASCII source.
+void write_query(const plan::RowShape &shape, const char *range, bool hash, const char *encoding,
+                 Side *side) {
     StringInfoData row;
     initStringInfo(&row);
     appendStringInfoString(&row, "ROW(");
@@ -38,9 +43,11 @@ void write_query(const plan::RowShape &shape, const Ranges &ranges, bool hash, S
         appendStringInfo(&row, "%s%s", i > 0 ? ", " : "", plan::quote_always(shape.columns[i]));
     appendStringInfoString(&row, ")::pg_catalog.text");
 
-    const char *range_before = ranges.expression != nullptr ? ranges.expression : "0";
+    const char *range_before = range != nullptr ? range : "0";
     const char *range_after =
-        ranges.expression != nullptr ? "r" : psprintf("h & %d", hash_ranges - 1);
+        range != nullptr
+            ? "r"
+            : psprintf("h OPERATOR(pg_catalog.&) %d::pg_catalog.int8", hash_ranges - 1);
     if (hash) {
         side->head = psprintf(
             "SELECT %s, pg_catalog.count(*), pg_catalog.sum(h)"
@@ -51,10 +58,12 @@ void write_query(const plan::RowShape &shape, const Ranges &ranges, bool hash, S
     }
     side->head = psprintf(
         "SELECT %s, pg_catalog.count(*), pg_catalog.sum(h), pg_catalog.sum(g) FROM (SELECT r,"
-        " ('x' || pg_catalog.substr(m, 1, 16))::pg_catalog.bit(64)::pg_catalog.int8 AS h,"
-        " ('x' || pg_catalog.substr(m, 17, 16))::pg_catalog.bit(64)::pg_catalog.int8 AS g"
-        " FROM (SELECT %s AS r, pg_catalog.md5(pg_catalog.convert_to(%s, 'UTF8')) AS m FROM ",
-        range_after, range_before, row.data);
+        " ('x' OPERATOR(pg_catalog.||) pg_catalog.substr(m, 1, 16))"
+        "::pg_catalog.bit(64)::pg_catalog.int8 AS h,"
+        " ('x' OPERATOR(pg_catalog.||) pg_catalog.substr(m, 17, 16))"
+        "::pg_catalog.bit(64)::pg_catalog.int8 AS g"
+        " FROM (SELECT %s AS r, pg_catalog.md5(%s) AS m FROM ",
+        range_after, range_before, source::utf8_expression(row.data, encoding));
     side->tail = " OFFSET 0) p OFFSET 0) q GROUP BY 1";
 }
 
@@ -70,6 +79,16 @@ void cut_source(source::Connection *connection, const job::Request &request,
     for (int i = 0; i < chunks.count; i++)
         side->pieces[i] = Piece{plan::from_clause(chunks.chunks[i], shape),
                                 chunks.chunks[i].kind == plan::Kind::whole};
+}
+
+[[noreturn]] void raise_names_differ() {
+    ereport(ERROR,
+            (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+             errmsg("cannot compare columns of types like regclass under a search_path"),
+             errdetail("Functions of the table were not found under an empty search_path, and the "
+                       "values of these columns would print without their schemas under another."),
+             errhint("Leave these columns out, or set a search_path for the functions with ALTER "
+                     "FUNCTION ... SET search_path.")));
 }
 
 }  // namespace
@@ -98,6 +117,9 @@ Plan lead(Area *area, const job::Request &request, source::Connection *connectio
 
     plan::SourceColumns columns = plan::read_columns(connection, table);
     plan::RowShape shape = plan::match_columns(request, columns, target, version, true);
+    plan::check_composites(connection, table, shape, target);
+    if (request.own_search_path && plan::prints_names(shape))
+        raise_names_differ();
     plan::probe(connection, table, shape);
     check_filter(target, shape);
     plan::SourceLeaves leaves = plan::read_leaves(connection, table);
@@ -107,8 +129,9 @@ Plan lead(Area *area, const job::Request &request, source::Connection *connectio
 
     cut_source(connection, request, table, columns, leaves, shape, &plan.sides[source_side]);
     cut_target(target, request, shape, &plan.sides[target_side]);
-    for (Side &side : plan.sides)
-        write_query(shape, plan.ranges, hash, &side);
+    for (int side : {source_side, target_side})
+        write_query(shape, plan.ranges.expressions[side], hash,
+                    side == source_side ? request.source_encoding : nullptr, &plan.sides[side]);
     relation_close(target, NoLock);
     return plan;
 }

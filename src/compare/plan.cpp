@@ -26,7 +26,7 @@ char *query_of(const Side &side, int piece) {
 
 void pack(StringInfo bytes, const Plan &plan) {
     pg::put(bytes, plan.ranges.by);
-    pg::put_string(bytes, plan.ranges.expression);
+    put_strings(bytes, 2, plan.ranges.expressions);
     pg::put_string(bytes, plan.ranges.column);
     pg::put_string(bytes, plan.ranges.shown);
     pg::put(bytes, plan.ranges.nbounds);
@@ -48,7 +48,8 @@ void pack(StringInfo bytes, const Plan &plan) {
 Plan unpack(const char *in) {
     Plan plan;
     plan.ranges.by = pg::get<By>(&in);
-    plan.ranges.expression = pg::get_string(&in);
+    for (const char *&expression : plan.ranges.expressions)
+        expression = pg::get_string(&in);
     plan.ranges.column = pg::get_string(&in);
     plan.ranges.shown = pg::get_string(&in);
     plan.ranges.nbounds = pg::get<int>(&in);

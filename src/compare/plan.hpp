@@ -11,9 +11,6 @@
 
 namespace fastcopy::compare {
 
-inline constexpr int source_side = 0;
-inline constexpr int target_side = 1;
-
 // What one query reads.
 struct Piece {
     const char *from;  // what follows FROM: relation and conditions

@@ -2,6 +2,7 @@
 
 #include "core/range_split.hpp"
 #include "sink/target.hpp"
+#include "source/encoding.hpp"
 
 namespace fastcopy::compare {
 
@@ -97,24 +98,29 @@ struct Key {
     const char *name;  // unquoted
     Oid type;          // on the source
     Order order;
-    bool as_utf8;  // by the bytes of the text form in UTF-8
-    const char *expression;
+    bool as_utf8;                // by the bytes of the text form in UTF-8
+    const char *expressions[2];  // by side
     const char *shown;
+    const char *encoding;  // of a SQL_ASCII source, if the caller has told it
 };
 
-Key make_key(const char *name, Oid type, Order order, bool same_encoding) {
-    Key key{name, type, order, order.as_text && !same_encoding, nullptr, nullptr};
+Key make_key(const char *name, Oid type, Order order, bool same_encoding, const char *encoding) {
+    Key key{name, type, order, order.as_text && !same_encoding, {}, nullptr, encoding};
     const char *column = plan::quote_always(name);
     const char *shown = quote_identifier(name);
     if (key.as_utf8) {
-        key.expression = psprintf("pg_catalog.convert_to(%s::pg_catalog.text, 'UTF8')", column);
+        const char *text = psprintf("%s::pg_catalog.text", column);
+        key.expressions[source_side] = source::utf8_expression(text, encoding);
+        key.expressions[target_side] = source::utf8_expression(text, nullptr);
         key.shown = psprintf("convert_to(%s::text, 'UTF8')", shown);
         key.order.type = "pg_catalog.bytea";
     } else if (order.as_text) {
-        key.expression = psprintf("(%s::pg_catalog.text COLLATE pg_catalog.\"C\")", column);
+        key.expressions[source_side] = key.expressions[target_side] =
+            psprintf("(%s::pg_catalog.text COLLATE pg_catalog.\"C\")", column);
         key.shown = psprintf("%s::text COLLATE \"C\"", shown);
     } else {
-        key.expression = psprintf("%s::%s", column, order.type);
+        key.expressions[source_side] = key.expressions[target_side] =
+            psprintf("%s::%s", column, order.type);
         key.shown = shown;
     }
     return key;
@@ -133,8 +139,8 @@ Rows read_statistics(Connection *connection, const plan::SourceTable &table,
     const char *in_order = "d.v";
     const char *in_sql = "d.v";
     if (key.as_utf8) {
-        in_order = "pg_catalog.convert_to(d.v, 'UTF8')";
-        in_sql = "'\\x' || pg_catalog.encode(pg_catalog.convert_to(d.v, 'UTF8'), 'hex')";
+        in_order = source::utf8_expression("d.v", key.encoding);
+        in_sql = psprintf("pg_catalog.concat('\\x', pg_catalog.encode(%s, 'hex'))", in_order);
     } else if (key.order.as_text) {
         in_order = "d.v COLLATE pg_catalog.\"C\"";
     }
@@ -191,10 +197,10 @@ void step(Connection *connection, const plan::SourceLeaf &leaf, const Key &key, 
     ranges->nbounds = static_cast<int>(count);
 }
 
-char *range_expression(const Key &key, const Ranges &ranges) {
+char *range_expression(const Key &key, const char *expression, const Ranges &ranges) {
     StringInfoData sql;
     initStringInfo(&sql);
-    appendStringInfo(&sql, "pg_catalog.width_bucket(%s, ARRAY[", key.expression);
+    appendStringInfo(&sql, "pg_catalog.width_bucket(%s, ARRAY[", expression);
     for (int i = 0; i < ranges.nbounds; i++)
         appendStringInfo(&sql, "%s%s", i > 0 ? ", " : "", quote_literal_cstr(ranges.literals[i]));
     appendStringInfo(&sql, "]::%s[])", key.order.type);
@@ -229,7 +235,7 @@ Ranges choose_ranges(Connection *connection, const job::Request &request,
     if (request.key == nullptr && !order.common_class)
         return ranges;
 
-    Key key = make_key(name, column->type, order, same_encoding);
+    Key key = make_key(name, column->type, order, same_encoding, request.source_encoding);
     ranges.bounds = static_cast<const char **>(palloc(sizeof(char *) * most_bounds));
     ranges.literals = static_cast<const char **>(palloc(sizeof(char *) * most_bounds));
     pick(read_statistics(connection, table, leaves, key), &ranges);
@@ -240,7 +246,8 @@ Ranges choose_ranges(Connection *connection, const job::Request &request,
     ranges.by = By::key;
     ranges.column = quote_identifier(name);
     ranges.shown = key.shown;
-    ranges.expression = range_expression(key, ranges);
+    for (int side : {source_side, target_side})
+        ranges.expressions[side] = range_expression(key, key.expressions[side], ranges);
     return ranges;
 }
 

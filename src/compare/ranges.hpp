@@ -21,16 +21,20 @@ inline constexpr int hash_ranges = 64;
 // Of either kind: one more than bounds, and the one of NULLs.
 inline constexpr int max_ranges = most_bounds + 2;
 
+inline constexpr int source_side = 0;
+inline constexpr int target_side = 1;
+
 enum class By : char { key, hash };
 
 struct Ranges {
     By by;
-    const char *expression;  // SQL: a row's range, from 0; NULL for the last. nullptr: by hash
-    const char *column;      // the key, quoted for people
-    const char *shown;       // what is compared with the bounds, as SQL for people
-    int nbounds;             // ascending
-    const char **bounds;     // values of the key as text
-    const char **literals;   // what stands for them in SQL, unquoted
+    // SQL, by side: a row's range, from 0; NULL for the last. nullptr: by hash
+    const char *expressions[2];
+    const char *column;     // the key, quoted for people
+    const char *shown;      // what is compared with the bounds, as SQL for people
+    int nbounds;            // ascending
+    const char **bounds;    // values of the key as text
+    const char **literals;  // what stands for them in SQL, unquoted
 };
 
 // By the key that the request names, or the first column of the source's primary key, or the hash.

@@ -10,9 +10,12 @@ void set(const char *name, const char *value) {
 
 }  // namespace
 
-void normalise_here() {
-    // As source::begin has it.
-    set("search_path", "");
+void normalise_here(bool own_search_path) {
+    // As source::begin has it; or as source::use_own_search_path.
+    const char *own = GetConfigOption("search_path", false, false);
+    set("search_path", own_search_path
+                           ? psprintf("pg_catalog%s%s, pg_temp", own[0] != '\0' ? ", " : "", own)
+                           : "");
     set("intervalstyle", "postgres");
     set("bytea_output", "hex");
     set("standard_conforming_strings", "on");

@@ -11,8 +11,8 @@
 
 namespace fastcopy::compare {
 
-// Settings of this process.
-void normalise_here();
+// Settings of this process. `own_search_path`: the one it has, behind pg_catalog, rather than none.
+void normalise_here(bool own_search_path);
 
 // After source::begin, whose settings it adds to.
 void normalise_source(source::Connection *connection);

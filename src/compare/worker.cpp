@@ -5,6 +5,7 @@
 #include "compare/target_pieces.hpp"
 #include "core/answer_text.hpp"
 #include "run/process.hpp"
+#include "source/search_path.hpp"
 
 namespace fastcopy::compare {
 
@@ -112,13 +113,22 @@ void read_pieces(Worker *worker, uint32 source_piece, uint32 target_piece) {
 
 void connect(Worker *worker) {
     worker->connection = source::connect(worker->request.source, run::trust_of(worker->request),
-                                         psprintf("fastcopy compare worker %d", worker->number));
+                                         psprintf("fastcopy compare worker %d", worker->number),
+                                         worker->request.source_encoding);
+}
+
+// For all pieces, which have no catalogs in them.
+void use_search_path(Worker *worker) {
+    if (worker->request.own_search_path)
+        source::use_own_search_path(worker->connection);
 }
 
 void start_as_leader(Worker *worker) {
     pg::begin_reading(worker->area->identity);
     connect(worker);
+    worker->connection->own_search_path = worker->request.own_search_path;
     worker->plan = lead(worker->area, worker->request, worker->connection);
+    use_search_path(worker);
     Area *area = worker->area;
     area->leader_latch = MyLatch;
     area->pieces[source_side] = static_cast<uint32>(worker->plan.sides[source_side].count);
@@ -145,6 +155,7 @@ void join(Worker *worker) {
     normalise_source(worker->connection);
     source::notice_vanished_client(worker->connection);
     set_float_digits(worker->connection, worker->plan.extra_float_digits);
+    use_search_path(worker);
 }
 
 // Holds the snapshots and the plan until nobody can need them any more.
@@ -161,7 +172,7 @@ void wait_for_others(Area *area) {
 void work(Worker *worker) {
     run::show_activity(psprintf("fastcopy compare worker %d", worker->number),
                        psprintf("comparing %s", worker->request.target_table));
-    normalise_here();
+    normalise_here(worker->request.own_search_path);
     if (worker->number == 0)
         start_as_leader(worker);
     MemoryContext per_piece =

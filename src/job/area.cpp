@@ -58,6 +58,8 @@ void pack_request(StringInfo bytes, const Request &request) {
     pg::put(bytes, request.rebuild_indexes);
     pg::put(bytes, request.triggers);
     pg::put(bytes, request.statistics);
+    pg::put_string(bytes, request.source_encoding);
+    pg::put(bytes, request.sequences);
     pg::put(bytes, request.chunk_size_kb);
     pg::put(bytes, request.lz4_toast);
     pg::put(bytes, request.password_required);
@@ -66,6 +68,7 @@ void pack_request(StringInfo bytes, const Request &request) {
     pg::put(bytes, request.maintenance_work_mem_kb);
     pg::put(bytes, request.max_parallel_maintenance_workers);
     put_settings(bytes, request.settings);
+    pg::put(bytes, request.own_search_path);
     pg::put(bytes, request.resumed_job);
     pg::put(bytes, request.accept_changes);
 }
@@ -85,6 +88,7 @@ dsm_segment *create_area(const Request &request, const pg::Identity &identity) {
     area->stores_elsewhere = false;
     area->snapshot[0] = '\0';
     pg_atomic_init_u32(&area->snapshot_custody, 0);
+    pg_atomic_init_u32(&area->own_search_path, 0);
     pg::init(&area->error);
     area->request_size = bytes.len;
     area->request_wiped = false;
@@ -132,6 +136,8 @@ Request unpack_request(const char *in) {
     request.rebuild_indexes = pg::get<bool>(&in);
     request.triggers = pg::get<bool>(&in);
     request.statistics = pg::get<bool>(&in);
+    request.source_encoding = pg::get_string(&in);
+    request.sequences = pg::get<bool>(&in);
     request.chunk_size_kb = pg::get<int>(&in);
     request.lz4_toast = pg::get<bool>(&in);
     request.password_required = pg::get<bool>(&in);
@@ -140,6 +146,7 @@ Request unpack_request(const char *in) {
     request.maintenance_work_mem_kb = pg::get<int>(&in);
     request.max_parallel_maintenance_workers = pg::get<int>(&in);
     request.settings = get_settings(&in);
+    request.own_search_path = pg::get<bool>(&in);
     request.resumed_job = pg::get<int64>(&in);
     request.accept_changes = pg::get<bool>(&in);
     return request;

@@ -37,7 +37,9 @@ struct Request {
     bool rebuild_indexes;
     bool triggers;
     bool statistics;
-    int chunk_size_kb;  // 0: the planner chooses
+    const char *source_encoding;  // of the bytes of a SQL_ASCII source; nullptr: as they come
+    bool sequences;               // move those of the target's columns on
+    int chunk_size_kb;            // 0: the planner chooses
     bool lz4_toast;
     bool password_required;  // as source::Trust
     int retry_limit;
@@ -46,6 +48,8 @@ struct Request {
     int maintenance_work_mem_kb;
     int max_parallel_maintenance_workers;
     pg::Settings settings;  // see job/caller_settings.hpp
+    // Of a comparison only: under the search_path that the role has by default, on both sides.
+    bool own_search_path;
     // Of fastcopy.resume only: the job to take up again; 0 for a new one.
     int64 resumed_job;
     bool accept_changes;
@@ -65,6 +69,7 @@ struct Area {
     bool stores_elsewhere;   // likewise: rows go to other servers, by foreign tables
     char snapshot[128];      // the exported snapshot's name; see run/snapshot.hpp for its locks
     pg_atomic_uint32 snapshot_custody;
+    pg_atomic_uint32 own_search_path;  // coordinator or workers: 0 → 1, see run/search_path.hpp
     pg::ErrorReport error;
     uint32 request_size;
     bool request_wiped;

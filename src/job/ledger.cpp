@@ -68,12 +68,15 @@ void add_job(int64 job, const Request &request, const plan::RowShape &shape, Oid
     p.add(TEXTARRAYOID, text_array(files.files, files.count));
     p.add_bool(files.unlogged);
     p.add_text(request.rebuild_indexes ? "rebuild" : "keep");
+    p.add_text(request.source_encoding);
+    p.add_bool(request.sequences);
     run("INSERT INTO fastcopy.job (job, owner, source, source_table, target_table, target, columns,"
         " column_types, key, filter, format, truncate, triggers, statistics, workers, chunks,"
         " started_at, source_server, source_snapshot, source_position, source_relations,"
-        " source_columns, target_files, target_unlogged, indexes, state)"
+        " source_columns, target_files, target_unlogged, indexes, source_encoding,"
+        " sequences, state)"
         " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18,"
-        " $19, $20, $21, $22, $23, $24, $25, 'copying')",
+        " $19, $20, $21, $22, $23, $24, $25, $26, $27, 'copying')",
         &p, SPI_OK_INSERT);
     if (files.unlogged) {
         Params unlogged;
@@ -184,6 +187,15 @@ void end_job(int64 job, State state, const pg::ErrorReport *error) {
     close(session);
 }
 
+void write_notice(int64 job, const char *notice) {
+    Session session = open();
+    Params p;
+    p.add_int8(job);
+    p.add_text(notice);
+    run("UPDATE fastcopy.job SET notice = $2 WHERE job = $1", &p, SPI_OK_UPDATE);
+    close(session);
+}
+
 plan::RowShape read_shape(int64 job) {
     MemoryContext caller = CurrentMemoryContext;
     Session session = open();
@@ -278,7 +290,7 @@ JobRow read_job(int64 job) {
     p.add_int8(job);
     read(
         "SELECT owner::int8, state, (SELECT coalesce(sum(rows), 0)::int8 FROM fastcopy.chunk c"
-        " WHERE c.job = j.job AND c.done), error FROM fastcopy.job j WHERE job = $1",
+        " WHERE c.job = j.job AND c.done), error, notice FROM fastcopy.job j WHERE job = $1",
         &p);
     JobRow row{};
     if (SPI_processed == 1) {
@@ -287,6 +299,7 @@ JobRow read_job(int64 job) {
         row.state = field(2, caller);
         row.rows = field_int8(3, 0);
         row.has_error = field(4, caller) != nullptr;
+        row.notice = field(5, caller);
     }
     close(session);
     return row;
@@ -303,7 +316,8 @@ Former read_former(int64 job) {
         " source_position, source_relations, source_columns, target_files, target_unlogged,"
         " target_unlogged AND NOT EXISTS (SELECT FROM fastcopy.unlogged_job u WHERE u.job = j.job),"
         " c.chunks, c.rows, c.bytes, j.indexes = 'rebuild', i.indexes, i.done, c.short,"
-        " coalesce(j.sqlstate = '08007', false)"
+        " coalesce(j.sqlstate = '08007', false),"
+        " source_encoding, sequences"
         " FROM fastcopy.job j CROSS JOIN LATERAL (SELECT count(*) AS chunks,"
         " coalesce(sum(rows), 0)::int8 AS rows, coalesce(sum(bytes), 0)::int8 AS bytes,"
         " count(*) FILTER (WHERE rows IS DISTINCT FROM rows_sent AND NOT may_drop_rows) AS short"
@@ -343,6 +357,8 @@ Former read_former(int64 job) {
     former.indexes_done = static_cast<int>(field_int8(24, 0));
     former.chunks_short = static_cast<int>(field_int8(25, 0));
     former.unresolved = is_true(26);
+    former.source_encoding = field(27, caller);
+    former.sequences = is_true(28);
     close(session);
     return former;
 }

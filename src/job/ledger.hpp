@@ -53,6 +53,9 @@ void begin_again(int64 job, const Request &request, const SourceMarkers &markers
 // Adds files to those of the job's target: a worker has found new partitions.
 void add_target_files(int64 job, const TargetFiles &files);
 
+// Writes down what a job has to say to who waits for it; nullptr: nothing.
+void write_notice(int64 job, const char *notice);
+
 // Ends a job; `error` is given for state failed only. An ERROR if the job is to be done and a chunk or an
 // index of it is not.
 void end_job(int64 job, State state, const pg::ErrorReport *error);
@@ -85,6 +88,7 @@ struct JobRow {
     const char *state;
     int64 rows;  // of chunks that are done
     bool has_error;
+    const char *notice;  // nullptr: none
 };
 JobRow read_job(int64 job);
 
@@ -100,6 +104,8 @@ struct Former {
     bool triggers;
     bool statistics;
     bool rebuild_indexes;
+    const char *source_encoding;  // as in Request
+    bool sequences;
     int indexes;
     int indexes_done;
     int chunks;

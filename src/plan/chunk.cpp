@@ -4,8 +4,8 @@ namespace fastcopy::plan {
 
 namespace {
 
-// The index's own operator, by its full name: with an empty search_path, the < of a type that is not
-// built in would not be found, or be another type's.
+// Operators have their schemas, since the search_path may be any (source/search_path). The index's own, by its full
+// name: the < of a type that is not built in would not be found, or be another type's.
 void append_comparison(StringInfo sql, const Chunk &chunk, const char *op, const char *bound) {
     appendStringInfo(sql, "%s %s %s::%s", chunk.key, op, quote_literal_cstr(bound), chunk.key_type);
 }
@@ -16,11 +16,13 @@ void append_condition(StringInfo sql, const Chunk &chunk) {
             break;
         case Kind::blocks:
             // A comparison of ctid with constants is a TID range scan on servers from 14 on.
-            appendStringInfo(sql, "ctid >= '(" INT64_FORMAT ",0)'::pg_catalog.tid",
+            appendStringInfo(sql,
+                             "ctid OPERATOR(pg_catalog.>=) '(" INT64_FORMAT ",0)'::pg_catalog.tid",
                              chunk.first_block);
             if (chunk.end_block >= 0)
-                appendStringInfo(sql, " AND ctid < '(" INT64_FORMAT ",0)'::pg_catalog.tid",
-                                 chunk.end_block);
+                appendStringInfo(
+                    sql, " AND ctid OPERATOR(pg_catalog.<) '(" INT64_FORMAT ",0)'::pg_catalog.tid",
+                    chunk.end_block);
             break;
         case Kind::range:
             if (chunk.lower != nullptr)

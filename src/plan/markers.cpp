@@ -205,7 +205,8 @@ char *count_statement(const Chunk &chunk, const RowShape &shape, const char *sna
     // special ids for infinitely old. Rows that are older than half of all ids have a negative age.
     return psprintf(
         "SELECT pg_catalog.count(*), pg_catalog.count(*) FILTER (WHERE pg_catalog.age(xmin)"
-        " BETWEEN 0 AND (SELECT pg_catalog.age('%u'::pg_catalog.xid))) FROM %s",
+        " OPERATOR(pg_catalog.>=) 0 AND pg_catalog.age(xmin) OPERATOR(pg_catalog.<=)"
+        " (SELECT pg_catalog.age('%u'::pg_catalog.xid))) FROM %s",
         Max(xid, first_normal_xid), from_clause(chunk, shape));
 }
 

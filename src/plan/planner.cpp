@@ -1,6 +1,7 @@
 #include "plan/planner.hpp"
 
 #include "core/range_split.hpp"
+#include "source/search_path.hpp"
 
 namespace fastcopy::plan {
 
@@ -198,8 +199,8 @@ void check_key(Connection *connection, const job::Request &request, const Source
                         errdetail("A view or foreign table has no index that serves ranges."),
                         errhint("Leave key out: it is then copied as one chunk.")));
     // The source tells best whether it can order the type; LIMIT 0 keeps it from reading a row.
-    (void)source::query(connection, psprintf("SELECT FROM %s ORDER BY %s LIMIT 0", table.name,
-                                             quote_always(request.key)));
+    (void)source::query_table(connection, psprintf("SELECT FROM %s ORDER BY %s LIMIT 0", table.name,
+                                                   quote_always(request.key)));
 }
 
 }  // namespace

@@ -15,6 +15,11 @@ namespace fastcopy::plan {
 // security. LIMIT 0 reads no row, and leaves every table in the query locked against changes of shape.
 void probe(source::Connection *connection, const SourceTable &table, const RowShape &shape);
 
+// The same; where names are not found, once more by the role's own search_path, which the connection then has for
+// all statements on the table (source/search_path).
+void probe_by_any_path(source::Connection *connection, const SourceTable &table,
+                       const RowShape &shape);
+
 }  // namespace fastcopy::plan
 
 #endif

@@ -40,6 +40,31 @@ bool is_local_by_nature(Oid type) {
     }
 }
 
+// Built-in types whose binary form has no text in it, and so no encoding.
+bool is_free_of_text(Oid type) {
+    switch (type) {
+        case BOOLOID:
+        case INT2OID:
+        case INT4OID:
+        case INT8OID:
+        case OIDOID:
+        case FLOAT4OID:
+        case FLOAT8OID:
+        case NUMERICOID:
+        case DATEOID:
+        case TIMEOID:
+        case TIMETZOID:
+        case TIMESTAMPOID:
+        case TIMESTAMPTZOID:
+        case INTERVALOID:
+        case BYTEAOID:
+        case UUIDOID:
+            return true;
+        default:
+            return false;
+    }
+}
+
 // From version 17 on, intervals can be infinite; an older server would take that for a finite value.
 bool has_new_values(Oid type, int source_version) {
     constexpr int version_with_infinite_intervals = 170000;
@@ -52,7 +77,7 @@ bool has_new_values(Oid type, int source_version) {
 //
 //   both built in      the same type, or text and varchar for one another; not those above
 //   both enums         yes: labels are sent, whatever the types are called
-//   both others        base types of the same name with send and receive; they are one extension's
+//   both others        base types of the same name, layout, send and receive functions; they are one extension's
 //   arrays, ranges     of user-defined types: no, they carry the OID of their element type
 //   composite types    no, they carry the OIDs of their fields' types
 bool agree_in_binary(const SourceColumn &source, const sink::TargetColumn &target) {
@@ -72,7 +97,8 @@ bool agree_in_binary(const SourceColumn &source, const sink::TargetColumn &targe
         return source.type == target.type && !is_local_by_nature(source.type);
     }
     return source.type_kind == TYPTYPE_BASE && !source.is_array && !target.is_array &&
-           strcmp(source.type_name, target.type_name) == 0;
+           strcmp(source.type_name, target.type_name) == 0 &&
+           strcmp(source.layout, target.layout) == 0;
 }
 
 // Whether the text of a value is in the format that the target's type reads as its own, rather than some string's
@@ -129,6 +155,9 @@ RowShape match_columns(const job::Request &request, const SourceColumns &source,
                                 errmsg("column \"%s\" specified more than once", name)));
         }
         sink::TargetColumn place = sink::find_column(target, name);
+        // An oid is only copied where there is a column for it.
+        if (all && column->is_system && (!place.found || place.generated))
+            continue;
         // A generated column is made anew by the target, or goes nowhere; its values are only copied
         // into a column that the target does not generate.
         if (all && column->generated && (!place.found || place.generated))
@@ -143,16 +172,23 @@ RowShape match_columns(const job::Request &request, const SourceColumns &source,
         shape.types[shape.ncolumns] = place.type;
         shape.as_written[shape.ncolumns] = is_written_by_type(*column, place);
         shape.columns[shape.ncolumns++] = column->name;
-        if (!agree_in_binary(*column, place) || has_new_values(column->type, source_version)) {
+        bool fits_encoding =
+            request.source_encoding == nullptr || is_free_of_text(column->type);
+        if (!agree_in_binary(*column, place) || has_new_values(column->type, source_version) ||
+            !fits_encoding) {
             shape.binary = false;
             if (shape.text_because == nullptr)
                 shape.text_because = column->name;
         }
     }
-    if (shape.ncolumns == 0 && RelationGetNumberOfAttributes(target) > 0)
+    // Those that have generated columns alone are copied, as many as there are; a table without any column only into
+    // one of its like.
+    if (source.count == 0 && RelationGetNumberOfAttributes(target) > 0)
         ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
                         errmsg("no column of source table \"%s\" can be copied into \"%s\"",
                                request.source_table, request.target_table)));
+    // Rows without columns are only counted, which is done by their lines.
+    shape.binary = shape.binary && shape.ncolumns > 0;
     return shape;
 }
 

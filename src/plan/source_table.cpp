@@ -1,6 +1,7 @@
 #include "plan/source_table.hpp"
 
 #include "core/sql_name.hpp"
+#include "source/search_path.hpp"
 
 namespace fastcopy::plan {
 
@@ -32,7 +33,7 @@ bool to_bool(const char *text) {
 
 // A relation's quoted name, as SQL that computes it on the source.
 constexpr const char *quoted_name_sql =
-    "pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname)";
+    "pg_catalog.concat(pg_catalog.quote_ident(n.nspname), '.', pg_catalog.quote_ident(c.relname))";
 
 [[noreturn]] void raise_replaced(const char *name) {
     ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE),
@@ -43,11 +44,13 @@ constexpr const char *quoted_name_sql =
 }  // namespace
 
 SourceTable find_table(Connection *connection, const char *name) {
+    // The one question that is asked under the session's own search_path, for it is to find the table: so it must not
+    // leave an operator to it.
     char *sql = psprintf(
         "SELECT c.oid, c.relkind, %s, pg_catalog.has_table_privilege(c.oid, 'SELECT')"
         " FROM pg_catalog.pg_class c"
-        " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
-        " WHERE c.oid = $1::pg_catalog.regclass",
+        " JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace"
+        " WHERE c.oid OPERATOR(pg_catalog.=) $1::pg_catalog.regclass::pg_catalog.oid",
         quoted_name_sql);
     Rows rows = source::query(connection, sql, 1, &name);
     if (rows.count != 1)
@@ -82,11 +85,15 @@ const char *begin_and_export(Connection *connection, const SourceTable &table) {
 }
 
 SourceColumns read_columns(Connection *connection, const SourceTable &table) {
+    // Tables WITH OIDS have a column more, whose number is that of another system column later on; generated columns
+    // came with the same version.
+    constexpr int version_without_oids = 120000;
+    int version = source::server_version(connection);
     // Domains are looked through, however deep: COPY sends and receives them as their base type.
     char *sql = psprintf(
         "WITH RECURSIVE a AS ("
         " SELECT attnum, attname, attnotnull, %s AS generated, atttypid AS typid"
-        " FROM pg_catalog.pg_attribute WHERE attrelid = $1 AND attnum > 0 AND NOT attisdropped"
+        " FROM pg_catalog.pg_attribute WHERE attrelid = $1 AND (attnum > 0%s) AND NOT attisdropped"
         "), b AS ("
         " SELECT attnum, typid FROM a"
         " UNION ALL SELECT b.attnum, t.typbasetype FROM b JOIN pg_catalog.pg_type t ON t.oid = "
@@ -94,11 +101,16 @@ SourceColumns read_columns(Connection *connection, const SourceTable &table) {
         " WHERE t.typtype = 'd')"
         " SELECT a.attname, a.generated, a.attnotnull, t.oid, t.typname, t.typtype,"
         " t.typelem <> 0 AND t.typlen = -1, t.typsend <> 0 AND t.typreceive <> 0"
-        " AND (e.oid IS NULL OR e.typsend <> 0 AND e.typreceive <> 0)"
+        " AND (e.oid IS NULL OR e.typsend <> 0 AND e.typreceive <> 0),"
+        " a.attnum < 0,"
+        " pg_catalog.concat_ws(' ', t.typlen, t.typbyval, t.typalign,"
+        " (SELECT p.proname FROM pg_catalog.pg_proc p WHERE p.oid = t.typsend),"
+        " (SELECT p.proname FROM pg_catalog.pg_proc p WHERE p.oid = t.typreceive))"
         " FROM a JOIN b USING (attnum) JOIN pg_catalog.pg_type t ON t.oid = b.typid"
         " LEFT JOIN pg_catalog.pg_type e ON e.oid = t.typelem"
         " WHERE t.typtype <> 'd' ORDER BY a.attnum",
-        source::server_version(connection) >= 120000 ? "attgenerated <> ''" : "false");
+        version >= version_without_oids ? "attgenerated <> ''" : "false",
+        version >= version_without_oids ? "" : " OR attnum = -2");
     const char *oid = psprintf("%u", table.oid);
     Rows rows = source::query(connection, sql, 1, &oid);
 
@@ -118,6 +130,8 @@ SourceColumns read_columns(Connection *connection, const SourceTable &table) {
             .built_in = type < FirstGenbkiObjectId,
             .is_array = to_bool(rows.at(i, 6)),
             .has_binary = to_bool(rows.at(i, 7)),
+            .is_system = to_bool(rows.at(i, 8)),
+            .layout = rows.at(i, 9),
         };
     }
     return columns;
@@ -277,9 +291,9 @@ Rows read_histogram(Connection *connection, const SourceLeaf &leaf, const SplitK
 
 Rows read_extremes(Connection *connection, const SourceLeaf &leaf, const SplitKey &key) {
     const char *column = quote_always(key.column);
-    return source::query(connection, psprintf("SELECT pg_catalog.min(%s), pg_catalog.max(%s)"
-                                              " FROM ONLY %s",
-                                              column, column, leaf.name));
+    return source::query_table(connection, psprintf("SELECT pg_catalog.min(%s), pg_catalog.max(%s)"
+                                                    " FROM ONLY %s",
+                                                    column, column, leaf.name));
 }
 
 Rows read_even_instants(Connection *connection, const SourceLeaf &leaf, const SplitKey &key,
@@ -287,13 +301,16 @@ Rows read_even_instants(Connection *connection, const SourceLeaf &leaf, const Sp
     const char *column = quote_always(key.column);
     // Bounds are guesses: years outside of these would only make the arithmetic overflow. They are
     // conditions on the key, so that the index passes over all the infinities at once.
-    return source::query(
+    return source::query_table(
         connection,
-        psprintf("SELECT (lo + (hi - lo) * (i / %d.0))::%s"
-                 " FROM (SELECT pg_catalog.min(%s)::timestamp AS lo,"
-                 " pg_catalog.max(%s)::timestamp AS hi FROM ONLY %s"
-                 " WHERE %s >= '0001-01-01' AND %s <= '9999-12-31') e"
-                 " CROSS JOIN pg_catalog.generate_series(1, %d) i WHERE lo < hi ORDER BY 1",
+        psprintf("SELECT (lo OPERATOR(pg_catalog.+) ((hi OPERATOR(pg_catalog.-) lo)"
+                 " OPERATOR(pg_catalog.*) (i OPERATOR(pg_catalog./) %d.0)))::%s"
+                 " FROM (SELECT pg_catalog.min(%s)::pg_catalog.timestamp AS lo,"
+                 " pg_catalog.max(%s)::pg_catalog.timestamp AS hi FROM ONLY %s"
+                 " WHERE %s OPERATOR(pg_catalog.>=) '0001-01-01'"
+                 " AND %s OPERATOR(pg_catalog.<=) '9999-12-31') e"
+                 " CROSS JOIN pg_catalog.generate_series(1, %d) i"
+                 " WHERE lo OPERATOR(pg_catalog.<) hi ORDER BY 1",
                  pieces, key.type_name, column, column, leaf.name, column, column, pieces - 1));
 }
 

@@ -29,7 +29,9 @@ struct SourceColumn {
     char type_kind;         // pg_type.typtype of the base type
     bool built_in;          // the type's OID means the same on every server
     bool is_array;
-    bool has_binary;  // has send and receive functions
+    bool has_binary;     // has send and receive functions
+    bool is_system;      // the oid of a table WITH OIDS
+    const char *layout;  // length, alignment and binary functions of the type, in words
 };
 
 // A relation that holds rows: the table itself, a partition, or an inheritance child.

@@ -6,6 +6,7 @@
 #include "run/preparation.hpp"
 #include "run/proof.hpp"
 #include "run/retry.hpp"
+#include "run/sequences.hpp"
 #include "run/snapshot.hpp"
 #include "sink/local_sql.hpp"
 
@@ -317,6 +318,8 @@ void run_job(RunningJob *job) {
         build_indexes(job);
     if (job->request.statistics)
         try_to_analyze(job);
+    if (job->request.sequences)
+        move_sequences(job);
     finish(job);
 }
 
@@ -384,7 +387,8 @@ source::Connection *connect_coordinator(RunningJob *job) {
     MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
     source::Connection *connection =
         source::connect(job->request.source, trust_of(job->request),
-                        psprintf("fastcopy job " INT64_FORMAT " coordinator", job->area->job));
+                        psprintf("fastcopy job " INT64_FORMAT " coordinator", job->area->job),
+                        job->request.source_encoding);
     MemoryContextSwitchTo(old);
     return connection;
 }

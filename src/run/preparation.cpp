@@ -1,11 +1,13 @@
 #include "run/preparation.hpp"
 
 #include "job/ledger.hpp"
+#include "plan/composites.hpp"
 #include "plan/markers.hpp"
 #include "plan/planner.hpp"
 #include "plan/probe.hpp"
 #include "plan/row_shape.hpp"
 #include "run/proof.hpp"
+#include "run/search_path.hpp"
 #include "run/snapshot.hpp"
 #include "sink/copy_in.hpp"
 #include "sink/indexes.hpp"
@@ -219,7 +221,9 @@ void prepare_new(RunningJob *job) {
         plan::match_columns(request, facts.columns, target, source::server_version(job->connection),
                             integer_datetimes == nullptr || strcmp(integer_datetimes, "on") == 0);
     (void)sink::check_insert(target, shape.ncolumns, shape.columns);
-    plan::probe(job->connection, facts.table, shape);
+    plan::check_composites(job->connection, facts.table, shape, target);
+    plan::probe_by_any_path(job->connection, facts.table, shape);
+    search_path::publish(job->area, job->connection);
     read_rest(job, &facts);
     bool fast = sink::takes_fast_path(target, shape.ncolumns, shape.columns, shape.binary);
     plan::Plan plan =
@@ -316,7 +320,9 @@ void prepare_again(RunningJob *job) {
     bool must_count = false;
     if (former.chunks_done < former.chunks) {
         facts = open_source(job);
-        plan::probe(job->connection, facts.table, shape);
+        plan::check_composites(job->connection, facts.table, shape, target);
+        plan::probe_by_any_path(job->connection, facts.table, shape);
+        search_path::publish(job->area, job->connection);
         read_rest(job, &facts);
         must_count = may_have_changed && compare_markers(job, former, facts);
     }

@@ -6,6 +6,7 @@
 #include "plan/markers.hpp"
 #include "run/index_builder.hpp"
 #include "run/retry.hpp"
+#include "run/search_path.hpp"
 #include "run/snapshot.hpp"
 #include "sink/copy_in.hpp"
 #include "sink/target.hpp"
@@ -88,12 +89,14 @@ job::Gate wait_at_gate(Worker *worker, job::Gate was) {
 void join_source(Worker *worker) {
     worker->connection = source::connect(
         worker->request.source, trust_of(worker->request),
-        psprintf("fastcopy job " INT64_FORMAT " worker %d", worker->area->job, me->number));
+        psprintf("fastcopy job " INT64_FORMAT " worker %d", worker->area->job, me->number),
+        worker->request.source_encoding);
     pg_atomic_write_u32(&me->source_pid,
                         static_cast<uint32>(source::backend_pid(worker->connection)));
     snapshot::join(worker->area, worker->connection, worker->job_slot->coordinator_latch);
     pg_atomic_write_u32(&me->holds_snapshot, 1);
     source::notice_vanished_client(worker->connection);
+    search_path::adopt(worker->area, worker->connection);
 }
 
 void leave_source(Worker *worker) {
@@ -210,7 +213,8 @@ void copy_chunk(Worker *worker, int32 number) {
     worker->reading_source = false;
     sink::ByteSource bytes{&feed, read_and_count, largest_row};
     uint64 rows = sink::copy_in(target, pstate, worker->shape.ncolumns, worker->shape.columns,
-                                worker->shape.as_written, worker->shape.binary, bytes);
+                                worker->shape.as_written, worker->shape.binary,
+                                worker->request.source_encoding, bytes);
     bool may_drop_rows = check_count(target, feed.stream, rows);
     worker->reading_source = true;
     check_source_file(worker, chunk);
@@ -317,7 +321,9 @@ bool try_chunk(Worker *worker, int32 number, Step step, int retries_left) {
             FlushErrorState();
             raise_unresolved(number, worker->request.target_table, error->message);
         }
-        if (retries_left <= 0 || !is_transient(worker, error))
+        bool switched =
+            search_path::may_switch(worker->area, worker->connection, worker->shape, error);
+        if (!switched && (retries_left <= 0 || !is_transient(worker, error)))
             PG_RE_THROW();
         recover_from(worker, error, context);
     }

@@ -1,7 +1,10 @@
 #include "sink/copy_in.hpp"
 
+#include <algorithm>
+
 #include "pg/copy_batch.hpp"
 #include "sink/as_written.hpp"
+#include "sink/local_sql.hpp"
 #include "sink/plain_insert.hpp"
 
 namespace fastcopy::sink {
@@ -28,6 +31,33 @@ int read_source(void *buffer, int minread, int maxread) noexcept {
     return filled;
 }
 
+void add_option(List **options, const char *name, const char *value) {
+    auto *node = reinterpret_cast<Node *>(makeString(pstrdup(value)));
+    *options = lappend(*options, makeDefElem(pstrdup(name), node, -1));
+}
+
+// Inserts as many rows as the stream has lines, all of them of defaults and generated columns. COPY FROM takes no
+// columns for all columns.
+uint64 insert_empty_rows(Relation target, const ByteSource &source) {
+    char buffer[8192];
+    int64 rows = 0;
+    while (int got = source.read(source.self, buffer, sizeof(buffer)))
+        rows += std::count(buffer, buffer + got, '\n');
+
+    if (SPI_connect() != SPI_OK_CONNECT)
+        elog(ERROR, "SPI_connect failed");
+    const char *sql =
+        psprintf("INSERT INTO %s SELECT FROM pg_catalog.generate_series(1, '" INT64_FORMAT
+                 "'::pg_catalog.int8)",
+                 quoted_relation(RelationGetRelid(target)), rows);
+    int result = SPI_execute(sql, false, 0);
+    if (result != SPI_OK_INSERT)
+        elog(ERROR, "%s: %s", sql, SPI_result_code_string(result));
+    uint64 inserted = SPI_processed;
+    SPI_finish();
+    return inserted;
+}
+
 }  // namespace
 
 bool takes_fast_path(Relation target, int ncolumns, const char *const *columns, bool binary) {
@@ -35,7 +65,10 @@ bool takes_fast_path(Relation target, int ncolumns, const char *const *columns, 
 }
 
 uint64 copy_in(Relation target, ParseState *pstate, int ncolumns, const char *const *columns,
-               const bool *as_written, bool binary, const ByteSource &source) {
+               const bool *as_written, bool binary, const char *encoding,
+               const ByteSource &source) {
+    if (ncolumns == 0)
+        return insert_empty_rows(target, source);
     bool plainly = takes_fast_path(target, ncolumns, columns, binary);
     elog(DEBUG1, "rows of %s go %s", RelationGetRelationName(target),
          plainly ? "the short way" : "through COPY FROM");
@@ -47,9 +80,9 @@ uint64 copy_in(Relation target, ParseState *pstate, int ncolumns, const char *co
         names = lappend(names, makeString(pstrdup(columns[i])));
     List *options = NIL;
     if (binary)
-        options = lappend(options,
-                          makeDefElem(pstrdup("format"),
-                                      reinterpret_cast<Node *>(makeString(pstrdup("binary"))), -1));
+        add_option(&options, "format", "binary");
+    else if (encoding != nullptr)
+        add_option(&options, "encoding", encoding);
 
     current_source = &source;
     current_copy = nullptr;  // BeginCopyFrom reads the header before it returns the state

@@ -17,9 +17,10 @@ bool takes_fast_path(Relation target, int ncolumns, const char *const *columns, 
 
 // Copies the stream into the target, in the current transaction. `pstate` is from check_insert and
 // `columns` names the fields of the stream in order; `as_written` tells which of them are read so (see
-// sink/as_written.hpp). Returns the number of rows inserted.
+// sink/as_written.hpp). `encoding` is that of text rows, nullptr for this database's. Returns the number of rows
+// inserted.
 uint64 copy_in(Relation target, ParseState *pstate, int ncolumns, const char *const *columns,
-               const bool *as_written, bool binary, const ByteSource &source);
+               const bool *as_written, bool binary, const char *encoding, const ByteSource &source);
 
 }  // namespace fastcopy::sink
 

@@ -26,6 +26,16 @@ bool has_binary(Oid type) {
     return result;
 }
 
+// What plan::read_columns has the source say.
+const char *layout_of(Form_pg_type type) {
+    auto function = [](Oid oid) {
+        const char *name = OidIsValid(oid) ? get_func_name(oid) : nullptr;
+        return name != nullptr ? psprintf(" %s", name) : "";
+    };
+    return psprintf("%d %s %c%s%s", type->typlen, type->typbyval ? "t" : "f", type->typalign,
+                    function(type->typsend), function(type->typreceive));
+}
+
 }  // namespace
 
 Relation open_target(Oid relid) {
@@ -134,6 +144,7 @@ TargetColumn find_column(Relation target, const char *name) {
         column.type_kind = type->typtype;
         column.built_in = column.type < FirstGenbkiObjectId;
         column.is_array = OidIsValid(type->typelem) && type->typlen == -1;
+        column.layout = layout_of(type);
         Oid element = type->typelem;
         ReleaseSysCache(tuple);
         column.has_binary =

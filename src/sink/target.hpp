@@ -37,6 +37,7 @@ struct TargetColumn {
     bool built_in;
     bool is_array;
     bool has_binary;
+    const char *layout;  // as in plan::SourceColumn
 };
 TargetColumn find_column(Relation target, const char *name);
 

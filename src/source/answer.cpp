@@ -2,6 +2,7 @@
 
 #include "core/answer_text.hpp"
 #include "source/connection.hpp"
+#include "source/encoding.hpp"
 
 namespace fastcopy::source {
 
@@ -18,10 +19,11 @@ struct Collector {
     bool complete;  // the next row is another answer's
 };
 
-const char *copy_field(Collector *collector, const PGresult *result, int column) {
+const char *copy_field(const Connection *connection, Collector *collector, const PGresult *result,
+                       int column) {
     if (PQgetisnull(result, 0, column))
         return nullptr;
-    const char *value = PQgetvalue(result, 0, column);
+    const char *value = decode(connection, PQgetvalue(result, 0, column));
     size_t length = strlen(value);
     collector->bytes += length + 32;  // and what palloc adds to it, about
     if (!pg_verify_mbstr(GetDatabaseEncoding(), value, static_cast<int>(length), true))
@@ -29,7 +31,7 @@ const char *copy_field(Collector *collector, const PGresult *result, int column)
     return pstrdup(value);
 }
 
-void add_row(Collector *collector, const PGresult *result) {
+void add_row(const Connection *connection, Collector *collector, const PGresult *result) {
     Rows *rows = &collector->rows;
     if (collector->complete || rows->count == 0) {
         *collector = Collector{};
@@ -45,7 +47,8 @@ void add_row(Collector *collector, const PGresult *result) {
     }
     collector->bytes += sizeof(char *) * (rows->columns + 1);
     for (int i = 0; i < rows->columns; i++)
-        rows->fields[rows->count * rows->columns + i] = copy_field(collector, result, i);
+        rows->fields[rows->count * rows->columns + i] =
+            copy_field(connection, collector, result, i);
     rows->count++;
     if (collector->bytes > max_answer_bytes)
         raise_odd_answer("an answer that is far too large");
@@ -63,7 +66,7 @@ void receive(Connection *connection, const char *sql, Collector *collector,
         answered = true;
         switch (PQresultStatus(result)) {
             case PGRES_SINGLE_TUPLE:
-                add_row(collector, result);
+                add_row(connection, collector, result);
                 break;
             case PGRES_TUPLES_OK:
             case PGRES_COMMAND_OK:

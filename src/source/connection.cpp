@@ -1,6 +1,7 @@
 #include "source/connection.hpp"
 
 #include "core/redact.hpp"
+#include "source/encoding.hpp"
 #include "source/memory_limit.hpp"
 
 namespace fastcopy::source {
@@ -179,7 +180,8 @@ char *without_secrets(const char *source) {
     return safe.data;
 }
 
-Connection *connect(const char *source, Trust trust, const char *application_name) {
+Connection *connect(const char *source, Trust trust, const char *application_name,
+                    const char *encoding) {
     check_source_string(source, trust);
     // The certificate and the ticket that libpq finds by itself are the server account's. Nothing can be
     // below a device, so there is no certificate; a null value leaves an option as it is.
@@ -188,16 +190,17 @@ Connection *connect(const char *source, Trust trust, const char *application_nam
     const char *gss_encryption = lend ? nullptr : "disable";
     // Later entries win: defaults first, then the caller's source, then what must hold.
     constexpr int count = 10;
-    const char *options[count][2] = {{"keepalives_idle", "30"},
-                                     {"keepalives_interval", "10"},
-                                     {"keepalives_count", "3"},
-                                     {"tcp_user_timeout", "60000"},
-                                     {"connect_timeout", "30"},
-                                     {"dbname", source},
-                                     {"client_encoding", GetDatabaseEncodingName()},
-                                     {"application_name", application_name},
-                                     {"sslcert", certificate},
-                                     {"gssencmode", gss_encryption}};
+    const char *options[count][2] = {
+        {"keepalives_idle", "30"},
+        {"keepalives_interval", "10"},
+        {"keepalives_count", "3"},
+        {"tcp_user_timeout", "60000"},
+        {"connect_timeout", "30"},
+        {"dbname", source},
+        {"client_encoding", encoding != nullptr ? encoding : GetDatabaseEncodingName()},
+        {"application_name", application_name},
+        {"sslcert", certificate},
+        {"gssencmode", gss_encryption}};
     const char *keywords[count + 1] = {};
     const char *values[count + 1] = {};
     for (int i = 0; i < count; i++) {
@@ -255,6 +258,7 @@ Connection *connect(const char *source, Trust trust, const char *application_nam
     MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
     auto *connection = static_cast<Connection *>(palloc0(sizeof(Connection)));
     connection->conn = conn;
+    connection->encoding = encoding != nullptr ? pg_char_to_encoding(encoding) : -1;
     PQsetNoticeReceiver(conn, receive_notice, connection);
     connection->events = CreateWaitEventSet(TopMemoryContext, 3);
     MemoryContextSwitchTo(old);
@@ -267,6 +271,8 @@ Connection *connect(const char *source, Trust trust, const char *application_nam
         before_shmem_exit(close_at_exit, 0);
         exit_callback_registered = true;
     }
+    if (encoding != nullptr)
+        check_source_encoding(connection);
     return connection;
 }
 
@@ -313,7 +319,7 @@ void wait_readable(Connection *connection) {
 }
 
 void send(Connection *connection, const char *sql) {
-    if (PQsendQuery(connection->conn, sql) == 0)
+    if (PQsendQuery(connection->conn, encode(connection, sql)) == 0)
         raise_remote_error(connection, nullptr, sql);
     flush(connection, sql);
 }
@@ -324,15 +330,18 @@ Rows query(Connection *connection, const char *sql) {
 }
 
 Rows query(Connection *connection, const char *sql, int nparams, const char *const *params) {
-    if (PQsendQueryParams(connection->conn, sql, nparams, nullptr, params, nullptr, nullptr, 0) ==
-        0)
+    auto **encoded = static_cast<const char **>(palloc(sizeof(char *) * Max(nparams, 1)));
+    for (int i = 0; i < nparams; i++)
+        encoded[i] = params[i] != nullptr ? encode(connection, params[i]) : nullptr;
+    if (PQsendQueryParams(connection->conn, encode(connection, sql), nparams, nullptr, encoded,
+                          nullptr, nullptr, 0) == 0)
         raise_remote_error(connection, nullptr, sql);
     flush(connection, sql);
     return collect(connection, sql);
 }
 
 void check_syntax(Connection *connection, const char *sql) {
-    if (PQsendPrepare(connection->conn, "", sql, 0, nullptr) == 0)
+    if (PQsendPrepare(connection->conn, "", encode(connection, sql), 0, nullptr) == 0)
         raise_remote_error(connection, nullptr, sql);
     flush(connection, sql);
     (void)collect(connection, sql);
@@ -383,7 +392,7 @@ void notice_vanished_client(Connection *connection) {
 
 void start_copy(Connection *connection, const char *sql) {
     memory_limit::allow_large_rows();
-    if (PQsendQuery(connection->conn, sql) == 0)
+    if (PQsendQuery(connection->conn, encode(connection, sql)) == 0)
         raise_remote_error(connection, nullptr, sql);
     flush(connection, sql);
     for (;;) {
@@ -407,9 +416,12 @@ void raise_remote_error(Connection *connection, PGresult *result, const char *sq
     const char *message = text_or_null(PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY));
     const char *detail = text_or_null(PQresultErrorField(result, PG_DIAG_MESSAGE_DETAIL));
     const char *hint = text_or_null(PQresultErrorField(result, PG_DIAG_MESSAGE_HINT));
+    if (hint == nullptr)
+        hint = hint_for(connection, code);
     const char *context = text_or_null(PQresultErrorField(result, PG_DIAG_CONTEXT));
     const char *connection_message = text_or_null(PQerrorMessage(connection->conn));
     PQclear(result);
+    connection->last_error = code;
     if (message == nullptr && connection->last_words[0] != '\0') {
         message = connection->last_words;
         code = connection->last_words_sqlstate;

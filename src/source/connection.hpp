@@ -24,14 +24,21 @@ struct Connection {
     char *held;
     int held_bytes;
     int held_used;
+    // What the bytes of a SQL_ASCII source are taken for; see source/encoding.hpp. -1: texts come in the encoding
+    // of this database.
+    int encoding;
+    bool own_search_path;  // of statements on the job's table; see source/search_path.hpp
+    int last_error;        // SQLSTATE of the last error that the source has raised
 };
 
 // Checks a connection string or URI without connecting, and returns it in keyword form without
 // anything secret in it, for people to see. An ERROR when it cannot be parsed.
 char *without_secrets(const char *source);
 
-// Connects with credentials that can be trusted, or raises an ERROR that says what libpq said.
-Connection *connect(const char *source, Trust trust, const char *application_name);
+// Connects with credentials that can be trusted, or raises an ERROR that says what libpq said. `encoding`: see
+// source/encoding.hpp; nullptr for none.
+Connection *connect(const char *source, Trust trust, const char *application_name,
+                    const char *encoding);
 void close(Connection *connection);
 
 int server_version(const Connection *connection);  // as PQserverVersion: 150004

@@ -1,0 +1,16 @@
+// Types whose values are objects of the database, and print as names: regclass and its like.
+//
+// How they print depends on the search_path: without a schema if the object would be found without.
+#ifndef FASTCOPY_PLAN_NAME_TYPES_HPP
+#define FASTCOPY_PLAN_NAME_TYPES_HPP
+
+#include "plan/chunk.hpp"
+
+namespace fastcopy::plan {
+
+// Whether a column has values of such a type, or of one that is made of it. Needs a transaction.
+bool prints_names(const RowShape &shape);
+
+}  // namespace fastcopy::plan
+
+#endif

@@ -1,0 +1,28 @@
+// A job's search_path on the source: empty, until a statement on its table needs the role's own (source/search_path).
+//
+// The coordinator finds out as it probes the table. What only fails in the middle of the rows (a function in a view,
+// whose body is looked at when it is called) a worker finds out. All connections that are made from then on
+// use the role's own; others go on as they are, since what they do works.
+#ifndef FASTCOPY_RUN_SEARCH_PATH_HPP
+#define FASTCOPY_RUN_SEARCH_PATH_HPP
+
+#include "job/area.hpp"
+#include "plan/chunk.hpp"
+#include "source/connection.hpp"
+
+namespace fastcopy::run::search_path {
+
+// By the coordinator, after the probe: tells the workers.
+void publish(job::Area *area, const source::Connection *connection);
+
+// By a worker, for all statements on a connection that has joined the job's snapshot.
+void adopt(job::Area *area, source::Connection *connection);
+
+// By a worker whose statement on the connection has failed: whether it may be run again under the role's own
+// search_path, on a new connection.
+bool may_switch(job::Area *area, const source::Connection *connection, const plan::RowShape &shape,
+                const ErrorData *error);
+
+}  // namespace fastcopy::run::search_path
+
+#endif
