@@ -70,6 +70,7 @@ struct Area {
     char snapshot[128];      // the exported snapshot's name; see run/snapshot.hpp for its locks
     pg_atomic_uint32 snapshot_custody;
     pg_atomic_uint32 own_search_path;  // coordinator or workers: 0 → 1, see run/search_path.hpp
+    char lock_statement[512];          // coordinator, before workers start; see run/lock_wait.hpp
     pg::ErrorReport error;
     uint32 request_size;
     bool request_wiped;

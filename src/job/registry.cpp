@@ -249,6 +249,7 @@ bool reserve_worker(SlotRef job, int32 number, int32 first_chunk, int32 first_re
         pg_atomic_init_u32(&slot->source_pid, 0);
         pg_atomic_init_u32(&slot->holds_snapshot, 0);
         pg_atomic_init_u32(&slot->committing_elsewhere, 0);
+        pg_atomic_init_u32(&slot->waits_for_lock, 0);
         pg_atomic_init_u64(&slot->rows, 0);
         pg_atomic_init_u64(&slot->bytes, 0);
         pg_atomic_init_u32(&slot->chunks_done, 0);

@@ -87,6 +87,7 @@ struct WorkerSlot {
     pg_atomic_uint32 chunk_retries;         // worker: of this chunk
     pg_atomic_uint32 source_pid;            // worker: its backend on the source
     pg_atomic_uint32 holds_snapshot;        // worker: 1 while its connection has the job's snapshot
+    pg_atomic_uint32 waits_for_lock;        // worker: 1 while it cannot lock the source table
     pg_atomic_uint32 committing_elsewhere;  // worker: 1 while other servers commit its chunk
     pg_atomic_uint64 rows;                  // worker: of this chunk, so far
     pg_atomic_uint64 bytes;                 // worker: of this chunk, so far

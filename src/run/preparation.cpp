@@ -7,6 +7,7 @@
 #include "plan/probe.hpp"
 #include "plan/row_shape.hpp"
 #include "run/proof.hpp"
+#include "run/lock_wait.hpp"
 #include "run/search_path.hpp"
 #include "run/snapshot.hpp"
 #include "sink/copy_in.hpp"
@@ -120,9 +121,21 @@ SourceFacts open_source(RunningJob *job) {
     return facts;
 }
 
+// What workers lock as they connect: all that they may read, unless these are so many tables that the source's room for
+// locks would not do for each worker. Who may not read all columns may not lock.
+const char *lock_statement(const SourceFacts &facts) {
+    constexpr int most_leaves = 64;
+    bool lockable =
+        facts.table.relkind == RELKIND_RELATION || facts.table.relkind == RELKIND_PARTITIONED_TABLE;
+    if (!lockable || !facts.table.readable || facts.leaves.count > most_leaves)
+        return nullptr;
+    return psprintf("LOCK TABLE %s IN ACCESS SHARE MODE", facts.table.name);
+}
+
 // Not before it was checked that the role may read the table: errors about that are better than ours.
 void read_rest(RunningJob *job, SourceFacts *facts) {
     facts->leaves = plan::read_leaves(job->connection, facts->table);
+    lock_wait::publish(job->area, lock_statement(*facts));
     facts->markers =
         plan::read_markers(job->connection, facts->columns, facts->leaves, facts->position);
 }

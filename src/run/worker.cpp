@@ -5,6 +5,7 @@
 #include "plan/chunk.hpp"
 #include "plan/markers.hpp"
 #include "run/index_builder.hpp"
+#include "run/lock_wait.hpp"
 #include "run/retry.hpp"
 #include "run/search_path.hpp"
 #include "run/snapshot.hpp"
@@ -36,6 +37,7 @@ struct Worker {
     const char *checked_relation;  // whose file this connection has checked last
     job::TargetFiles files;        // of the target, as far as this worker knows
     bool reading_source;           // what fails now is the source, not the target
+    bool waits_with_others;        // for a lock, which costs no retry
 };
 
 // The rows of a chunk on their way from the source to the sink.
@@ -97,15 +99,7 @@ void join_source(Worker *worker) {
     pg_atomic_write_u32(&me->holds_snapshot, 1);
     source::notice_vanished_client(worker->connection);
     search_path::adopt(worker->area, worker->connection);
-}
-
-void leave_source(Worker *worker) {
-    pg_atomic_write_u32(&me->holds_snapshot, 0);
-    pg_atomic_write_u32(&me->source_pid, 0);
-    if (worker->connection != nullptr)
-        source::close(worker->connection);
-    worker->connection = nullptr;
-    worker->checked_relation = nullptr;
+    lock_wait::lock(worker->area, me, worker->connection);
 }
 
 // The next chunk's number by that counter, or 0 when there is none left for this worker.
@@ -278,13 +272,17 @@ bool is_transient(const Worker *worker, const ErrorData *error) {
     return worker->reading_source || !retry::is_of_connection(error->sqlerrcode);
 }
 
-// Undoes what a failed try has left behind, and logs its error.
-void recover_from(Worker *worker, ErrorData *error, MemoryContext context) {
+// Undoes what a failed try has left behind on the target.
+void roll_back(MemoryContext context) {
     FlushErrorState();
     debug_query_string = nullptr;
     current_range = nullptr;
     pg::abort_transaction();
     MemoryContextSwitchTo(context);
+}
+
+// And on the source; logs the error.
+void recover_from(Worker *worker, ErrorData *error) {
     pg::report_caught(LOG, error,
                       psprintf("fastcopy job " INT64_FORMAT " will retry chunk %d",
                                worker->area->job, current_chunk));
@@ -311,6 +309,7 @@ bool try_chunk(Worker *worker, int32 number, Step step, int retries_left) {
                                   worker->job_slot->coordinator_latch);
         worker->reading_source = false;
         step(worker, number);
+        lock_wait::end(worker->area, me);
         done = true;
     }
     PG_CATCH();
@@ -323,9 +322,18 @@ bool try_chunk(Worker *worker, int32 number, Step step, int retries_left) {
         }
         bool switched =
             search_path::may_switch(worker->area, worker->connection, worker->shape, error);
-        if (!switched && (retries_left <= 0 || !is_transient(worker, error)))
+        bool lock_wait = lock_wait::is_cause(worker->connection, error);
+        worker->waits_with_others = lock_wait && lock_wait::others_work(me);
+        bool again = switched || worker->waits_with_others ||
+                     (retries_left > 0 && is_transient(worker, error));
+        if (!again && !lock_wait)
             PG_RE_THROW();
-        recover_from(worker, error, context);
+        roll_back(context);
+        if (lock_wait)
+            lock_wait::explain(worker->area, me, worker->connection, error);
+        if (!again)
+            ReThrowError(error);
+        recover_from(worker, error);
     }
     PG_END_TRY();
     return done;
@@ -335,12 +343,48 @@ bool try_chunk(Worker *worker, int32 number, Step step, int retries_left) {
 void do_with_retries(Worker *worker, int32 number, Step step) {
     pg_atomic_write_u32(&me->chunk_retries, static_cast<uint32>(worker->retries));
     while (!try_chunk(worker, number, step, worker->request.retry_limit - worker->retries)) {
-        retry::back_off(worker->request.retry_delay_ms, worker->retries);
-        worker->retries++;
+        retry::back_off(worker->request.retry_delay_ms,
+                        worker->waits_with_others ? 0 : worker->retries);
+        if (!worker->waits_with_others)
+            worker->retries++;
         pg_atomic_write_u32(&me->chunk_retries, static_cast<uint32>(worker->retries));
         pg_atomic_fetch_add_u32(&me->retries, 1);
     }
     worker->retries = 0;
+}
+
+// Connects before there is anything to claim, so that nobody waits for a worker that cannot lock the table. Whatever else
+// is wrong will show again with the first chunk, and is dealt with there. False if the lock could not be had.
+bool join_early(Worker *worker) {
+    MemoryContext context = CurrentMemoryContext;
+    volatile bool locked = true;
+    PG_TRY();
+    { join_source(worker); }
+    PG_CATCH();
+    {
+        MemoryContextSwitchTo(context);
+        ErrorData *error = CopyErrorData();
+        if (error->sqlerrcode == ERRCODE_ADMIN_SHUTDOWN ||
+            error->sqlerrcode == ERRCODE_QUERY_CANCELED)
+            PG_RE_THROW();
+        FlushErrorState();
+        if (lock_wait::is_cause(worker->connection, error)) {
+            locked = false;
+            lock_wait::explain(worker->area, me, worker->connection, error);
+        }
+        FreeErrorData(error);
+        leave_source(worker);
+    }
+    PG_END_TRY();
+    MemoryContextSwitchTo(context);
+    return locked;
+}
+
+bool has_chunks_left(Worker *worker) {
+    return pg_atomic_read_u32(&worker->job_slot->stop) == 0 &&
+           pg_atomic_read_u32(&me->retire) == 0 &&
+           pg_atomic_read_u32(&worker->job_slot->next_chunk) <
+               pg_atomic_read_u32(&worker->job_slot->chunks);
 }
 
 // The chunk that a terminated worker has left to this one.
@@ -369,6 +413,10 @@ void check(Worker *worker) {
 void work(Worker *worker) {
     if (me->first_chunk != 0)
         take_leftover(worker);
+    // As long as others do the work.
+    while (worker->connection == nullptr && has_chunks_left(worker) && !join_early(worker) &&
+           lock_wait::others_work(me))
+        retry::back_off(worker->request.retry_delay_ms, 0);
     for (;;) {
         reload_configuration();
         CHECK_FOR_INTERRUPTS();
@@ -442,6 +490,8 @@ void fastcopy_worker_main(Datum argument) {
     {
         MemoryContextSwitchTo(context);
         worker.request = job::read_request(worker.area);
+        if (pg_atomic_read_u32(&worker.area->gate) == static_cast<uint32>(job::Gate::shut))
+            (void)join_early(&worker);
         job::Gate gate = wait_at_gate(&worker, job::Gate::shut);
         read_plan(&worker, context);
         if (gate == job::Gate::checking) {

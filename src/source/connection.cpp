@@ -310,6 +310,15 @@ PGresult *next_result(Connection *connection) {
     return PQgetResult(connection->conn);
 }
 
+void drain(Connection *connection) {
+    while (PGresult *result = next_result(connection)) {
+        bool copying = PQresultStatus(result) == PGRES_COPY_OUT;
+        PQclear(result);
+        if (copying)
+            raise_odd_answer("rows that nobody asked for");
+    }
+}
+
 void wait_readable(Connection *connection) {
     WaitEvent event;
     int count = WaitEventSetWait(connection->events, -1, &event, 1, PG_WAIT_EXTENSION);

@@ -75,6 +75,9 @@ bool consume(Connection *connection);
 // Waits for input until libpq has a whole result, then returns it (nullptr: no more).
 PGresult *next_result(Connection *connection);
 
+// After an error of the source: takes what else has come of the statement, so that another can be sent.
+void drain(Connection *connection);
+
 // Returns when the socket is readable or the latch was set; processes interrupts.
 void wait_readable(Connection *connection);
 

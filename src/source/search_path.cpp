@@ -35,8 +35,7 @@ Rows query_table(Connection *connection, const char *sql) {
 }
 
 void roll_back_to(Connection *connection, const char *savepoint) {
-    while (PGresult *result = next_result(connection))
-        PQclear(result);
+    drain(connection);
     (void)query(connection, psprintf("ROLLBACK TO SAVEPOINT %s", savepoint));
 }
 

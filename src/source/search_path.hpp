@@ -31,8 +31,7 @@ void use_no_search_path(Connection *connection);
 // Runs a statement on the job's table, under the search_path that the connection's own_search_path says.
 Rows query_table(Connection *connection, const char *sql);
 
-// After an error of the source in a transaction that is to go on: takes what else has been sent, and goes back to the
-// savepoint.
+// After an error of the source in a transaction that is to go on: goes back to the savepoint.
 void roll_back_to(Connection *connection, const char *savepoint);
 
 }  // namespace fastcopy::source

@@ -1,0 +1,124 @@
+#include "run/lock_wait.hpp"
+
+#include "job/ledger.hpp"
+
+namespace fastcopy::run::lock_wait {
+
+namespace {
+
+// How long a worker waits in the queue for a lock, with all who want to read the table behind it.
+constexpr const char *longest_wait = "1s";
+
+// Sessions that wait for a lock that one of the job's sessions holds, and on what.
+const char *find_waiters(job::Area *area, source::Connection *connection) {
+    source::Rows rows = source::query(
+        connection,
+        psprintf(
+            "SELECT DISTINCT w.pid, coalesce(w.relation::pg_catalog.regclass::pg_catalog.text, "
+            "w.locktype), w.mode FROM pg_catalog.pg_locks w"
+            " WHERE NOT w.granted AND EXISTS (SELECT FROM pg_catalog.pg_stat_activity a"
+            " WHERE a.application_name LIKE 'fastcopy job " INT64_FORMAT " %%'"
+            " AND a.pid <> w.pid AND a.pid = ANY (pg_catalog.pg_blocking_pids(w.pid)))"
+            " AND NOT EXISTS (SELECT FROM pg_catalog.pg_stat_activity a WHERE a.pid = w.pid"
+            " AND a.application_name LIKE 'fastcopy job " INT64_FORMAT " %%')"
+            " ORDER BY 1 LIMIT 5",
+            area->job, area->job));
+    if (rows.count == 0)
+        return nullptr;
+    StringInfoData text;
+    initStringInfo(&text);
+    for (int i = 0; i < rows.count; i++)
+        appendStringInfo(&text,
+                         _("%sProcess %s of the source waits for %s on %s, and so for this job."),
+                         i > 0 ? "\n" : "", rows.at(i, 0), rows.at(i, 2), rows.at(i, 1));
+    return text.data;
+}
+
+// Whatever goes wrong here, the error that is to be explained matters more.
+const char *try_to_find_waiters(job::Area *area, source::Connection *connection) {
+    MemoryContext context = CurrentMemoryContext;
+    const char *volatile waiters = nullptr;
+    PG_TRY();
+    {
+        source::drain(connection);
+        // What the transaction had set goes with it.
+        (void)source::query(connection, "ROLLBACK; SET search_path = ''");
+        if (source::server_version(connection) >= 90600)
+            waiters = find_waiters(area, connection);
+    }
+    PG_CATCH();
+    {
+        MemoryContextSwitchTo(context);
+        ErrorData *error = CopyErrorData();
+        if (error->sqlerrcode == ERRCODE_ADMIN_SHUTDOWN)
+            PG_RE_THROW();
+        FlushErrorState();
+        FreeErrorData(error);
+    }
+    PG_END_TRY();
+    return waiters;
+}
+
+void write_notice(job::Area *area, const char *notice) {
+    MemoryContext context = CurrentMemoryContext;
+    pg::begin_ledger_transaction();
+    job::ledger::write_notice(area->job, notice);
+    pg::commit_transaction();
+    MemoryContextSwitchTo(context);
+}
+
+}  // namespace
+
+void publish(job::Area *area, const char *statement) {
+    strlcpy(area->lock_statement, statement != nullptr ? statement : "",
+            sizeof(area->lock_statement));
+}
+
+void lock(job::Area *area, job::WorkerSlot *me, source::Connection *connection) {
+    if (source::server_version(connection) >= 90300)
+        (void)source::query(connection, psprintf("SET lock_timeout = '%s'", longest_wait));
+    if (area->lock_statement[0] == '\0')
+        return;
+    (void)source::query(connection, area->lock_statement);
+    end(area, me);
+}
+
+bool is_cause(const source::Connection *connection, const ErrorData *error) {
+    return connection != nullptr && error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE &&
+           connection->last_error == error->sqlerrcode;
+}
+
+void explain(job::Area *area, job::WorkerSlot *me, source::Connection *connection,
+             ErrorData *error) {
+    pg_atomic_write_u32(&me->waits_for_lock, 1);
+    const char *waiters = try_to_find_waiters(area, connection);
+    error->message = pstrdup("could not lock the source table");
+    if (waiters != nullptr)
+        error->detail = pstrdup(waiters);
+    error->hint = psprintf(
+        "When it has got the lock, or given up, go on with fastcopy.resume(" INT64_FORMAT ").",
+        area->job);
+    write_notice(area, psprintf("worker %d waits for a lock on the source table%s%s", me->number,
+                                waiters != nullptr ? ": " : "", waiters != nullptr ? waiters : ""));
+}
+
+void end(job::Area *area, job::WorkerSlot *me) {
+    if (pg_atomic_exchange_u32(&me->waits_for_lock, 0) != 0)
+        write_notice(area, nullptr);
+}
+
+bool others_work(const job::WorkerSlot *me) {
+    bool found = false;
+    job::lock_registry(LW_SHARED);
+    for (uint32 i = 0; i < job::slot_count() && !found; i++) {
+        job::WorkerSlot *other = job::worker_slot(i);
+        found = other != me && other->in_use && other->pid != 0 &&
+                other->job_index == me->job_index && other->job_generation == me->job_generation &&
+                pg_atomic_read_u32(&other->source_pid) != 0 &&
+                pg_atomic_read_u32(&other->waits_for_lock) == 0;
+    }
+    job::unlock_registry();
+    return found;
+}
+
+}  // namespace fastcopy::run::lock_wait

@@ -1,0 +1,153 @@
+# Somebody wants to alter, empty or drop the source table during a job, and queues behind it for a lock; a worker that
+# connects then would queue behind them, and the job would wait for the worker for ever.
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/lib";
+
+use FastcopyTest;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my ($source, $target) = start_pair();
+my $rows = 2000;
+
+# Rows stop at a gate on the target, so that workers are in the middle of a chunk for as long as it takes.
+$source->safe_psql('postgres', qq(
+	CREATE TABLE items (id integer PRIMARY KEY, name text);
+	INSERT INTO items SELECT g, repeat('x', 100) FROM generate_series(1, $rows) g;
+	CREATE TABLE parted (id integer, name text) PARTITION BY HASH (id);
+	CREATE VIEW seen AS SELECT * FROM items));
+$source->safe_psql('postgres', "CREATE TABLE parted_$_ PARTITION OF parted FOR VALUES WITH (MODULUS 70, REMAINDER $_)") for 0 .. 69;
+$source->safe_psql('postgres', 'INSERT INTO parted SELECT * FROM items');
+$target->safe_psql('postgres', q(
+	CREATE TABLE items (id integer, name text);
+	CREATE FUNCTION gate() RETURNS trigger LANGUAGE plpgsql AS
+		'BEGIN PERFORM pg_catalog.pg_advisory_xact_lock_shared(1); RETURN new; END';
+	CREATE TRIGGER gate BEFORE INSERT ON items FOR EACH ROW EXECUTE FUNCTION gate()));
+my $gatekeeper = $target->background_psql('postgres');
+my $digest = table_digest($source, 'items');
+
+# Starts a job and waits until so many workers stand at the gate.
+sub start_gated
+{
+	my ($workers, %args) = @_;
+	$gatekeeper->query_safe('SELECT pg_advisory_lock(1)');
+	my $job = $target->safe_psql('postgres', "TRUNCATE items; SET fastcopy.chunk_size = 8; SET fastcopy.retry_limit = 2; SET fastcopy.retry_delay = '100ms'; SELECT "
+		  . call_sql('start', $source, source_table => 'items', target_table => 'items', workers => $workers, %args));
+	at_gate($workers);
+	return $job;
+}
+
+sub at_gate
+{
+	my ($workers) = @_;
+	ok($target->poll_query_until('postgres', "SELECT count(*) = $workers FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"),
+		"$workers at the gate");
+	return;
+}
+
+sub open_gate { return $gatekeeper->query_safe('SELECT pg_advisory_unlock(1)') }
+
+# A session that waits for ACCESS EXCLUSIVE on the source; and its pid.
+sub waiter
+{
+	my ($table) = @_;
+	my $session = $source->background_psql('postgres', on_error_stop => 0);
+	my $pid = $session->query_safe('SELECT pg_backend_pid()');
+	$session->{stdin} .= "ALTER TABLE $table ADD more integer; ALTER TABLE $table DROP more; SELECT 'altered';\n";
+	$session->{run}->pump_nb;
+	$source->poll_query_until('postgres', "SELECT count(*) > 0 FROM pg_locks WHERE pid = $pid AND NOT granted") or die;
+	return ($session, $pid);
+}
+
+sub give_up
+{
+	my ($pid) = @_;
+	$source->safe_psql('postgres', "SELECT pg_cancel_backend($pid)");
+	return;
+}
+
+sub notice { return $target->safe_psql('postgres', "SELECT notice FROM fastcopy.status WHERE job = $_[0]") }
+
+sub is_right
+{
+	my ($name) = @_;
+	is(table_digest($target, 'items'), $digest, $name);
+	return;
+}
+
+# More workers: those who come later take nothing on before they have the lock, and nobody waits for them.
+my $job = start_gated(1);
+my ($session, $pid) = waiter('items');
+$target->safe_psql('postgres', "SELECT fastcopy.set_workers($job, 3)");
+ok($target->poll_query_until('postgres', "SELECT notice LIKE '%Process $pid of the source waits for AccessExclusiveLock on public.items%' FROM fastcopy.status WHERE job = $job"),
+	'set_workers: the job says who waits for whom');
+open_gate();
+wait_state($target, $job, 'done');
+is_right('set_workers: those who are there do all');
+ok($source->poll_query_until('postgres', "SELECT state = 'idle' FROM pg_stat_activity WHERE pid = $pid"), 'and then the other gets its lock');
+$session->quit;
+
+# A lost connection: the worker tries again, for as long as the others work, and then goes on when the other has given up.
+$job = start_gated(2);
+($session, $pid) = waiter('items');
+my $victim = $target->safe_psql('postgres', "SELECT source_pid FROM fastcopy.workers WHERE job = $job ORDER BY worker LIMIT 1");
+$source->safe_psql('postgres', "SELECT pg_terminate_backend($victim)");
+open_gate();
+ok($target->poll_query_until('postgres', "SELECT notice LIKE '%Process $pid %' FROM fastcopy.status WHERE job = $job"), 'retry: the job says who waits');
+give_up($pid);
+wait_state($target, $job, 'done');
+is_right('retry: and goes on when they have given up');
+is(notice($job), '', 'which clears the notice');
+quit_quietly($session);
+
+# They do not give up: the job fails, and they get their lock. It can be resumed.
+$job = start_gated(2);
+($session, $pid) = waiter('items');
+$target->safe_psql('postgres', "SELECT pg_terminate_backend(pid) FROM fastcopy.workers WHERE job = $job ORDER BY worker LIMIT 1");
+open_gate();
+wait_state($target, $job, 'failed');
+my ($sqlstate, $error, $detail, $hint) = split /\|/,
+  $target->safe_psql('postgres', "SELECT sqlstate, error, detail, hint FROM fastcopy.status WHERE job = $job");
+is($sqlstate, '55P03', 'replacement: the job fails at last');
+like($error, qr/could not lock the source table/, 'with the reason');
+like($detail, qr/Process $pid of the source waits for AccessExclusiveLock on public\.items, and so for this job/, 'and who it is');
+like($hint, qr/fastcopy\.resume\($job\)/, 'and what to do');
+ok($source->poll_query_until('postgres', "SELECT state = 'idle' FROM pg_stat_activity WHERE pid = $pid"), 'they get their lock');
+$session->quit;
+$target->safe_psql('postgres', "SELECT fastcopy.resume($job, accept_changes => true)");
+wait_state($target, $job, 'done');
+is_right('and the job is resumed');
+
+# All of a job's connections lost at once, with nobody left to work.
+$job = start_gated(1);
+($session, $pid) = waiter('items');
+$source->safe_psql('postgres', "SELECT pg_terminate_backend(source_pid) FROM (VALUES ("
+	  . $target->safe_psql('postgres', "SELECT source_pid FROM fastcopy.workers WHERE job = $job") . ')) w (source_pid)');
+open_gate();
+like(wait_state($target, $job, 'failed|done'), qr/failed/, 'the only worker');
+$session->quit;
+
+# A view, whose tables a worker does not lock by itself, and more partitions than it would.
+for my $table (qw(seen parted))
+{
+	my $locked = $table eq 'seen' ? 'items' : 'parted_33';
+	$job = start_gated(2, source_table => $table) if $table eq 'parted';
+	$job = start_gated(1, source_table => $table) if $table eq 'seen';
+	($session, $pid) = waiter($locked);
+	$target->safe_psql('postgres', "SELECT pg_terminate_backend(pid) FROM fastcopy.workers WHERE job = $job");
+	open_gate();
+	ok($target->poll_query_until('postgres', "SELECT notice LIKE '%Process $pid %' OR state <> 'copying' FROM fastcopy.status WHERE job = $job"), "$table: somebody waits");
+	give_up($pid);
+	wait_state($target, $job, 'done');
+	is_right("$table: and gives up");
+	quit_quietly($session);
+}
+
+quit_quietly($gatekeeper);
+no_leftovers($source, $target, 'at the end');
+
+done_testing();
