@@ -31,11 +31,13 @@ my $gatekeeper = $target->background_psql('postgres');
 my $digest = table_digest($source, 'items');
 
 # Starts a job and waits until so many workers stand at the gate.
+my $retry_limit = 20;
+
 sub start_gated
 {
 	my ($workers, %args) = @_;
 	$gatekeeper->query_safe('SELECT pg_advisory_lock(1)');
-	my $job = $target->safe_psql('postgres', "TRUNCATE items; SET fastcopy.chunk_size = 8; SET fastcopy.retry_limit = 2; SET fastcopy.retry_delay = '100ms'; SELECT "
+	my $job = $target->safe_psql('postgres', "TRUNCATE items; SET fastcopy.chunk_size = 8; SET fastcopy.retry_limit = $retry_limit; SET fastcopy.retry_delay = '100ms'; SELECT "
 		  . call_sql('start', $source, source_table => 'items', target_table => 'items', workers => $workers, %args));
 	at_gate($workers);
 	return $job;
@@ -104,7 +106,8 @@ is_right('retry: and goes on when they have given up');
 is(notice($job), '', 'which clears the notice');
 quit_quietly($session);
 
-# They do not give up: the job fails, and they get their lock. It can be resumed.
+# They do not give up: the job fails, once it has tried a few times with nobody at work, and they get their lock. It can be resumed.
+$retry_limit = 2;
 $job = start_gated(2);
 ($session, $pid) = waiter('items');
 $target->safe_psql('postgres', "SELECT pg_terminate_backend(pid) FROM fastcopy.workers WHERE job = $job ORDER BY worker LIMIT 1");
@@ -130,6 +133,8 @@ $source->safe_psql('postgres', "SELECT pg_terminate_backend(source_pid) FROM (VA
 open_gate();
 like(wait_state($target, $job, 'failed|done'), qr/failed/, 'the only worker');
 $session->quit;
+
+$retry_limit = 20;
 
 # A view, whose tables a worker does not lock by itself, and more partitions than it would.
 for my $table (qw(seen parted))

@@ -56,8 +56,9 @@ struct Request {
 };
 
 enum class Answer : uint32 { pending, ready, failed };
-// What workers wait for: at `checking` they count the rows of chunks that are done, at `open` they copy.
-enum class Gate : uint32 { shut, checking, open };
+// What workers wait for: at `joining` they connect to the source and lock what they will read, at `checking` they count
+// the rows of chunks that are done, at `open` they copy.
+enum class Gate : uint32 { shut, joining, checking, open };
 
 struct Area {
     pg::Identity identity;
@@ -69,6 +70,7 @@ struct Area {
     bool stores_elsewhere;   // likewise: rows go to other servers, by foreign tables
     char snapshot[128];      // the exported snapshot's name; see run/snapshot.hpp for its locks
     pg_atomic_uint32 snapshot_custody;
+    pg_atomic_uint32 marker_pending;   // coordinator: 1 → 0, see run/marker_wait.hpp
     pg_atomic_uint32 own_search_path;  // coordinator or workers: 0 → 1, see run/search_path.hpp
     char lock_statement[512];          // coordinator, before workers start; see run/lock_wait.hpp
     pg::ErrorReport error;

@@ -140,7 +140,8 @@ void begin_again(int64 job, const Request &request, const SourceMarkers &markers
         " greatest((SELECT max(c.finished_at) FROM fastcopy.chunk c WHERE c.job = j.job),"
         " resumed_at, started_at)) - coalesce(resumed_at, started_at)),"
         " finished_at = NULL, sqlstate = NULL, error = NULL, detail = NULL, hint = NULL,"
-        " context = NULL, failed_chunk = NULL, notice = NULL, source_server = $5, source_snapshot = $6,"
+        " context = NULL, failed_chunk = NULL, notice = NULL, source_server = $5, source_snapshot "
+        "= $6,"
         " source_position = $7, source_relations = $8, source_columns = $9, target_files = $10"
         " WHERE job = $1",
         &p, SPI_OK_UPDATE);
@@ -184,6 +185,15 @@ void end_job(int64 job, State state, const pg::ErrorReport *error) {
                         errdetail("A chunk or an index of it is not done, or the job is no longer "
                                   "in the ledger."),
                         errhint("fastcopy.resume(" INT64_FORMAT ") continues the job.", job)));
+    close(session);
+}
+
+void write_snapshot(int64 job, const char *snapshot) {
+    Session session = open();
+    Params p;
+    p.add_int8(job);
+    p.add_text(snapshot);
+    run("UPDATE fastcopy.job SET source_snapshot = $2 WHERE job = $1", &p, SPI_OK_UPDATE);
     close(session);
 }
 

@@ -53,6 +53,9 @@ void begin_again(int64 job, const Request &request, const SourceMarkers &markers
 // Adds files to those of the job's target: a worker has found new partitions.
 void add_target_files(int64 job, const TargetFiles &files);
 
+// Adds the snapshot to the markers of a job.
+void write_snapshot(int64 job, const char *snapshot);
+
 // Writes down what a job has to say to who waits for it; nullptr: nothing.
 void write_notice(int64 job, const char *notice);
 

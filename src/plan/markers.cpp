@@ -53,32 +53,6 @@ bool is_flushed(uint64 position, uint64 flushed) {
     return flushed >= position || (in_page <= longest_page_header && flushed >= position - in_page);
 }
 
-// Waits until what the snapshot saw cannot be lost any more. What commits without waiting for the disk is
-// there within three times wal_writer_delay; other WAL may stay in memory as long as it likes.
-bool wait_until_flushed(Connection *connection, const char *position) {
-    constexpr int look_every_ms = 20;
-    constexpr int longest_wait_ms = 3000;
-    uint64 wanted = to_lsn(position);
-    TimestampTz begin = GetCurrentTimestamp();
-    for (;;) {
-        Rows rows = source::query(connection,
-                                  "SELECT pg_catalog.pg_current_wal_flush_lsn(),"
-                                  " 3 * setting::pg_catalog.int4 FROM pg_catalog.pg_settings"
-                                  " WHERE name = 'wal_writer_delay'");
-        if (is_flushed(wanted, to_lsn(rows.at(0, 0))))
-            return true;
-        long waited = TimestampDifferenceMilliseconds(begin, GetCurrentTimestamp());
-        if (waited > rows.number_at(0, 1, 0, PG_INT32_MAX))
-            return true;
-        if (waited > longest_wait_ms)
-            return false;
-        (void)WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, look_every_ms,
-                        PG_WAIT_EXTENSION);
-        ResetLatch(MyLatch);
-        CHECK_FOR_INTERRUPTS();
-    }
-}
-
 char *hash(const StringInfoData &text) {
     auto *hex = static_cast<char *>(palloc(MD5_DIGEST_LENGTH * 2 + 1));
     const char *why = nullptr;
@@ -120,8 +94,10 @@ const char *read_position(Connection *connection) {
 }
 
 job::SourceMarkers read_markers(Connection *connection, const SourceColumns &columns,
-                                const SourceLeaves &leaves, const char *position) {
+                                const SourceLeaves &leaves, const char *position,
+                                MarkerWait *wait) {
     job::SourceMarkers markers{};
+    *wait = MarkerWait{};
     markers.relations = hash_of_relations(leaves);
     markers.columns = hash_of_columns(columns);
     if (position == nullptr)
@@ -143,12 +119,48 @@ job::SourceMarkers read_markers(Connection *connection, const SourceColumns &col
                      : "pg_catalog.txid_current_snapshot()"));
     markers.server = rows.at(0, 0);
     markers.position = rows.at(0, 3);
-    bool durable = rows.at(0, 2)[0] == 't' || wait_until_flushed(connection, markers.position);
+    const char *snapshot = rows.at(0, 1);
+    (void)to_bounds(snapshot);
+    // A standby has read it from its own disk.
+    bool durable = rows.at(0, 2)[0] == 't';
+    if (!durable) {
+        *wait = MarkerWait{snapshot, to_lsn(markers.position), GetCurrentTimestamp()};
+        durable = is_durable(connection, *wait) == Durable::yes;
+    }
     if (durable) {
-        markers.snapshot = rows.at(0, 1);
-        (void)to_bounds(markers.snapshot);
+        wait->snapshot = nullptr;
+        markers.snapshot = snapshot;
     }
     return markers;
+}
+
+Durable is_durable(Connection *connection, const MarkerWait &wait) {
+    constexpr int longest_wait_ms = 3000;
+    // What commits without waiting for the disk is there within three times wal_writer_delay; other WAL may stay in
+    // memory as long as it likes.
+    Rows rows = source::query(
+        connection,
+        "SELECT pg_catalog.pg_current_wal_flush_lsn(), (3000 * pg_catalog.date_part('epoch',"
+        " pg_catalog.current_setting('wal_writer_delay')::pg_catalog.interval))::pg_catalog.int4");
+    if (is_flushed(wait.position, to_lsn(rows.at(0, 0))))
+        return Durable::yes;
+    long waited = TimestampDifferenceMilliseconds(wait.since, GetCurrentTimestamp());
+    if (waited > rows.number_at(0, 1, 0, PG_INT32_MAX))
+        return Durable::yes;
+    return waited > longest_wait_ms ? Durable::never : Durable::not_yet;
+}
+
+Durable wait_until_durable(Connection *connection, const MarkerWait &wait) {
+    constexpr int look_every_ms = 20;
+    for (;;) {
+        Durable durable = is_durable(connection, wait);
+        if (durable != Durable::not_yet)
+            return durable;
+        (void)WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, look_every_ms,
+                        PG_WAIT_EXTENSION);
+        ResetLatch(MyLatch);
+        CHECK_FOR_INTERRUPTS();
+    }
 }
 
 const char *difference(const job::SourceMarkers &then, const job::SourceMarkers &now,

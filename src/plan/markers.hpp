@@ -46,10 +46,22 @@ namespace fastcopy::plan {
 // How far the source's WAL is written, or replayed, as pg_lsn; to be asked before the snapshot is taken.
 const char *read_position(source::Connection *connection);
 
-// The markers of the snapshot that the connection's transaction reads by. `position` is what read_position
-// has answered: nullptr if the role may not ask for such things.
+// A snapshot that is not a marker yet: what it saw may still be lost in a crash of the source.
+struct MarkerWait {
+    const char *snapshot;  // nullptr: there is nothing to wait for
+    uint64 position;       // of the WAL that has to be on disk
+    TimestampTz since;
+};
+
+// The markers of the snapshot that the connection's transaction reads by, without the snapshot if it has to be waited
+// for. `position` is what read_position has answered: nullptr if the role may not ask for such things.
 job::SourceMarkers read_markers(source::Connection *connection, const SourceColumns &columns,
-                                const SourceLeaves &leaves, const char *position);
+                                const SourceLeaves &leaves, const char *position, MarkerWait *wait);
+
+// Whether the snapshot is a marker by now; `never` after so long a wait that something must be wrong.
+enum class Durable { yes, not_yet, never };
+Durable is_durable(source::Connection *connection, const MarkerWait &wait);
+Durable wait_until_durable(source::Connection *connection, const MarkerWait &wait);
 
 // What differs between the markers of a former snapshot and those of now, as a sentence; nullptr when
 // nothing does. `position` was read before the snapshot of now was taken.

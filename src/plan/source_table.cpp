@@ -193,13 +193,16 @@ SourceLeaves read_leaves(Connection *connection, const SourceTable &table) {
 
 void check_not_replaced(Connection *connection, const Chunk &chunk) {
     // pg_class is read by the snapshot, pg_relation_filenode() as it is now.
+    // A worker asks, whose search_path may be the role's own.
     char *sql = psprintf(
         "WITH RECURSIVE t(oid) AS (SELECT $1::pg_catalog.regclass::pg_catalog.oid"
-        " UNION SELECT i.inhrelid FROM pg_catalog.pg_inherits i JOIN t ON i.inhparent = t.oid%s)"
-        " SELECT pg_catalog.quote_ident(c.relname) FROM t JOIN pg_catalog.pg_class c ON c.oid = "
-        "t.oid"
-        " WHERE nullif(c.relfilenode, 0) <> pg_catalog.pg_relation_filenode(c.oid)"
-        " AND c.relpersistence <> 't' LIMIT 1",
+        " UNION SELECT i.inhrelid FROM pg_catalog.pg_inherits i"
+        " JOIN t ON i.inhparent OPERATOR(pg_catalog.=) t.oid%s)"
+        " SELECT pg_catalog.quote_ident(c.relname) FROM t"
+        " JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) t.oid"
+        " WHERE c.relfilenode OPERATOR(pg_catalog.<>) 0::pg_catalog.oid"
+        " AND c.relfilenode OPERATOR(pg_catalog.<>) pg_catalog.pg_relation_filenode(c.oid)"
+        " AND c.relpersistence OPERATOR(pg_catalog.<>) 't'::pg_catalog.\"char\" LIMIT 1",
         chunk.only ? " AND false" : "");
     Rows rows = source::query(connection, sql, 1, &chunk.relation);
     if (rows.count > 0)

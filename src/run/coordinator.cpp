@@ -3,6 +3,7 @@
 #include <signal.h>
 
 #include "job/ledger.hpp"
+#include "run/marker_wait.hpp"
 #include "run/preparation.hpp"
 #include "run/proof.hpp"
 #include "run/retry.hpp"
@@ -118,7 +119,8 @@ void recover(RunningJob *job) {
 
 // Waits for the latch, or for news from the source, which has none to tell but that it is gone.
 void listen_to_source(RunningJob *job) {
-    source::wait_readable(job->connection);
+    source::wait_readable(job->connection,
+                          marker_wait::is_pending(job) ? marker_wait::look_every_ms : -1);
     bool alive = source::consume(job->connection);
     (void)PQisBusy(job->connection->conn);  // has libpq look at what it has read
     if (!alive)
@@ -193,6 +195,8 @@ void watch(RunningJob *job) {
         collect(&job->crew);
         raise_if_failed(job);
         count_done_leftovers(job);
+        if (marker_wait::is_pending(job))
+            survive_loss(job, marker_wait::look);
 
         int wanted = static_cast<int>(pg_atomic_read_u32(&me->workers_wanted));
         int left = unclaimed(job);

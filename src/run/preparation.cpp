@@ -6,8 +6,9 @@
 #include "plan/planner.hpp"
 #include "plan/probe.hpp"
 #include "plan/row_shape.hpp"
-#include "run/proof.hpp"
 #include "run/lock_wait.hpp"
+#include "run/marker_wait.hpp"
+#include "run/proof.hpp"
 #include "run/search_path.hpp"
 #include "run/snapshot.hpp"
 #include "sink/copy_in.hpp"
@@ -28,6 +29,7 @@ struct SourceFacts {
     plan::SourceLeaves leaves;
     const char *position;  // in the WAL, before the snapshot was taken
     job::SourceMarkers markers;
+    plan::MarkerWait marker;
 };
 
 // Whether what is done to the target here happens to the tables of the source, too.
@@ -132,12 +134,19 @@ const char *lock_statement(const SourceFacts &facts) {
     return psprintf("LOCK TABLE %s IN ACCESS SHARE MODE", facts.table.name);
 }
 
+void move_gate(RunningJob *job, job::Gate gate) {
+    pg_write_barrier();
+    pg_atomic_write_u32(&job->area->gate, static_cast<uint32>(gate));
+    wake(&job->crew);
+}
+
 // Not before it was checked that the role may read the table: errors about that are better than ours.
 void read_rest(RunningJob *job, SourceFacts *facts) {
     facts->leaves = plan::read_leaves(job->connection, facts->table);
     lock_wait::publish(job->area, lock_statement(*facts));
-    facts->markers =
-        plan::read_markers(job->connection, facts->columns, facts->leaves, facts->position);
+    facts->markers = plan::read_markers(job->connection, facts->columns, facts->leaves,
+                                        facts->position, &facts->marker);
+    move_gate(job, job::Gate::joining);
 }
 
 // Starts workers for that many chunks.
@@ -150,12 +159,6 @@ void launch_crew(RunningJob *job, int chunks) {
                         errhint("Wait for other background workers to end, or raise "
                                 "max_worker_processes.")));
     job->area->workers_launched = launched < useful ? launched : job->request.workers;
-}
-
-void move_gate(RunningJob *job, job::Gate gate) {
-    pg_write_barrier();
-    pg_atomic_write_u32(&job->area->gate, static_cast<uint32>(gate));
-    wake(&job->crew);
 }
 
 void show_job(const RunningJob *job) {
@@ -229,6 +232,8 @@ void prepare_new(RunningJob *job) {
     Relation target = sink::open_target(request.target);
     job->area->stores_elsewhere = sink::stores_elsewhere(target);
     SourceFacts facts = open_source(job);
+    // The first worker gets up while the plan is made; what hinders it is told when the others are launched.
+    (void)grow(&job->crew, 1);
     const char *integer_datetimes = PQparameterStatus(job->connection->conn, "integer_datetimes");
     plan::RowShape shape =
         plan::match_columns(request, facts.columns, target, source::server_version(job->connection),
@@ -238,6 +243,7 @@ void prepare_new(RunningJob *job) {
     plan::probe_by_any_path(job->connection, facts.table, shape);
     search_path::publish(job->area, job->connection);
     read_rest(job, &facts);
+    marker_wait::begin(job, facts.marker);
     bool fast = sink::takes_fast_path(target, shape.ncolumns, shape.columns, shape.binary);
     plan::Plan plan =
         plan::cut(job->connection, request, facts.table, facts.columns, facts.leaves, !fast);
@@ -337,6 +343,10 @@ void prepare_again(RunningJob *job) {
         plan::probe_by_any_path(job->connection, facts.table, shape);
         search_path::publish(job->area, job->connection);
         read_rest(job, &facts);
+        // With rows that were copied before, the job must not lose what it can be resumed by.
+        if (facts.marker.snapshot != nullptr &&
+            plan::wait_until_durable(job->connection, facts.marker) == plan::Durable::yes)
+            facts.markers.snapshot = facts.marker.snapshot;
         must_count = may_have_changed && compare_markers(job, former, facts);
     }
     table_close(target, NoLock);

@@ -2,6 +2,7 @@
 #ifndef FASTCOPY_RUN_RUNNING_JOB_HPP
 #define FASTCOPY_RUN_RUNNING_JOB_HPP
 
+#include "plan/markers.hpp"
 #include "run/crew.hpp"
 #include "run/process.hpp"
 #include "source/connection.hpp"
@@ -18,8 +19,9 @@ struct RunningJob {
     uint32 done_at_loss;             // how many chunks were done when it was lost last
     Crew crew;
     int chunks;
-    Bitmapset *done_before;  // the chunks that were done before this run of the job
-    bool in_ledger;          // what happens to the job from now on is written there
+    Bitmapset *done_before;   // the chunks that were done before this run of the job
+    plan::MarkerWait marker;  // see run/marker_wait.hpp
+    bool in_ledger;           // what happens to the job from now on is written there
 };
 
 // The ERROR of a job that is cancelled.

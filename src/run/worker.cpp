@@ -6,6 +6,7 @@
 #include "plan/markers.hpp"
 #include "run/index_builder.hpp"
 #include "run/lock_wait.hpp"
+#include "run/marker_wait.hpp"
 #include "run/retry.hpp"
 #include "run/search_path.hpp"
 #include "run/snapshot.hpp"
@@ -100,6 +101,15 @@ void join_source(Worker *worker) {
     source::notice_vanished_client(worker->connection);
     search_path::adopt(worker->area, worker->connection);
     lock_wait::lock(worker->area, me, worker->connection);
+}
+
+void leave_source(Worker *worker) {
+    pg_atomic_write_u32(&me->holds_snapshot, 0);
+    pg_atomic_write_u32(&me->source_pid, 0);
+    if (worker->connection != nullptr)
+        source::close(worker->connection);
+    worker->connection = nullptr;
+    worker->checked_relation = nullptr;
 }
 
 // The next chunk's number by that counter, or 0 when there is none left for this worker.
@@ -216,6 +226,7 @@ void copy_chunk(Worker *worker, int32 number) {
     check_target_files(worker);
     table_close(target, NoLock);
 
+    marker_wait::wait(worker->area, worker->job_slot);
     job::ledger::CopiedChunk copied{.number = number,
                                     .worker = me->number,
                                     .rows = rows,
@@ -490,9 +501,11 @@ void fastcopy_worker_main(Datum argument) {
     {
         MemoryContextSwitchTo(context);
         worker.request = job::read_request(worker.area);
-        if (pg_atomic_read_u32(&worker.area->gate) == static_cast<uint32>(job::Gate::shut))
-            (void)join_early(&worker);
         job::Gate gate = wait_at_gate(&worker, job::Gate::shut);
+        if (gate == job::Gate::joining) {
+            (void)join_early(&worker);
+            gate = wait_at_gate(&worker, job::Gate::joining);
+        }
         read_plan(&worker, context);
         if (gate == job::Gate::checking) {
             check(&worker);

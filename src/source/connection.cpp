@@ -319,9 +319,9 @@ void drain(Connection *connection) {
     }
 }
 
-void wait_readable(Connection *connection) {
+void wait_readable(Connection *connection, long timeout_ms) {
     WaitEvent event;
-    int count = WaitEventSetWait(connection->events, -1, &event, 1, PG_WAIT_EXTENSION);
+    int count = WaitEventSetWait(connection->events, timeout_ms, &event, 1, PG_WAIT_EXTENSION);
     if (count > 0 && (event.events & WL_LATCH_SET) != 0)
         ResetLatch(MyLatch);
     CHECK_FOR_INTERRUPTS();
@@ -392,10 +392,8 @@ void notice_vanished_client(Connection *connection) {
     // Not every platform can check, and then the setting is refused.
     if (server_version(connection) >= 140000) {
         (void)query(connection,
-                    "SELECT pg_catalog.set_config(name, '1s', false)"
-                    " FROM pg_catalog.pg_settings"
-                    " WHERE name = 'client_connection_check_interval'"
-                    " AND pg_catalog.version() ~ 'linux|darwin|apple'");
+                    "SELECT pg_catalog.set_config('client_connection_check_interval', '1s', false)"
+                    " WHERE pg_catalog.version() OPERATOR(pg_catalog.~) 'linux|darwin|apple'");
     }
 }
 

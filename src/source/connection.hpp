@@ -78,8 +78,8 @@ PGresult *next_result(Connection *connection);
 // After an error of the source: takes what else has come of the statement, so that another can be sent.
 void drain(Connection *connection);
 
-// Returns when the socket is readable or the latch was set; processes interrupts.
-void wait_readable(Connection *connection);
+// Returns when the socket is readable, the latch was set or the time is over (-1: never); processes interrupts.
+void wait_readable(Connection *connection, long timeout_ms = -1);
 
 // Raises the source's error: that of `result`, or of the connection when it has none. Clears the
 // result. `sql` is the statement for the context line.
