@@ -172,8 +172,7 @@ RowShape match_columns(const job::Request &request, const SourceColumns &source,
         shape.types[shape.ncolumns] = place.type;
         shape.as_written[shape.ncolumns] = is_written_by_type(*column, place);
         shape.columns[shape.ncolumns++] = column->name;
-        bool fits_encoding =
-            request.source_encoding == nullptr || is_free_of_text(column->type);
+        bool fits_encoding = request.source_encoding == nullptr || is_free_of_text(column->type);
         if (!agree_in_binary(*column, place) || has_new_values(column->type, source_version) ||
             !fits_encoding) {
             shape.binary = false;
