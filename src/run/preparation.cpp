@@ -362,6 +362,9 @@ void prepare_again(RunningJob *job) {
     pg_atomic_write_u32(&job->slot->chunks_done, static_cast<uint32>(former.chunks_done));
     pg_atomic_write_u64(&job->slot->rows, static_cast<uint64>(former.rows));
     pg_atomic_write_u64(&job->slot->bytes, static_cast<uint64>(former.bytes));
+    // Then there is nothing to claim, either, and no connection that anybody could work on.
+    if (former.chunks_done == former.chunks)
+        pg_atomic_write_u32(&job->slot->next_chunk, static_cast<uint32>(former.chunks));
     launch_crew(job, must_count ? former.chunks : former.chunks - former.chunks_done);
     if (must_count)
         check_chunks(job);

@@ -379,6 +379,8 @@ bool join_early(Worker *worker) {
             error->sqlerrcode == ERRCODE_QUERY_CANCELED)
             PG_RE_THROW();
         FlushErrorState();
+        pg::abort_transaction();
+        MemoryContextSwitchTo(context);
         if (lock_wait::is_cause(worker->connection, error)) {
             locked = false;
             lock_wait::explain(worker->area, me, worker->connection, error);

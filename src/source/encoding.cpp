@@ -27,6 +27,25 @@ bool needs_conversion(const Connection *connection, const char *text) {
     return connection->encoding >= 0 && has_high_bytes(text);
 }
 
+// Looks the conversion up, for which it takes a transaction if there is none: workers connect outside of one.
+const char *convert(const Connection *connection, const char *text,
+                    char *(*conversion)(const char *text, int length, int encoding)) {
+    if (!needs_conversion(connection, text))
+        return text;
+    MemoryContext context = CurrentMemoryContext;
+    bool own_transaction = !IsTransactionState();
+    if (own_transaction) {
+        StartTransactionCommand();
+        MemoryContextSwitchTo(context);
+    }
+    const char *converted = conversion(text, static_cast<int>(strlen(text)), connection->encoding);
+    if (own_transaction) {
+        CommitTransactionCommand();
+        MemoryContextSwitchTo(context);
+    }
+    return converted;
+}
+
 }  // namespace
 
 void check_source_encoding(const Connection *connection) {
@@ -46,15 +65,11 @@ void check_source_encoding(const Connection *connection) {
 }
 
 const char *encode(const Connection *connection, const char *text) {
-    if (!needs_conversion(connection, text))
-        return text;
-    return pg_server_to_any(text, static_cast<int>(strlen(text)), connection->encoding);
+    return convert(connection, text, pg_server_to_any);
 }
 
 const char *decode(const Connection *connection, const char *text) {
-    if (!needs_conversion(connection, text))
-        return text;
-    return pg_any_to_server(text, static_cast<int>(strlen(text)), connection->encoding);
+    return convert(connection, text, pg_any_to_server);
 }
 
 const char *hint_for(const Connection *connection, int sqlerrcode) {

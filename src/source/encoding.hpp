@@ -15,7 +15,7 @@ namespace fastcopy::source {
 void check_source_encoding(const Connection *connection);
 
 // A text as the source has it, and back; palloc'd, or the text itself. Both raise an ERROR for a text that cannot be
-// converted. What is not ASCII needs a transaction.
+// converted.
 const char *encode(const Connection *connection, const char *text);
 const char *decode(const Connection *connection, const char *text);
 
