@@ -1,5 +1,7 @@
 \echo Use "ALTER EXTENSION pg_fastcopy UPDATE TO '0.2.0'" to load this file. \quit
 
+-- CREATE EXTENSION runs this file after pg_fastcopy--0.1.0.sql: each SQL object has one definition that counts, the last one.
+
 -- How the values of a job's columns cross the wire: which are in their type's own format, and the column that keeps rows
 -- from being binary.
 ALTER TABLE fastcopy.job ADD as_written boolean[], ADD text_because text;
@@ -15,6 +17,38 @@ CREATE TABLE fastcopy.setting (
 );
 COMMENT ON TABLE fastcopy.setting IS 'ledger of the settings that pg_fastcopy jobs have taken on';
 
+-- rows_copied are the rows that were read from the source; rows_stored are those that the target took, of chunks that are
+-- done: a trigger can drop rows or put them elsewhere.
+
+-- The foreign keys that a job checks when all rows are there. Those that are set aside are marked not valid until then.
+CREATE TABLE fastcopy.foreign_key (
+    job bigint NOT NULL REFERENCES fastcopy.job ON DELETE CASCADE,
+    foreign_key oid NOT NULL,
+    name text NOT NULL,
+    table_name text NOT NULL,
+    definition text NOT NULL,
+    set_aside boolean NOT NULL,
+    done boolean NOT NULL DEFAULT false,
+    started_at timestamptz,
+    finished_at timestamptz,
+    PRIMARY KEY (job, foreign_key)
+);
+COMMENT ON TABLE fastcopy.foreign_key IS 'ledger of the foreign keys that pg_fastcopy jobs check';
+
+CREATE VIEW fastcopy.foreign_keys WITH (security_barrier) AS
+SELECT k.job,
+       k.table_name,
+       k.name,
+       CASE WHEN k.done THEN 'checked' WHEN k.set_aside THEN 'set aside' ELSE 'unchecked' END AS state,
+       k.started_at,
+       k.finished_at,
+       k.definition
+FROM fastcopy.foreign_key k
+JOIN fastcopy.job j ON j.job = k.job
+WHERE fastcopy.may_see(j.owner);
+COMMENT ON VIEW fastcopy.foreign_keys IS 'one row per foreign key that a fastcopy job checks when all rows are there';
+GRANT SELECT ON fastcopy.foreign_keys TO PUBLIC;
+
 CREATE FUNCTION fastcopy.is_owner(owner oid) RETURNS boolean
 LANGUAGE C STABLE STRICT PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'fastcopy_is_owner';
@@ -27,11 +61,10 @@ WHERE fastcopy.is_owner(j.owner);
 COMMENT ON VIEW fastcopy.settings IS 'the settings of the calling session that each fastcopy job has taken on';
 GRANT SELECT ON fastcopy.settings TO PUBLIC;
 
--- CREATE EXTENSION runs this file after pg_fastcopy--0.1.0.sql: each SQL object has one definition that counts, the last one.
-
 -- Whether fewer rows than the source sent may have been stored: by a trigger, a view or a foreign table.
 ALTER TABLE fastcopy.chunk ADD COLUMN may_drop_rows boolean NOT NULL DEFAULT false;
 UPDATE fastcopy.chunk SET may_drop_rows = true WHERE done AND rows <> rows_sent;
+
 -- The encoding of a SQL_ASCII source, the sequences of the target's columns, and what a job has to say to its owner.
 
 ALTER TABLE fastcopy.job
@@ -47,21 +80,23 @@ CREATE FUNCTION fastcopy.start(
     source text, source_table text, target_table text, workers integer DEFAULT 4,
     key text DEFAULT NULL, filter text DEFAULT NULL, columns text[] DEFAULT NULL,
     truncate boolean DEFAULT false, indexes text DEFAULT 'keep', triggers boolean DEFAULT true,
-    statistics boolean DEFAULT true, source_encoding text DEFAULT NULL, sequences boolean DEFAULT true)
+    statistics boolean DEFAULT true, source_encoding text DEFAULT NULL, sequences boolean DEFAULT true,
+    foreign_keys text DEFAULT 'check')
 RETURNS bigint LANGUAGE C VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'fastcopy_start';
-COMMENT ON FUNCTION fastcopy.start(text, text, text, integer, text, text, text[], boolean, text, boolean, boolean, text, boolean)
+COMMENT ON FUNCTION fastcopy.start(text, text, text, integer, text, text, text[], boolean, text, boolean, boolean, text, boolean, text)
 IS 'starts to copy a remote table into a local one in the background; returns the job''s id';
 
 CREATE FUNCTION fastcopy.copy(
     source text, source_table text, target_table text, workers integer DEFAULT 4,
     key text DEFAULT NULL, filter text DEFAULT NULL, columns text[] DEFAULT NULL,
     truncate boolean DEFAULT false, indexes text DEFAULT 'keep', triggers boolean DEFAULT true,
-    statistics boolean DEFAULT true, source_encoding text DEFAULT NULL, sequences boolean DEFAULT true)
+    statistics boolean DEFAULT true, source_encoding text DEFAULT NULL, sequences boolean DEFAULT true,
+    foreign_keys text DEFAULT 'check')
 RETURNS bigint LANGUAGE C VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'fastcopy_copy';
-COMMENT ON FUNCTION fastcopy.copy(text, text, text, integer, text, text, text[], boolean, text, boolean, boolean, text, boolean)
-IS 'copies a remote table into a local one and waits for it; returns the number of rows';
+COMMENT ON FUNCTION fastcopy.copy(text, text, text, integer, text, text, text[], boolean, text, boolean, boolean, text, boolean, text)
+IS 'copies a remote table into a local one and waits for it; returns the number of rows that it has read';
 
 CREATE FUNCTION fastcopy.compare(
     source text, source_table text, target_table text, workers integer DEFAULT 4,
@@ -74,8 +109,8 @@ COMMENT ON FUNCTION fastcopy.compare(text, text, text, integer, text, text, text
 IS 'compares a remote table with a local one by counts and checksums; one row per range of rows that differs, then the total';
 
 REVOKE ALL ON FUNCTION
-    fastcopy.start(text, text, text, integer, text, text, text[], boolean, text, boolean, boolean, text, boolean),
-    fastcopy.copy(text, text, text, integer, text, text, text[], boolean, text, boolean, boolean, text, boolean),
+    fastcopy.start(text, text, text, integer, text, text, text[], boolean, text, boolean, boolean, text, boolean, text),
+    fastcopy.copy(text, text, text, integer, text, text, text[], boolean, text, boolean, boolean, text, boolean, text),
     fastcopy.compare(text, text, text, integer, text, text, text[], text)
 FROM PUBLIC;
 
@@ -111,6 +146,7 @@ SELECT s.job,
        s.resumes,
        s.indexes_done,
        s.indexes,
+       s.rows_stored,
        s.notice
 FROM (
     SELECT coalesce(j.job, l.job) AS job,
@@ -146,12 +182,13 @@ FROM (
            coalesce(j.resumes, 0) AS resumes,
            (SELECT count(*) FILTER (WHERE i.done)::integer FROM fastcopy.index i WHERE i.job = j.job) AS indexes_done,
            (SELECT count(*)::integer FROM fastcopy.index i WHERE i.job = j.job) AS indexes,
+           (SELECT coalesce(sum(k.rows), 0)::bigint FROM fastcopy.chunk k WHERE k.job = j.job AND k.done) AS rows_stored,
            j.notice
     FROM fastcopy.job j
     FULL JOIN fastcopy.live_jobs() l ON l.job = j.job
     LEFT JOIN LATERAL (
         SELECT count(*) FILTER (WHERE k.done)::integer AS chunks_done,
-               coalesce(sum(k.rows), 0)::bigint AS rows,
+               coalesce(sum(coalesce(k.rows_sent, k.rows)), 0)::bigint AS rows,
                coalesce(sum(k.bytes), 0)::bigint AS bytes,
                max(k.finished_at) AS last_finished_at
         FROM fastcopy.chunk k

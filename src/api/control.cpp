@@ -7,6 +7,7 @@
 #include "api/lookup.hpp"
 #include "api/start.hpp"
 #include "api/waiting.hpp"
+#include "sink/foreign_keys.hpp"
 #include "sink/indexes.hpp"
 
 namespace fastcopy::api {
@@ -89,6 +90,21 @@ void require_no_index_aside(int64 job) {
                             errhint("Finish the job with fastcopy.resume(" INT64_FORMAT
                                     "), or build them with REINDEX TABLE %s.",
                                     job, former.target_table)));
+    }
+}
+
+// Nor why its foreign keys are not valid.
+void require_no_foreign_key_aside(int64 job) {
+    job::ledger::OpenForeignKeys keys = job::ledger::read_open_foreign_keys(job);
+    for (int i = 0; i < keys.count; i++) {
+        if (keys.keys[i].set_aside && sink::is_set_aside(keys.keys[i].oid))
+            ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+                            errmsg("foreign key \"%s\" of the target of fastcopy job " INT64_FORMAT
+                                   " is still set aside",
+                                   get_constraint_name(keys.keys[i].oid), job),
+                            errhint("Finish the job with fastcopy.resume(" INT64_FORMAT
+                                    "), or check the key with ALTER TABLE ... VALIDATE CONSTRAINT.",
+                                    job)));
     }
 }
 
@@ -182,6 +198,7 @@ PGDLLEXPORT Datum fastcopy_forget(PG_FUNCTION_ARGS) {
                         errmsg("fastcopy job " INT64_FORMAT " is running", job),
                         errhint("Cancel it first, or wait for its end.")));
     require_no_index_aside(job);
+    require_no_foreign_key_aside(job);
     job::ledger::remove_job(job);
     PG_RETURN_VOID();
 }

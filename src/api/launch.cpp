@@ -98,6 +98,8 @@ int64 launch_job(const job::Request &request, const pg::Identity &identity) {
                  errdetail("Their servers commit before this one does: if a commit fails half way, "
                            "the chunk's rows may be stored there though the chunk is not done."),
                  errhint("The job stops then, and names the chunk.")));
+    if (area->notice[0] != '\0')
+        ereport(NOTICE, (errmsg_internal("%s", area->notice)));
     int64 job = area->job;
     dsm_detach(segment);
     return job;

@@ -20,6 +20,17 @@ bool indexes_argument(FunctionCallInfo fcinfo, int n) {
     return rebuild;
 }
 
+// True for 'check'.
+bool foreign_keys_argument(FunctionCallInfo fcinfo, int n) {
+    const char *value = text_argument(fcinfo, n, "foreign_keys");
+    bool check = strcmp(value, "check") == 0;
+    if (!check && strcmp(value, "skip") != 0)
+        ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+                        errmsg("invalid value for argument \"foreign_keys\": \"%s\"", value),
+                        errhint("It is 'check' or 'skip'.")));
+    return check;
+}
+
 job::Request read_request(FunctionCallInfo fcinfo) {
     job::Request request = read_table_arguments(fcinfo);
     request.truncate = bool_argument(fcinfo, 7, "truncate");
@@ -28,6 +39,7 @@ job::Request read_request(FunctionCallInfo fcinfo) {
     request.statistics = bool_argument(fcinfo, 10, "statistics");
     request.source_encoding = encoding_argument(fcinfo, 11, "source_encoding");
     request.sequences = bool_argument(fcinfo, 12, "sequences");
+    request.foreign_keys = foreign_keys_argument(fcinfo, 13);
     request.chunk_size_kb = settings::chunk_size_kb;
     request.lz4_toast = settings::lz4_toast;
     request.retry_limit = settings::retry_limit;

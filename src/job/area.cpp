@@ -60,6 +60,7 @@ void pack_request(StringInfo bytes, const Request &request) {
     pg::put(bytes, request.statistics);
     pg::put_string(bytes, request.source_encoding);
     pg::put(bytes, request.sequences);
+    pg::put(bytes, request.foreign_keys);
     pg::put(bytes, request.chunk_size_kb);
     pg::put(bytes, request.lz4_toast);
     pg::put(bytes, request.password_required);
@@ -86,6 +87,7 @@ dsm_segment *create_area(const Request &request, const pg::Identity &identity) {
     area->job = 0;
     area->workers_launched = 0;
     area->stores_elsewhere = false;
+    area->notice[0] = '\0';
     area->snapshot[0] = '\0';
     area->lock_statement[0] = '\0';
     pg_atomic_init_u32(&area->snapshot_custody, 0);
@@ -140,6 +142,7 @@ Request unpack_request(const char *in) {
     request.statistics = pg::get<bool>(&in);
     request.source_encoding = pg::get_string(&in);
     request.sequences = pg::get<bool>(&in);
+    request.foreign_keys = pg::get<bool>(&in);
     request.chunk_size_kb = pg::get<int>(&in);
     request.lz4_toast = pg::get<bool>(&in);
     request.password_required = pg::get<bool>(&in);

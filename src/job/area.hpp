@@ -8,7 +8,7 @@
 //   request        the caller, before the coordinator exists; wiped by the coordinator as it exits. Read and
 //                  wiped under the registry's lock: a worker may start while the job ends.
 //   answer         the coordinator, once: ready or failed (then `error` is complete)
-//   job            the coordinator, before it moves `gate`
+//   job, notice    the coordinator, before it moves `gate`
 //   snapshot       the coordinator, or a worker that the coordinator asked
 //   gate           the coordinator: workers wait at it until the plan is committed
 //   error          the first process of the job that fails
@@ -39,6 +39,7 @@ struct Request {
     bool statistics;
     const char *source_encoding;  // of the bytes of a SQL_ASCII source; nullptr: as they come
     bool sequences;               // move those of the target's columns on
+    bool foreign_keys;            // those that no trigger checks are checked in the end
     int chunk_size_kb;            // 0: the planner chooses
     bool lz4_toast;
     bool password_required;  // as source::Trust
@@ -68,6 +69,7 @@ struct Area {
     int64 job;               // the ledger's id, valid when the gate is open
     int32 workers_launched;  // valid when the answer is ready
     bool stores_elsewhere;   // likewise: rows go to other servers, by foreign tables
+    char notice[1024];       // what the caller should know; valid when the answer is ready
     char snapshot[128];      // the exported snapshot's name; see run/snapshot.hpp for its locks
     pg_atomic_uint32 snapshot_custody;
     pg_atomic_uint32 marker_pending;   // coordinator: 1 → 0, see run/marker_wait.hpp

@@ -299,8 +299,9 @@ JobRow read_job(int64 job) {
     Params p;
     p.add_int8(job);
     read(
-        "SELECT owner::int8, state, (SELECT coalesce(sum(rows), 0)::int8 FROM fastcopy.chunk c"
-        " WHERE c.job = j.job AND c.done), error, notice FROM fastcopy.job j WHERE job = $1",
+        "SELECT owner::int8, state, (SELECT coalesce(sum(coalesce(rows_sent, rows)), 0)::int8"
+        " FROM fastcopy.chunk c WHERE c.job = j.job AND c.done), error, notice"
+        " FROM fastcopy.job j WHERE job = $1",
         &p);
     JobRow row{};
     if (SPI_processed == 1) {
@@ -329,7 +330,8 @@ Former read_former(int64 job) {
         " coalesce(j.sqlstate = '08007', false),"
         " source_encoding, sequences"
         " FROM fastcopy.job j CROSS JOIN LATERAL (SELECT count(*) AS chunks,"
-        " coalesce(sum(rows), 0)::int8 AS rows, coalesce(sum(bytes), 0)::int8 AS bytes,"
+        " coalesce(sum(coalesce(rows_sent, rows)), 0)::int8 AS rows,"
+        " coalesce(sum(bytes), 0)::int8 AS bytes,"
         " count(*) FILTER (WHERE rows IS DISTINCT FROM rows_sent AND NOT may_drop_rows) AS short"
         " FROM fastcopy.chunk k WHERE k.job = j.job AND k.done) c"
         " CROSS JOIN LATERAL (SELECT count(*) AS indexes, count(*) FILTER (WHERE done) AS done"
@@ -482,6 +484,7 @@ void remove_job(int64 job) {
     // Not left to the foreign key, which session_replication_role = replica switches off.
     run("DELETE FROM fastcopy.chunk WHERE job = $1", &p, SPI_OK_DELETE);
     run("DELETE FROM fastcopy.index WHERE job = $1", &p, SPI_OK_DELETE);
+    run("DELETE FROM fastcopy.foreign_key WHERE job = $1", &p, SPI_OK_DELETE);
     run("DELETE FROM fastcopy.setting WHERE job = $1", &p, SPI_OK_DELETE);
     run("DELETE FROM fastcopy.unlogged_job WHERE job = $1", &p, SPI_OK_DELETE);
     run("DELETE FROM fastcopy.job WHERE job = $1", &p, SPI_OK_DELETE);

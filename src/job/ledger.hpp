@@ -32,6 +32,21 @@ pg::Settings read_settings(int64 job);
 void add_wire(int64 job, const plan::RowShape &shape);
 void read_wire(int64 job, plan::RowShape *shape);
 
+// Writes down foreign keys that are to be checked when all rows are there, set aside until then or not.
+void add_foreign_keys(int64 job, const TargetForeignKeys &keys, bool set_aside);
+
+// Those that are still to be checked.
+struct OpenForeignKey {
+    Oid oid;
+    bool set_aside;
+};
+struct OpenForeignKeys {
+    int count;
+    OpenForeignKey *keys;
+};
+OpenForeignKeys read_open_foreign_keys(int64 job);
+void mark_foreign_key_done(int64 job, Oid key, TimestampTz started_at);
+
 // Writes down the indexes that the job is about to set aside, numbered from 1.
 void add_indexes(int64 job, const TargetIndexes &indexes);
 
@@ -56,7 +71,7 @@ void add_target_files(int64 job, const TargetFiles &files);
 // Adds the snapshot to the markers of a job.
 void write_snapshot(int64 job, const char *snapshot);
 
-// Writes down what a job has to say to who waits for it; nullptr: nothing.
+// What the job's owner should know; nullptr: nothing any more.
 void write_notice(int64 job, const char *notice);
 
 // Ends a job; `error` is given for state failed only. An ERROR if the job is to be done and a chunk or an
@@ -89,7 +104,7 @@ struct JobRow {
     bool found;
     Oid owner;
     const char *state;
-    int64 rows;  // of chunks that are done
+    int64 rows;  // read, of chunks that are done
     bool has_error;
     const char *notice;  // nullptr: none
 };

@@ -37,6 +37,18 @@ struct TargetIndexes {
     TargetIndex *indexes;
 };
 
+struct TargetForeignKey {
+    Oid oid;
+    const char *name;        // unquoted
+    const char *table;       // quoted, schema-qualified
+    const char *definition;  // as pg_get_constraintdef has it, for people
+};
+
+struct TargetForeignKeys {
+    int count;
+    TargetForeignKey *keys;
+};
+
 }  // namespace fastcopy::job
 
 #endif

@@ -62,10 +62,12 @@ struct JobSlot {
     pg_atomic_uint32 indexes;         // coordinator, before the state is indexing
     pg_atomic_uint32 next_index;      // the claim counter of that state, from 0
     pg_atomic_uint32 indexes_done;    // coordinator, then workers, after each commit
-    ConditionVariable ended;          // broadcast when the slot is released
+    pg_atomic_uint32 conflicts;  // workers: chunks that were rolled back over each other's locks
+    ConditionVariable ended;     // broadcast when the slot is released
 };
 
-enum class Outcome : uint32 { running, finished, failed };
+// `gave_back`: it has left its chunk to others, because the crew has become smaller.
+enum class Outcome : uint32 { running, finished, failed, gave_back };
 
 struct WorkerSlot {
     bool in_use;

@@ -212,6 +212,18 @@ uint64 size_of(const SourceLeaves &leaves) {
     return bytes;
 }
 
+Plan keep_whole(const SourceTable &table, const Plan &plan) {
+    SourceLeaf root{};
+    root.relkind = RELKIND_PARTITIONED_TABLE;
+    root.name = table.name;
+    Builder builder;
+    (void)builder.add(root, Kind::whole);
+    Plan whole = plan;
+    whole.count = builder.count;
+    whole.chunks = builder.chunks;
+    return whole;
+}
+
 Plan cut(Connection *connection, const job::Request &request, const SourceTable &table,
          const SourceColumns &columns, const SourceLeaves &leaves, bool ring_per_chunk) {
     if (request.key != nullptr)
@@ -227,16 +239,10 @@ Plan cut(Connection *connection, const job::Request &request, const SourceTable 
     constexpr uint64 max_chunks = uint64{1} << 20;
     chunk_bytes = Max(chunk_bytes, plan.bytes_expected / max_chunks + 1);
 
+    if (!can_read_leaves(table, leaves))
+        return keep_whole(table, plan);
+
     Builder builder;
-    if (!can_read_leaves(table, leaves)) {
-        SourceLeaf root{};
-        root.relkind = RELKIND_PARTITIONED_TABLE;
-        root.name = table.name;
-        (void)builder.add(root, Kind::whole);
-        plan.count = builder.count;
-        plan.chunks = builder.chunks;
-        return plan;
-    }
 
     // Largest first, so that no large leaf is begun when the others are done.
     qsort(leaves.leaves, leaves.count, sizeof(SourceLeaf), by_size_descending);

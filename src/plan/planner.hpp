@@ -29,6 +29,9 @@ struct Plan {
 Plan cut(source::Connection *connection, const job::Request &request, const SourceTable &table,
          const SourceColumns &columns, const SourceLeaves &leaves, bool ring_per_chunk = false);
 
+// The same job in one chunk: the rows of the table and its children by one statement.
+Plan keep_whole(const SourceTable &table, const Plan &plan);
+
 // Bytes of heap and TOAST: what a job's progress is measured by.
 uint64 size_of(const SourceLeaves &leaves);
 

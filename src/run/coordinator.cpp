@@ -3,6 +3,7 @@
 #include <signal.h>
 
 #include "job/ledger.hpp"
+#include "run/foreign_keys.hpp"
 #include "run/marker_wait.hpp"
 #include "run/preparation.hpp"
 #include "run/proof.hpp"
@@ -168,7 +169,7 @@ void count_done_leftovers(RunningJob *job) {
         crew->leftovers[i] = crew->leftovers[--crew->leftover_count];
         if (bms_is_member(chunk.number, job->done_before))
             continue;
-        pg_atomic_fetch_add_u64(&me->rows, static_cast<int64>(chunk.rows));
+        pg_atomic_fetch_add_u64(&me->rows, static_cast<int64>(chunk.rows_sent));
         pg_atomic_fetch_add_u64(&me->bytes, static_cast<int64>(chunk.bytes));
         pg_atomic_fetch_add_u32(&me->chunks_done, 1);
     }
@@ -188,7 +189,33 @@ int unclaimed(const RunningJob *job) {
     return job->crew.leftover_count + Max(job->chunks - claimed, 0);
 }
 
+// Triggers of the target can make workers wait for each other's locks, in any order. When that comes back, fewer of
+// them are better, and one is never in its own way. set_workers can raise the number again.
+void ease_conflicts(RunningJob *job, uint32 *seen) {
+    constexpr uint32 by_chance = 1;
+    uint32 conflicts = pg_atomic_read_u32(&me->conflicts);
+    uint32 wanted = pg_atomic_read_u32(&me->workers_wanted);
+    if (conflicts <= Max(*seen, by_chance) || wanted <= 1)
+        return;
+    *seen = conflicts;
+    uint32 fewer = Min(wanted, static_cast<uint32>(Max(active(&job->crew), 2))) / 2;
+    if (!pg_atomic_compare_exchange_u32(&me->workers_wanted, &wanted, fewer))
+        return;
+    shrink(&job->crew, static_cast<int>(fewer));
+    const char *notice = psprintf(
+        "%u deadlocks or serialization failures between workers: it goes "
+        "on with %u of %d",
+        conflicts, fewer, job->request.workers);
+    ereport(LOG, (errmsg("fastcopy job " INT64_FORMAT ": %s", job->area->job, notice)));
+    MemoryContext context = CurrentMemoryContext;
+    pg::begin_ledger_transaction();
+    job::ledger::write_notice(job->area->job, notice);
+    pg::commit_transaction();
+    MemoryContextSwitchTo(context);
+}
+
 void watch(RunningJob *job) {
+    uint32 conflicts = 0;
     for (;;) {
         check_cancel(job);
         reload_configuration();
@@ -197,6 +224,7 @@ void watch(RunningJob *job) {
         count_done_leftovers(job);
         if (marker_wait::is_pending(job))
             survive_loss(job, marker_wait::look);
+        ease_conflicts(job, &conflicts);
 
         int wanted = static_cast<int>(pg_atomic_read_u32(&me->workers_wanted));
         int left = unclaimed(job);
@@ -320,6 +348,7 @@ void run_job(RunningJob *job) {
     job->connection = nullptr;
     if (pg_atomic_read_u32(&me->indexes) > 0)
         build_indexes(job);
+    check_foreign_keys(job);
     if (job->request.statistics)
         try_to_analyze(job);
     if (job->request.sequences)

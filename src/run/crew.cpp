@@ -58,6 +58,14 @@ void shrink(Crew *crew, int wanted) {
 
 namespace {
 
+// What a worker gives back counts as no attempt.
+void keep_given_back(Crew *crew, job::WorkerSlot *slot) {
+    auto chunk = static_cast<int32>(pg_atomic_read_u32(&slot->chunk));
+    auto retries = static_cast<int32>(pg_atomic_read_u32(&slot->chunk_retries));
+    if (chunk != 0)
+        crew->leftovers[crew->leftover_count++] = Leftover{chunk, retries, false};
+}
+
 // What a worker leaves behind that went without an outcome. It may not even have begun with its first chunk.
 void keep_leftover(Crew *crew, job::WorkerSlot *slot) {
     auto chunk = static_cast<int32>(pg_atomic_read_u32(&slot->chunk));
@@ -87,6 +95,9 @@ void collect(Crew *crew) {
                 break;
             case job::Outcome::failed:
                 crew->failed = true;
+                break;
+            case job::Outcome::gave_back:
+                keep_given_back(crew, slot);
                 break;
             case job::Outcome::running:
                 keep_leftover(crew, slot);

@@ -6,11 +6,13 @@
 #include "plan/planner.hpp"
 #include "plan/probe.hpp"
 #include "plan/row_shape.hpp"
+#include "run/foreign_keys.hpp"
 #include "run/lock_wait.hpp"
 #include "run/marker_wait.hpp"
 #include "run/proof.hpp"
 #include "run/search_path.hpp"
 #include "run/snapshot.hpp"
+#include "sink/across_rows.hpp"
 #include "sink/copy_in.hpp"
 #include "sink/indexes.hpp"
 #include "sink/local_sql.hpp"
@@ -221,6 +223,22 @@ void take_up(RunningJob *job, int64 id) {
     }
 }
 
+// Where a constraint looks at more than one row, the chunks must not be committed one by one.
+void keep_in_one_transaction(RunningJob *job, const SourceFacts &facts, plan::Plan *plan) {
+    sink::AcrossRows constraint =
+        sink::find_across_rows(job->request.target, job->request.rebuild_indexes);
+    if (constraint.name == nullptr || plan->count <= 1)
+        return;
+    *plan = plan::keep_whole(facts.table, *plan);
+    snprintf(job->area->notice, sizeof(job->area->notice),
+             "%s is copied in one transaction by one worker, because %s \"%s\" looks at more than "
+             "one row%s",
+             job->request.target_table, constraint.kind, constraint.name,
+             constraint.rebuild_would_do
+                 ? "; with indexes => 'rebuild', its owner can have it checked in the end"
+                 : "");
+}
+
 void prepare_new(RunningJob *job) {
     const job::Request &request = job->request;
     bool exclusive = request.truncate || request.rebuild_indexes;
@@ -248,6 +266,7 @@ void prepare_new(RunningJob *job) {
     plan::Plan plan =
         plan::cut(job->connection, request, facts.table, facts.columns, facts.leaves, !fast);
     table_close(target, exclusive ? RowExclusiveLock : NoLock);
+    keep_in_one_transaction(job, facts, &plan);
 
     if (exclusive) {
         refuse_to_lock_source(job);
@@ -263,6 +282,7 @@ void prepare_new(RunningJob *job) {
     job::ledger::add_wire(id, shape);
     if (request.rebuild_indexes)
         set_indexes_aside(job);
+    note_foreign_keys(job);
     pg_atomic_write_u64(&job->slot->bytes_expected, plan.bytes_expected);
     pg_atomic_write_u32(&job->slot->chunks, static_cast<uint32>(plan.count));
     launch_crew(job, plan.count);

@@ -38,6 +38,11 @@ bool may_pass(int sqlerrcode) {
     }
 }
 
+bool is_conflict(int sqlerrcode) {
+    return sqlerrcode == ERRCODE_T_R_DEADLOCK_DETECTED ||
+           sqlerrcode == ERRCODE_T_R_SERIALIZATION_FAILURE;
+}
+
 void back_off(int first_delay_ms, int retries) {
     int64 delay = first_delay_ms;
     for (int i = 0; i < retries && delay < longest_delay_ms; i++)

@@ -15,6 +15,9 @@ bool may_pass(int sqlerrcode);
 // Whether the error is of a connection: which of several broke is for the caller to know.
 bool is_of_connection(int sqlerrcode);
 
+// Whether transactions got in each other's way.
+bool is_conflict(int sqlerrcode);
+
 // Waits before retry number `retries` + 1: the first delay, doubled each time up to half a minute, and of
 // that a random part between half and all, so that workers do not come back in step.
 void back_off(int first_delay_ms, int retries);

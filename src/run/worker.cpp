@@ -11,6 +11,7 @@
 #include "run/search_path.hpp"
 #include "run/snapshot.hpp"
 #include "sink/copy_in.hpp"
+#include "sink/foreign_keys.hpp"
 #include "sink/target.hpp"
 #include "sink/target_files.hpp"
 #include "source/connection.hpp"
@@ -25,6 +26,7 @@ job::SlotRef my_ref;
 job::WorkerSlot *me = nullptr;
 int32 current_chunk = 0;
 const char *current_range = nullptr;  // nullptr outside of a chunk
+const char *text_because = nullptr;   // as in plan::RowShape
 
 // What a worker works with, set once.
 struct Worker {
@@ -39,6 +41,9 @@ struct Worker {
     job::TargetFiles files;        // of the target, as far as this worker knows
     bool reading_source;           // what fails now is the source, not the target
     bool waits_with_others;        // for a lock, which costs no retry
+    bool conflicted;               // the last attempt met another transaction here
+    int unchecked_count;           // foreign keys that are set aside
+    Oid *unchecked;
 };
 
 // The rows of a chunk on their way from the source to the sink.
@@ -46,6 +51,9 @@ struct Feed {
     Worker *worker;
     source::RowStream stream;
 };
+
+// Before a chunk is tried again that was rolled back over locks of other workers: for these to commit.
+constexpr int conflict_delay_ms = 100;
 
 // What is done with a chunk.
 using Step = void (*)(Worker *worker, int32 number);
@@ -68,6 +76,15 @@ int largest_row(void *self) noexcept {
 void add_chunk_context(void *) noexcept {
     if (current_range != nullptr)
         errcontext("fastcopy chunk %d: %s", current_chunk, current_range);
+    // PostgreSQL has several words for a value that is too large.
+    int code = geterrcode();
+    if (text_because != nullptr && current_range != nullptr &&
+        (code == ERRCODE_PROGRAM_LIMIT_EXCEEDED || code == ERRCODE_INTERNAL_ERROR ||
+         code == ERRCODE_OUT_OF_MEMORY))
+        errcontext(
+            "rows are sent as text, in which a value can take twice as much as in binary, "
+            "because of the type of column \"%s\"",
+            text_because);
 }
 
 void leave_at_exit(int, Datum) {
@@ -179,11 +196,11 @@ void report_done(Worker *worker, const job::ledger::CopiedChunk &copied) {
     pg_atomic_write_u32(&me->chunk, 0);
     pg_atomic_write_u64(&me->rows, 0);
     pg_atomic_write_u64(&me->bytes, 0);
-    pg_atomic_fetch_add_u64(&worker->job_slot->rows, static_cast<int64>(copied.rows));
+    pg_atomic_fetch_add_u64(&worker->job_slot->rows, static_cast<int64>(copied.rows_sent));
     pg_atomic_fetch_add_u64(&worker->job_slot->bytes, static_cast<int64>(copied.bytes));
     pg_atomic_fetch_add_u32(&worker->job_slot->chunks_done, 1);
     pg_atomic_fetch_add_u32(&me->chunks_done, 1);
-    pg_atomic_fetch_add_u64(&me->rows_done, static_cast<int64>(copied.rows));
+    pg_atomic_fetch_add_u64(&me->rows_done, static_cast<int64>(copied.rows_sent));
     pg_atomic_fetch_add_u64(&me->bytes_done, static_cast<int64>(copied.bytes));
     current_chunk = 0;
 }
@@ -215,10 +232,12 @@ void copy_chunk(Worker *worker, int32 number) {
                                    source_statement(worker, chunk,
                                                     plan::copy_statement(chunk, worker->shape)))};
     worker->reading_source = false;
+    sink::leave_unchecked(worker->request.target, worker->unchecked, worker->unchecked_count);
     sink::ByteSource bytes{&feed, read_and_count, largest_row};
     uint64 rows = sink::copy_in(target, pstate, worker->shape.ncolumns, worker->shape.columns,
                                 worker->shape.as_written, worker->shape.binary,
                                 worker->request.source_encoding, bytes);
+    sink::check_again();
     bool may_drop_rows = check_count(target, feed.stream, rows);
     worker->reading_source = true;
     check_source_file(worker, chunk);
@@ -335,7 +354,10 @@ bool try_chunk(Worker *worker, int32 number, Step step, int retries_left) {
             search_path::may_switch(worker->area, worker->connection, worker->shape, error);
         bool lock_wait = lock_wait::is_cause(worker->connection, error);
         worker->waits_with_others = lock_wait && lock_wait::others_work(me);
-        bool again = switched || worker->waits_with_others ||
+        // With others at work, it is theirs: the coordinator makes the crew smaller (run/coordinator).
+        worker->conflicted = retry::is_conflict(error->sqlerrcode) && !worker->reading_source &&
+                             pg_atomic_read_u32(&worker->job_slot->workers_wanted) > 1;
+        bool again = switched || worker->waits_with_others || worker->conflicted ||
                      (retries_left > 0 && is_transient(worker, error));
         if (!again && !lock_wait)
             PG_RE_THROW();
@@ -350,18 +372,28 @@ bool try_chunk(Worker *worker, int32 number, Step step, int retries_left) {
     return done;
 }
 
-// Does the step on the chunk, again and again within the limit.
-void do_with_retries(Worker *worker, int32 number, Step step) {
+// Does the step on the chunk, again and again within the limit. False if the crew is to become smaller and the chunk is
+// left to others.
+bool do_with_retries(Worker *worker, int32 number, Step step) {
     pg_atomic_write_u32(&me->chunk_retries, static_cast<uint32>(worker->retries));
     while (!try_chunk(worker, number, step, worker->request.retry_limit - worker->retries)) {
+        pg_atomic_fetch_add_u32(&me->retries, 1);
+        if (worker->conflicted) {
+            pg_atomic_fetch_add_u32(&worker->job_slot->conflicts, 1);
+            SetLatch(worker->job_slot->coordinator_latch);
+            retry::back_off(conflict_delay_ms, 0);
+            if (pg_atomic_read_u32(&me->retire) != 0)
+                return false;
+            continue;
+        }
         retry::back_off(worker->request.retry_delay_ms,
                         worker->waits_with_others ? 0 : worker->retries);
         if (!worker->waits_with_others)
             worker->retries++;
         pg_atomic_write_u32(&me->chunk_retries, static_cast<uint32>(worker->retries));
-        pg_atomic_fetch_add_u32(&me->retries, 1);
     }
     worker->retries = 0;
+    return true;
 }
 
 // Connects before there is anything to claim, so that nobody waits for a worker that cannot lock the table. Whatever else
@@ -401,14 +433,14 @@ bool has_chunks_left(Worker *worker) {
 }
 
 // The chunk that a terminated worker has left to this one.
-void take_leftover(Worker *worker) {
+bool take_leftover(Worker *worker) {
     worker->retries = me->first_retries;
     pg_atomic_write_u32(&me->chunk, static_cast<uint32>(me->first_chunk));
     pg_atomic_write_u32(&me->chunk_retries, static_cast<uint32>(worker->retries));
     pg_atomic_fetch_add_u32(&me->retries, 1);
     if (worker->retries > 1)
         retry::back_off(worker->request.retry_delay_ms, worker->retries - 2);
-    do_with_retries(worker, me->first_chunk, copy_chunk);
+    return do_with_retries(worker, me->first_chunk, copy_chunk);
 }
 
 void check(Worker *worker) {
@@ -417,29 +449,39 @@ void check(Worker *worker) {
         int32 chunk = claim(worker, &worker->job_slot->next_check);
         if (chunk == 0)
             break;
-        do_with_retries(worker, chunk, check_chunk);
+        (void)do_with_retries(worker, chunk, check_chunk);
     }
     pgstat_report_activity(STATE_IDLE, nullptr);
     SetLatch(worker->job_slot->coordinator_latch);
 }
 
-void work(Worker *worker) {
-    if (me->first_chunk != 0)
-        take_leftover(worker);
+// False if it has left its chunk to others.
+bool work(Worker *worker) {
+    bool done = me->first_chunk == 0 || take_leftover(worker);
     // As long as others do the work.
-    while (worker->connection == nullptr && has_chunks_left(worker) && !join_early(worker) &&
-           lock_wait::others_work(me))
+    while (done && worker->connection == nullptr && has_chunks_left(worker) &&
+           !join_early(worker) && lock_wait::others_work(me))
         retry::back_off(worker->request.retry_delay_ms, 0);
-    for (;;) {
+    while (done) {
         reload_configuration();
         CHECK_FOR_INTERRUPTS();
         int32 chunk = claim(worker, &worker->job_slot->next_chunk);
         if (chunk == 0)
             break;
-        do_with_retries(worker, chunk, copy_chunk);
+        done = do_with_retries(worker, chunk, copy_chunk);
     }
     pgstat_report_activity(STATE_IDLE, nullptr);
     leave_source(worker);
+    return done;
+}
+
+void read_unchecked(Worker *worker) {
+    job::ledger::OpenForeignKeys keys = job::ledger::read_open_foreign_keys(worker->area->job);
+    worker->unchecked = static_cast<Oid *>(palloc(sizeof(Oid) * Max(keys.count, 1)));
+    for (int i = 0; i < keys.count; i++) {
+        if (keys.keys[i].set_aside)
+            worker->unchecked[worker->unchecked_count++] = keys.keys[i].oid;
+    }
 }
 
 // What holds for all of the worker's chunks.
@@ -453,6 +495,9 @@ void read_plan(Worker *worker, MemoryContext context) {
     MemoryContextSwitchTo(context);
     worker->shape = job::ledger::read_shape(worker->area->job);
     worker->files = job::ledger::read_target_files(worker->area->job);
+    text_because = worker->shape.text_because;
+    if (worker->request.rebuild_indexes)
+        read_unchecked(worker);
     if (worker->request.resumed_job != 0)
         worker->former_snapshot = job::ledger::read_former(worker->area->job).markers.snapshot;
     pg::commit_transaction();
@@ -502,6 +547,7 @@ void fastcopy_worker_main(Datum argument) {
     PG_TRY();
     {
         MemoryContextSwitchTo(context);
+        bool done = true;
         worker.request = job::read_request(worker.area);
         job::Gate gate = wait_at_gate(&worker, job::Gate::shut);
         if (gate == job::Gate::joining) {
@@ -517,8 +563,9 @@ void fastcopy_worker_main(Datum argument) {
             static_cast<uint32>(job::State::indexing))
             build_indexes(worker.job_slot, me, worker.area, worker.request);
         else
-            work(&worker);
-        pg_atomic_write_u32(&me->outcome, static_cast<uint32>(job::Outcome::finished));
+            done = work(&worker);
+        pg_atomic_write_u32(&me->outcome, static_cast<uint32>(done ? job::Outcome::finished
+                                                                   : job::Outcome::gave_back));
     }
     PG_CATCH();
     {

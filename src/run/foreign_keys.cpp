@@ -1,0 +1,44 @@
+#include "run/foreign_keys.hpp"
+
+#include "job/ledger.hpp"
+#include "sink/foreign_keys.hpp"
+#include "sink/local_sql.hpp"
+
+namespace fastcopy::run {
+
+void note_foreign_keys(RunningJob *job) {
+    Oid target = job->request.target;
+    bool unchecked = SessionReplicationRole == SESSION_REPLICATION_ROLE_REPLICA;
+    bool set_aside = !unchecked && job->request.rebuild_indexes;
+    if (unchecked ? !job->request.foreign_keys : !set_aside)
+        return;
+    job::TargetForeignKeys keys = sink::find_foreign_keys(target, set_aside);
+    job::ledger::add_foreign_keys(job->area->job, keys, set_aside);
+    for (int i = 0; set_aside && i < keys.count; i++)
+        sink::set_validated(keys.keys[i].oid, false);
+}
+
+void check_foreign_keys(RunningJob *job) {
+    pg::begin_ledger_transaction();
+    MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
+    job::ledger::OpenForeignKeys keys = job::ledger::read_open_foreign_keys(job->area->job);
+    MemoryContextSwitchTo(old);
+    pg::commit_transaction();
+    for (int i = 0; i < keys.count; i++) {
+        const job::ledger::OpenForeignKey &key = keys.keys[i];
+        check_cancel(job);
+        TimestampTz started_at = GetCurrentTimestamp();
+        pg::begin_transaction(job->area->identity);
+        take_on_settings(job->request);
+        const char *name = get_constraint_name(key.oid);
+        show_activity(psprintf("fastcopy job " INT64_FORMAT, job->area->job),
+                      psprintf("checking foreign key %s", name != nullptr ? name : ""));
+        if (sink::check_foreign_key(key.oid) && key.set_aside)
+            sink::set_validated(key.oid, true);
+        job::ledger::mark_foreign_key_done(job->area->job, key.oid, started_at);
+        pg::commit_transaction();
+        debug_query_string = nullptr;
+    }
+}
+
+}  // namespace fastcopy::run
