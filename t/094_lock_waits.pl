@@ -59,7 +59,8 @@ sub waiter
 	my ($table) = @_;
 	my $session = $source->background_psql('postgres', on_error_stop => 0);
 	my $pid = $session->query_safe('SELECT pg_backend_pid()');
-	$session->{stdin} .= "ALTER TABLE $table ADD more integer; ALTER TABLE $table DROP more; SELECT 'altered';\n";
+	# One statement: when it is cancelled, nothing comes after it that would queue again.
+	$session->{stdin} .= "DO 'BEGIN LOCK TABLE $table IN ACCESS EXCLUSIVE MODE; END';\n";
 	$session->{run}->pump_nb;
 	$source->poll_query_until('postgres', "SELECT count(*) > 0 FROM pg_locks WHERE pid = $pid AND NOT granted") or die;
 	return ($session, $pid);
