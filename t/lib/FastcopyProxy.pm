@@ -10,6 +10,10 @@
 #     $proxy->flow           passes on again, what was held back too
 #     $proxy->refuse         ends each new connection at once
 #     $proxy->admit          no longer
+#     $proxy->hold($n)       lets $n more connections through and keeps those after them waiting: they are
+#                            accepted, and nobody answers them
+#     $proxy->held           how many are kept waiting
+#     $proxy->release        lets them through, and all that follow
 #     $proxy->connections    how many there are
 #     $proxy->stop
 #
@@ -59,7 +63,8 @@ sub new
 				parent   => $parent,
 				listener => $listener,
 				commands => $commands,
-				pairs    => {});
+				pairs    => {},
+				held     => []);
 			$self->_serve;
 		};
 		print STDERR "FastcopyProxy: $@" if $@;
@@ -89,6 +94,9 @@ sub stall       { return $_[0]->_command('stall') }
 sub flow        { return $_[0]->_command('flow') }
 sub refuse      { return $_[0]->_command('refuse') }
 sub admit       { return $_[0]->_command('admit') }
+sub hold        { my ($self, $after) = @_; return $self->_command("hold $after") }
+sub held        { return $_[0]->_command('held') }
+sub release     { return $_[0]->_command('release') }
 sub connections { return $_[0]->_command('connections') }
 
 sub stop
@@ -114,6 +122,18 @@ sub _admit_connection
 {
 	my ($self) = @_;
 	my $client = $self->{listener}->accept or return;
+	if (defined $self->{admissions} && $self->{admissions}-- <= 0)
+	{
+		push @{ $self->{held} }, $client;
+		return;
+	}
+	$self->_connect($client);
+	return;
+}
+
+sub _connect
+{
+	my ($self, $client) = @_;
 	my $server = $self->{refusing} ? undef : IO::Socket::UNIX->new(Type => SOCK_STREAM, Peer => $self->{path});
 	return _close_end($client, 'reset') unless $server;
 	setsockopt $client, IPPROTO_TCP, TCP_NODELAY, 1;
@@ -176,6 +196,14 @@ sub _obey
 {
 	my ($self, $command) = @_;
 	my ($verb, $how, $which) = split ' ', $command;
+	if ($verb eq 'hold') { $self->{admissions} = $how }
+	elsif ($verb eq 'release')
+	{
+		delete $self->{admissions};
+		$self->_connect($_) for splice @{ $self->{held} };
+	}
+	return scalar @{ $self->{held} } if $verb =~ /^(?:hold|held|release)$/;
+
 	my @pairs = map { $self->{pairs}{$_} } sort { $a <=> $b } keys %{ $self->{pairs} };
 	if    ($verb eq 'stall')  { $self->{stalled}  = 1 }
 	elsif ($verb eq 'flow')   { $self->{stalled}  = 0 }
