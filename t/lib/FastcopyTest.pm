@@ -14,6 +14,7 @@ use strict;
 use warnings;
 
 use Exporter 'import';
+use FastcopySession;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -26,6 +27,70 @@ our @EXPORT = qw(
 
 # Where a limit of its own belongs to a wait, it is longer by this factor: under valgrind all takes longer.
 our $slowness = ($ENV{FASTCOPY_TEST_UNDER} // '') eq 'valgrind' ? 20 : 1;
+
+# Most of what tests ask is one statement, and what they wait for they ask again and again. A psql for each costs ten
+# times as much as the answer. So safe_psql and poll_query_until ask by themselves where psql would do nothing
+# but send the statement and print what it returns, and leave the rest to it.
+my %by_psql;
+
+sub _is_plain
+{
+	my ($node, $dbname, $sql) = @_;
+	return defined $dbname && $dbname =~ /^\w+$/ && defined $sql && $sql !~ /;\s*\S|\\|^\s*COPY\b/i
+	  && -S _socket($node) && !grep { defined $ENV{$_} } qw(PGOPTIONS PGUSER PGCLIENTENCODING PGTZ PGDATESTYLE);
+}
+
+sub _socket { return $_[0]->host . '/.s.PGSQL.' . $_[0]->port }
+
+# What psql -XAtq would print.
+sub _ask
+{
+	my ($node, $dbname, $sql) = @_;
+	my $session = FastcopySession->connect(
+		path   => _socket($node),
+		dbname => $dbname,
+		user   => scalar getpwuid($<),
+		name   => $ENV{PGAPPNAME});
+	my $rows = eval { $session->query($sql, 3600) };
+	my $failure = $@;
+	$session->close;
+	die $failure unless $rows;
+	return join "\n", map { join '|', map { $_ // '' } @$_ } @$rows;
+}
+
+sub _safe_psql
+{
+	my ($node, $dbname, $sql, %params) = @_;
+	return $by_psql{safe_psql}->(@_) if %params || !_is_plain($node, $dbname, $sql);
+	my $answer = eval { _ask($node, $dbname, $sql) };
+	return $answer if defined $answer;
+	die $@ unless ref $@;
+	# There was no session at all: psql says why.
+	return $by_psql{safe_psql}->(@_) if $@->{sqlstate} =~ /^(?:08001|57P03|53300)$/;
+	die "error running SQL: '$@->{sqlstate} $@->{message}" . ($@->{detail} ? " $@->{detail}" : '') . "'\nwith sql '$sql'\n";
+}
+
+sub _poll_query_until
+{
+	my ($node, $dbname, $sql, $expected) = @_;
+	return $by_psql{poll_query_until}->(@_) unless _is_plain($node, $dbname, $sql);
+	$expected = 't' unless defined $expected;
+	my $answer;
+	return 1 if defined seconds_until(
+		sub {
+			$answer = eval { _ask($node, $dbname, $sql) } // (ref $@ ? "$@->{sqlstate} $@->{message}" : die $@);
+			return $answer eq $expected;
+		});
+	diag "timed out waiting for $expected from this query:\n$sql\nlast answer:\n$answer";
+	return 0;
+}
+
+{
+	no warnings 'redefine';
+	$by_psql{$_} = PostgreSQL::Test::Cluster->can($_) for qw(safe_psql poll_query_until);
+	*PostgreSQL::Test::Cluster::safe_psql        = \&_safe_psql;
+	*PostgreSQL::Test::Cluster::poll_query_until = \&_poll_query_until;
+}
 
 # Clusters speak UTF-8 and sort by byte on every machine. Tests decide what else happens in the
 # background: nothing.

@@ -69,7 +69,7 @@ if ($writer == 0)
 	while (getppid() == $main)
 	{
 		eval {
-			my $session = Torture::Session->connect(path => $source->{path}, name => 'writer');
+			my $session = FastcopySession->connect(path => $source->{path}, name => 'writer');
 			while (getppid() == $main)
 			{
 				$session->query('UPDATE public.elsewhere SET n = n + 1 WHERE id = ' . (1 + $n++ % 100));

@@ -12,7 +12,7 @@ use warnings;
 
 use Time::HiRes qw(sleep time);
 use Torture::Faults;
-use Torture::Session;
+use FastcopySession;
 use Torture::Tables;
 
 # Seconds without any sign of progress, and no fault at work, after which a job is stuck.
@@ -170,7 +170,7 @@ sub _call
 	my ($self, $sql, $fault) = @_;
 	my $world = $self->{world};
 	my ($value, $failure);
-	my $session = eval { Torture::Session->connect(path => $world->{target}{path}) } or return (undef, $@, 0);
+	my $session = eval { FastcopySession->connect(path => $world->{target}{path}) } or return (undef, $@, 0);
 	eval {
 		# Settings one by one: a query of several statements is one transaction.
 		my @statements = @$sql;

@@ -7,7 +7,7 @@ use warnings;
 
 use POSIX ();
 use Time::HiRes qw(sleep time);
-use Torture::Session;
+use FastcopySession;
 
 # Arguments: name, work (the directory that has the cluster's), bindir, port.
 sub new
@@ -84,7 +84,7 @@ sub wait_ready
 	my $deadline = time + ($limit // 60);
 	while (time < $deadline)
 	{
-		return 1 if eval { Torture::Session->connect(path => $self->{path}, limit => 10)->close; 1 };
+		return 1 if eval { FastcopySession->connect(path => $self->{path}, limit => 10)->close; 1 };
 		return 0 unless alive($self->{pid});
 		sleep 0.005;
 	}
@@ -110,7 +110,7 @@ sub stop
 sub session
 {
 	my ($self) = @_;
-	return $self->{session} //= Torture::Session->connect(path => $self->{path});
+	return $self->{session} //= FastcopySession->connect(path => $self->{path});
 }
 
 sub disconnect

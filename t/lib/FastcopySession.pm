@@ -1,10 +1,10 @@
 # A session of PostgreSQL over its Unix socket: as much of the protocol as simple queries need.
 #
-# The torture test asks many small questions of servers that are killed all the time. A process per
-# question would cost more than what is tested, and psql does not say whether it waits for a server
+# Tests ask many small questions, those of the torture test servers that are killed all the time. A process
+# per question would cost more than what is tested, and psql does not say whether it waits for a server
 # that is gone. Here each wait has a limit, and each failure is an object with an SQLSTATE: the
 # server's, 08006 if the connection broke, 57014 with the message "timeout" if the limit was reached.
-package Torture::Session;
+package FastcopySession;
 
 use strict;
 use warnings;
@@ -17,10 +17,10 @@ use Time::HiRes qw(time);
 sub _fail
 {
 	my ($sqlstate, $message) = @_;
-	die bless { sqlstate => $sqlstate, message => $message }, 'Torture::Failure';
+	die bless { sqlstate => $sqlstate, message => $message }, 'FastcopySession::Failure';
 }
 
-# Arguments: path (of the socket), name (application_name), limit (seconds).
+# Arguments: path (of the socket), user and dbname (postgres), name (application_name), limit (seconds).
 sub connect
 {
 	my ($class, %opts) = @_;
@@ -28,7 +28,7 @@ sub connect
 	  or _fail('08001', "could not connect: $!");
 	my $self = bless { socket => $socket, buffer => '' }, $class;
 	my $startup = pack 'N (Z*)*', 196608,
-	  user => 'postgres', database => 'postgres',
+	  user => $opts{user} // 'postgres', database => $opts{dbname} // 'postgres',
 	  application_name => $opts{name} // 'torture', '';
 	$self->_send(pack('N', length($startup) + 4) . $startup);
 	$self->{waiting} = 1;
@@ -77,7 +77,7 @@ sub result
 		elsif ($type eq 'Z') { last }
 	}
 	$self->{waiting} = 0;
-	die bless $failure, 'Torture::Failure' if $failure;
+	die bless $failure, 'FastcopySession::Failure' if $failure;
 	return \@rows;
 }
 
@@ -96,9 +96,11 @@ sub value
 	return @$rows ? $rows->[0][0] : undef;
 }
 
+# Says good-bye, if anybody listens.
 sub close
 {
 	my ($self) = @_;
+	eval { $self->_send('X' . pack('N', 4)) } unless $self->{waiting};
 	close $self->{socket};
 	return;
 }
