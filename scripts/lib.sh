@@ -157,6 +157,22 @@ END
     fi
 }
 
+# Creates and starts a standby of a throwaway cluster: its name, its port, and the name and port of the other.
+start_standby() {
+    local name=$1 port=$2 of=$3 of_port=$4
+    local dir=$work/$name
+    as_postgres mkdir "$dir"
+    as_postgres "$bindir/pg_basebackup" -D "$dir/data" -h "$work/$of" -p "$of_port" -U postgres \
+        --checkpoint=fast --no-sync --write-recovery-conf
+    as_postgres tee -a "$dir/data/postgresql.conf" >/dev/null <<END
+unix_socket_directories = '$dir'
+port = $port
+max_standby_streaming_delay = 1s
+END
+    clusters+=("$name")
+    as_postgres "$bindir/pg_ctl" -D "$dir/data" -l "$dir/log" -s -w start
+}
+
 # Copies the PostgreSQL of PG_CONFIG to a directory of that name in the work directory, for a module
 # that must not get into the real one, whose servers may be in use. PostgreSQL finds its files from
 # the place of its programs, so the copy works where it is; its pg_config is in private_pg_config.
@@ -201,12 +217,13 @@ END
 }
 
 # Runs the torture test for so many seconds with that seed, on two clusters of its own whose restarts are
-# cheap. Keeps their logs if it fails.
+# cheap, and a standby of the target. Keeps their logs if it fails.
 torture() {
-    local seconds=$1 seed=$2 name small_disk= status=0
+    local seconds=$1 seed=$2 name small_disk= status=0 servers=(source target)
     say "torture: $seconds seconds, seed $seed"
-    # Room for the table that is copied to it, not for much more.
-    if mount_small_disk small_disk 24M; then
+    # Room for the table that is copied to it, not for much more. A standby would have the same tablespace
+    # in the same place, so a seed gets one or the other.
+    if [[ $((seed / 2 % 2)) -eq 0 ]] && mount_small_disk small_disk 24M; then
         small_disk=$work/small_disk
         as_postgres mkdir "$small_disk/tablespace"
     fi
@@ -224,7 +241,12 @@ restart_after_crash = on
 log_line_prefix = '%m [%p] %b %q%a '"
     start_cluster source 5501 "$settings"
     start_cluster target 5502 "$settings
+wal_keep_size = 512MB
 dynamic_shared_memory_type = mmap"
+    if [[ -z $small_disk ]]; then
+        start_standby standby 5503 target 5502
+        servers+=(standby)
+    fi
 
     # In the background, since bash handles no signal before a command in the foreground has ended; and by exec,
     # so that it is the process that gets the signal.
@@ -239,14 +261,14 @@ dynamic_shared_memory_type = mmap"
     torturer=
     if [[ $status -ne 0 ]]; then
         mkdir -p "$root/results/torture"
-        for name in source target; do
+        for name in "${servers[@]}"; do
             as_root cat "$work/$name/log" >"$root/results/torture/$name-$seed.log"
         done
         echo "the servers' logs are in results/torture/"
     fi
 
     # Another run may follow.
-    for name in source target; do
+    for name in "${servers[@]}"; do
         as_postgres "$bindir/pg_ctl" -D "$work/$name/data" -m immediate -s stop
         as_root rm -rf "${work:?}/$name"
         drop_name clusters "$name"

@@ -2,8 +2,8 @@
 #
 #     torture.pl work bindir seconds seed small_disk
 #
-# Two servers, named source and target, run in the work directory. Between them is a network that breaks on
-# command. Jobs run one after another, each of a random kind and with random faults (Torture::Job, Torture::Faults),
+# Two servers, named source and target, run in the work directory, and without a small_disk a standby of the target.
+# Between source and target is a network that breaks on command. Jobs run one after another, each of a random kind and with random faults (Torture::Job, Torture::Faults),
 # while another table of the source is being written to. small_disk is a directory on a small file system, or
 # empty. The same seed makes the same random choices; when each of them meets its job is up to the machine.
 use strict;
@@ -16,6 +16,7 @@ use FastcopyProxy;
 use POSIX ();
 use Time::HiRes qw(sleep time);
 use Torture::Job;
+use Torture::Others;
 use Torture::Server;
 use Torture::Tables;
 
@@ -41,6 +42,8 @@ $random->() for 1 .. 20;
 $target->rows('CREATE EXTENSION pg_fastcopy');
 $target->rows("CREATE TABLESPACE small_disk LOCATION '$small_disk/tablespace'") if $small_disk;
 Torture::Tables::prepare($source);
+my $standby = $small_disk ? undef : Torture::Server->new(name => 'standby', work => $work, bindir => $bindir, port => 5503);
+Torture::Others::prepare_standby($target);
 my $proxy = FastcopyProxy->new($source->{path});
 
 # A job's source is one or the other; jobs by a foreign server are resumed by themselves, where the module is
@@ -85,6 +88,7 @@ my $begin = time;
 my $world = {
 	source     => $source,
 	target     => $target,
+	standby    => $standby,
 	proxy      => $proxy,
 	small_disk => $small_disk,
 	conninfo   => $conninfo,
@@ -94,7 +98,8 @@ my $world = {
 	kills      => 0,
 	count      => {},
 	problems   => {},
-	map { $_ => 0 } qw(jobs resumes failed_resumes rows chunks rows_lost rows_twice comparisons)
+	others     => {},
+	map { $_ => 0 } qw(jobs proved refused resumes failed_resumes rows chunks rows_lost rows_twice comparisons)
 };
 
 # A process that crashed and that we have not killed.
@@ -102,7 +107,7 @@ my $killed = 0;
 sub check_logs
 {
 	my ($job) = @_;
-	for my $server ($source, $target)
+	for my $server ($source, $target, $standby ? $standby : ())
 	{
 		for (split /\n/, $server->new_log)
 		{
@@ -125,12 +130,14 @@ sub run_jobs
 	{
 		my $job = Torture::Job::draw($random, ++$number, small_disk => $small_disk);
 		$job->{history} = [];
-		if (!eval { $job->run($world); 1 })
+		$job->{world}   = $world;
+		my ($ask_standby, $indexes) = ($random->() < 0.1, $random->() < 0.5 ? 'keep' : 'rebuild');
+		if (!eval { Torture::Others::copy_from_standby($world, $job, $indexes) if $ask_standby && $standby; $job->run($world); 1 })
 		{
 			my $error = ref $@ ? "$@->{sqlstate} $@->{message}" : $@;
 			$job->problem('errors', "the torture itself failed: $error");
 			# Whatever it was, the servers are needed again.
-			eval { $proxy->flow; $proxy->admit };
+			eval { $proxy->flow; $proxy->admit; $proxy->release };
 			for my $server ($source, $target)
 			{
 				$server->disconnect;
@@ -166,10 +173,14 @@ sub report
 	  for grep { $small_disk || $_ ne 'disk_full' } Torture::Faults::kinds();
 	printf "\n%-32s %8s\n", 'the job stopped as', 'times';
 	printf "%-32s %8d\n", $_, $world->{stops}{$_} for sort keys %{ $world->{stops} };
+	printf "\n%-32s %8s\n", 'others, and what came of it', 'times';
+	printf "%-32s %8d\n", $_, $world->{others}{$_} for sort keys %{ $world->{others} };
 	my %lines = (
 		seed            => $seed,
 		seconds         => int(time - $begin),
 		jobs            => $world->{jobs},
+		'jobs proved'   => $world->{proved},
+		'jobs that rightly refused to be resumed' => $world->{refused},
 		'chunks'        => $world->{chunks},
 		'rows copied'   => $world->{rows},
 		resumes         => $world->{resumes},
@@ -182,7 +193,7 @@ sub report
 		map { $_ => $world->{problems}{$_} // 0 } qw(stuck leftovers crashes false_alarms errors));
 	print "\n";
 	printf "%-32s %8s\n", $_, $lines{$_}
-	  for 'seed', 'seconds', 'auto-resume', 'jobs', 'chunks', 'rows copied', 'looks at ledger and rows', 'resumes', 'failed calls of resume', 'faults',
+	  for 'seed', 'seconds', 'auto-resume', 'jobs', 'jobs proved', 'jobs that rightly refused to be resumed', 'chunks', 'rows copied', 'looks at ledger and rows', 'resumes', 'failed calls of resume', 'faults',
 	  'rows lost', 'rows duplicated', qw(stuck leftovers crashes false_alarms errors);
 	print "\nskipped: disk_full, since no small file system could be mounted\n" unless $small_disk;
 	return;

@@ -10,6 +10,7 @@ use strict;
 use warnings;
 
 use Time::HiRes qw(sleep time);
+use Torture::Others;
 use Torture::Server;
 
 # kind => [weight, function]
@@ -18,6 +19,8 @@ my %faults = (
 	worker_terminated      => [ 10, sub { _signal_backend(@_, 'worker',      'pg_terminate_backend') } ],
 	worker_cancelled       => [ 3,  sub { _signal_backend(@_, 'worker',      'pg_cancel_backend') } ],
 	worker_killed          => [ 3,  sub { _kill_process(@_,   'worker') } ],
+	workers_terminated     => [ 4,  \&_terminate_workers ],
+	workers_in_ledger      => [ 4,  \&_terminate_in_ledger ],
 	coordinator_terminated => [ 5,  sub { _signal_backend(@_, 'coordinator', 'pg_terminate_backend') } ],
 	coordinator_cancelled  => [ 2,  sub { _signal_backend(@_, 'coordinator', 'pg_cancel_backend') } ],
 	coordinator_killed     => [ 2,  sub { _kill_process(@_,   'coordinator') } ],
@@ -48,6 +51,14 @@ my %faults = (
 	user_cancel => [ 5, \&_cancel ],
 	set_workers => [ 6, \&_set_workers ],
 
+	# Others, who have to do with the same table.
+	other_truncate   => [ 10, \&Torture::Others::truncate ],
+	other_rewrite    => [ 2, \&Torture::Others::rewrite ],
+	other_insert     => [ 3, \&Torture::Others::insert ],
+	other_drop_index => [ 6, \&Torture::Others::drop_index ],
+	other_detach     => [ 12, \&Torture::Others::detach ],
+	other_job        => [ 10, \&Torture::Others::rival ],
+
 	# The disk; for jobs whose target is on the small one.
 	disk_full => [ 12, \&_fill_disk ]);
 
@@ -71,11 +82,19 @@ sub _choose
 	return $kinds[-1];
 }
 
+# What can happen to this table.
+sub _kinds_for
+{
+	my ($table) = @_;
+	my %without = (disk_full => !$table->{small_disk}, other_detach => !$table->{leaves}, other_drop_index => !$table->{indexes});
+	return grep { !$without{$_} } kinds();
+}
+
 # Draws a fault. How many random numbers that takes does not depend on what they are.
 sub draw
 {
-	my ($random, %opts) = @_;
-	my @kinds = grep { $_ ne 'disk_full' || $opts{small_disk} } kinds();
+	my ($random, $table, %opts) = @_;
+	my @kinds = _kinds_for($table);
 	my %fault = (
 		kind  => _choose($random, @kinds),
 		inner => _choose($random, @at_the_same_time),
@@ -86,6 +105,16 @@ sub draw
 		delay => $opts{delay} * $random->()**2);
 	delete $fault{inner} if $random->() < 0.5 || $fault{kind} !~ /stalled|refused/;
 	return \%fault;
+}
+
+# Draws something that others do.
+sub draw_other
+{
+	my ($random, $table) = @_;
+	my $fault = draw($random, $table, delay => 0);
+	$fault->{kind} = _choose($random, grep { /^other_/ && $_ ne 'other_job' } _kinds_for($table));
+	delete $fault->{inner};
+	return $fault;
 }
 
 # Injects a fault into the job; true if it has hit.
@@ -128,6 +157,34 @@ sub _signal_backend
 	my ($world, $fault, $what, $function) = @_;
 	my $pid = _process($world, $fault, $what) or return 0;
 	return $world->{target}->value("SELECT $function($pid)", once => 1) eq 't';
+}
+
+# All workers at once.
+sub _terminate_workers
+{
+	my ($world) = @_;
+	my @pids = grep { defined } $world->{target}->column('SELECT pid FROM fastcopy.workers WHERE pid <> 0', once => 1);
+	return 0 unless @pids;
+	$world->{target}->rows("SELECT pg_terminate_backend($_)", once => 1) for @pids;
+	return 1;
+}
+
+# All workers, while they wait for the ledger: to read of a chunk, or to mark it.
+sub _terminate_in_ledger
+{
+	my ($world, $fault) = @_;
+	my $session = FastcopySession->connect(path => $world->{target}{path}, name => 'ledger lock');
+	my $mode = $fault->{n} <= 3 ? 'ACCESS EXCLUSIVE' : 'SHARE ROW EXCLUSIVE';
+	my $hit  = eval {
+		$session->query($_) for 'BEGIN', 'SET LOCAL lock_timeout = 500', "LOCK TABLE fastcopy.chunk IN $mode MODE";
+		sleep $fault->{pause} / 2;
+		_terminate_workers($world);
+	};
+	my $error = $@;
+	$session->close;
+	return 0 if ref $error && $error->{sqlstate} =~ /^(?:55P03|40P01)$/;
+	die $error unless defined $hit;
+	return $hit;
 }
 
 # SIGKILL: the postmaster takes all other processes down, recovers, and goes on.

@@ -4,7 +4,10 @@
 # Whatever stops the job, it is resumed until it is done, by us or by itself. After each fault and at each stop
 # the target must have exactly as many rows as the ledger says of the chunks that are done: one statement
 # sees both, so that is true at any moment. At the end both sides must be equal, the indexes whole, and nothing of
-# the job may be left.
+# the job may be left. What the job says of itself proves nothing: the rows are counted and summed up here.
+#
+# Others may take rows away meanwhile (Torture::Others). Then the job may fail, and refuse to be resumed; what it may not
+# is say done without them.
 package Torture::Job;
 
 use strict;
@@ -12,6 +15,7 @@ use warnings;
 
 use Time::HiRes qw(sleep time);
 use Torture::Faults;
+use Torture::Others;
 use FastcopySession;
 use Torture::Tables;
 
@@ -51,16 +55,22 @@ sub draw
 	$job->{seconds} = 0 if $full_speed;
 	my $count = 3 + int($random->() * 8);
 	$job->{faults} = [
-		map { Torture::Faults::draw($random, small_disk => $table->{small_disk}, delay => $full_speed ? 0.1 : 0.6) }
+		map { Torture::Faults::draw($random, $table, delay => $full_speed ? 0.1 : 0.6) }
 		  1 .. $count ];
 	# A fault in the midst of fastcopy.start, and in the midst of each fastcopy.resume.
-	$job->{in_start} = Torture::Faults::draw($random, delay => 0.2) if $random->() < 0.2;
+	$job->{in_start} = Torture::Faults::draw($random, $table, delay => 0.2) if $random->() < 0.2;
 	$job->{resumes}  = [
 		map {
 			{
 				workers => $random->() < 0.5 ? 'NULL' : 1 + int($random->() * 6),
 				source  => $random->() < 0.5,
-				fault   => [ $random->() < 0.15, Torture::Faults::draw($random, delay => 0.2) ]
+				# How its workers are terminated before they have got far: not at all, while they connect, or several
+				# times after short whiles.
+				workers_end => (qw(not not not connecting later later))[ int($random->() * 6) ],
+				delays      => [ map { 0.05 * $random->()**2 } 1 .. 3 ],
+				# What others do while it is stopped.
+				others => [ $random->() < 0.1, Torture::Faults::draw_other($random, $table) ],
+				fault  => [ $random->() < 0.15, Torture::Faults::draw($random, $table, delay => 0.2) ]
 			}
 		} 1 .. 40
 	];
@@ -86,6 +96,7 @@ sub problem
 {
 	my ($self, $kind, $text) = @_;
 	my $world = $self->{world};
+	$self->{begin} //= time;
 	$world->{problems}{$kind}++;
 	$self->_note("$kind: $text");
 	print "\n!! $kind, ", $self->describe, "\n!! $text\n", map { "   $_\n" } @{ $self->{history} };
@@ -97,17 +108,18 @@ sub run
 	my ($self, $world) = @_;
 	$self->{world} = $world;
 	$self->{begin} = time;
+	$world->{current} = $self;
 	$self->_start;
 	my $fault_at = time + ($self->{faults}[0] ? $self->{faults}[0]{delay} : 0);
 	my ($progress, $since) = ('', time);
-	while (!$world->{stop}->())
+	while (!$world->{stop}->() && !$self->{abandoned})
 	{
 		my $now = $self->_status or last;
 		last if $now->{state} eq 'done';
 		if ($now->{state} =~ $stopped)
 		{
 			$self->_stopped($now);
-			last unless $self->_resume;
+			last if $self->{abandoned} || !$self->_resume;
 			$since    = time;
 			$fault_at = time + $self->{faults}[0]{delay} if $self->{faults}[0];
 			next;
@@ -128,10 +140,32 @@ sub run
 		sleep 0.01;
 	}
 	return if $world->{stop}->();
-	$self->_prove if !$self->{gave_up};
+	$self->_end_rival if $self->{rival};
+	$self->_put_back;
+	$self->_prove unless $self->{gave_up} || $self->{refused} || $self->{abandoned};
 	$self->_check_leftovers;
 	$self->_clean_up;
 	return;
+}
+
+sub state
+{
+	my ($self) = @_;
+	return $self->{world}{target}->value("SELECT state FROM fastcopy.status WHERE job = $self->{id}");
+}
+
+# What is the same at two times only if the job has run all the while; undef if it does not run.
+sub incarnation
+{
+	my ($self) = @_;
+	return $self->{world}{target}->value(
+		"SELECT resumes FROM fastcopy.status WHERE job = $self->{id} AND state IN ('copying', 'indexing')", once => 1);
+}
+
+sub is_explained
+{
+	my ($self, $failure) = @_;
+	return ref $failure && $failure->{sqlstate} =~ $explained;
 }
 
 # The job's row; undef, after saying so, if there is none.
@@ -164,10 +198,11 @@ sub _inject
 }
 
 # Makes a call in a session of its own, with a fault in the midst of it if there is one. Returns its value
-# (undef: it failed), the failure, and whether the session has lived through it.
+# (undef: it failed), the failure, and whether the session has lived through it. With $held, the workers of the job
+# are held by the proxy, and are terminated there.
 sub _call
 {
-	my ($self, $sql, $fault) = @_;
+	my ($self, $sql, $fault, $held) = @_;
 	my $world = $self->{world};
 	my ($value, $failure);
 	my $session = eval { FastcopySession->connect(path => $world->{target}{path}) } or return (undef, $@, 0);
@@ -181,6 +216,11 @@ sub _call
 		{
 			sleep $fault->{delay};
 			$self->_inject($fault);
+		}
+		if ($held)
+		{
+			$self->_end_workers($held);
+			$world->{proxy}->release;
 		}
 		$value = $session->result($patience)->[0][0];
 		1;
@@ -198,6 +238,71 @@ sub _settings
 		'SET fastcopy.retry_delay = 10');
 }
 
+# The call of fastcopy.start, with these arguments beside those that the table needs.
+sub _start_call
+{
+	my ($self, %more) = @_;
+	my %arguments = (
+		source       => $self->{world}{ $self->{source} },
+		source_table => "public.$self->{table}",
+		target_table => "public.$self->{table}",
+		%{ Torture::Tables::table($self->{table})->{arguments} || {} },
+		%more);
+	return 'SELECT fastcopy.start(' . join(', ', map { "$_ => '$arguments{$_}'" } sort keys %arguments) . ')';
+}
+
+# Starts another job of the same rows into the same target: returns its id, or the failure.
+sub start_rival
+{
+	my ($self, $truncate, $rebuild) = @_;
+	my $target   = $self->{world}{target};
+	my $last_job = $target->value('SELECT max(job) FROM fastcopy.job');
+	my $call     = $self->_start_call(
+		workers  => 2,
+		truncate => $truncate ? 'true' : 'false',
+		indexes  => $rebuild  ? 'rebuild' : 'keep');
+	my ($job, $failure) = $self->_call([ $self->_settings, $call ]);
+	$self->_stuck("a second start did not return: $failure->{message}") if $failure && $failure->{message} eq 'timeout';
+	$job //= $target->value("SELECT max(job) FROM fastcopy.job WHERE job > $last_job");
+	return ($job, $failure);
+}
+
+# Brings the other job to its end: done, or cancelled if there is nothing to be proved any more.
+sub _end_rival
+{
+	my ($self) = @_;
+	my $world    = $self->{world};
+	my $target   = $world->{target};
+	my $deadline = time + $patience;
+	while (time < $deadline && !$world->{stop}->())
+	{
+		my ($state, $sqlstate, $error) = @{ $target->rows(
+			"SELECT state, coalesce(sqlstate, ''), error FROM fastcopy.status WHERE job = $self->{rival}")->[0] };
+		return if $state eq 'done';
+		if ($self->{gave_up} || $self->{refused} || $self->{abandoned})
+		{
+			return if $state =~ $stopped;
+			$target->rows("SELECT fastcopy.cancel($self->{rival})");
+		}
+		elsif ($state =~ $stopped)
+		{
+			$self->problem('errors', "the other job failed: $sqlstate $error")
+			  unless $sqlstate eq '' || $sqlstate =~ $explained || $self->{disturbed};
+			my ($job, $failure) = $self->_call([ $self->_settings, "SELECT fastcopy.resume($self->{rival})" ]);
+			if (!defined $job && $self->_is_refusal($failure))
+			{
+				$self->{refused} = 1;
+				next;
+			}
+			$self->problem('errors', "the other job is not resumed: $failure->{sqlstate} $failure->{message}")
+			  unless defined $job || $self->is_explained($failure);
+		}
+		sleep 0.02;
+	}
+	$self->_stuck('the other job does not come to its end') unless $world->{stop}->();
+	return;
+}
+
 sub _start
 {
 	my ($self) = @_;
@@ -209,17 +314,12 @@ sub _start
 	# What truncate => true must remove once, and never again.
 	$target->rows("INSERT INTO public.$self->{table} (id) SELECT -i FROM generate_series(1, 100) i") if $self->{truncate};
 
-	my %arguments = (
-		source       => $world->{ $self->{source} },
-		source_table => "public.$self->{table}",
-		target_table => "public.$self->{table}",
-		workers      => $self->{workers},
-		truncate     => $self->{truncate} ? 'true' : 'false',
-		indexes      => $self->{indexes},
-		%{ $table->{arguments} || {} });
 	my $filter = Torture::Tables::filter($self->{table}, $self->{seconds});
-	$arguments{filter} = $filter if $filter;
-	my $call = 'SELECT fastcopy.start(' . join(', ', map { "$_ => '$arguments{$_}'" } sort keys %arguments) . ')';
+	my $call   = $self->_start_call(
+		workers  => $self->{workers},
+		truncate => $self->{truncate} ? 'true' : 'false',
+		indexes  => $self->{indexes},
+		$filter ? (filter => $filter) : ());
 
 	my $last_job = $target->value('SELECT coalesce(max(job), 0) FROM fastcopy.job');
 	my $fault    = $self->{in_start};
@@ -256,11 +356,20 @@ sub _stopped
 	my $target = $world->{target};
 	$self->_note("$now->{state} $now->{sqlstate} $now->{error}");
 	$world->{stops}{"$now->{state} $now->{sqlstate}"}++;
-	$self->problem('errors', "job failed: $now->{sqlstate} $now->{error} $now->{context}")
-	  unless $now->{sqlstate} eq '' || $now->{sqlstate} =~ $explained;
+	# A row whose partition is away has no place to go; and a job may notice by any error that its rows are gone.
+	if ($now->{sqlstate} ne '' && $now->{sqlstate} !~ $explained && !$self->{disturbed}
+		&& !($self->{detached} && $now->{sqlstate} eq '23514'))
+	{
+		$self->problem('errors', "job failed: $now->{sqlstate} $now->{error} $now->{context}");
+		$self->{abandoned} = 1 if ++$self->{unexplained} >= 3;
+	}
 
 	my $deadline = time + $patience;
-	while ($target->value("SELECT count(*) FROM pg_stat_activity WHERE $processes"))
+	my $others   = '';
+	$others = " AND pid NOT IN (SELECT pid FROM fastcopy.workers WHERE job = $self->{rival}
+		UNION ALL SELECT coordinator_pid FROM fastcopy.live_jobs() WHERE job = $self->{rival})"
+	  if $self->{rival};
+	while ($target->value("SELECT count(*) FROM pg_stat_activity WHERE $processes$others"))
 	{
 		last if ($self->_status // return)->{state} !~ $stopped;
 		if (time > $deadline)
@@ -279,14 +388,67 @@ sub _compare_with_ledger
 {
 	my ($self) = @_;
 	my $world = $self->{world};
-	my ($ledger, $rows) = @{ $world->{target}->rows(qq(
-		SELECT (SELECT coalesce(sum(rows), 0) FROM fastcopy.chunk WHERE job = $self->{id} AND done),
-			(SELECT count(*) FROM public.$self->{table})))->[0] };
+	return if grep { $self->{$_} } qw(disturbed emptied_afterwards abandoned);
+	my $jobs = join ', ', grep { defined } @$self{qw(id rival)};
+	my ($ledger, $rows) = @{ $world->{target}->rows(
+		"SELECT (SELECT coalesce(sum(rows), 0) FROM fastcopy.chunk WHERE job IN ($jobs) AND done), "
+		  . Torture::Tables::count_sql($self->{table}))->[0] };
+	$rows -= $self->{inserted} // 0;
 	$world->{comparisons}++;
 	return if $ledger == $rows;
 	$world->{rows_lost} += $ledger - $rows if $ledger > $rows;
 	$world->{rows_twice} += $rows - $ledger if $rows > $ledger;
 	$self->problem('rows', "the target has $rows rows, the ledger's done chunks have $ledger");
+	return;
+}
+
+# Puts a partition back.
+sub _put_back
+{
+	my ($self) = @_;
+	my $detached = $self->{detached} or return;
+	return if $self->{gave_up};
+	# While the job has stopped nobody keeps that waiting, but for another job.
+	$self->{world}{target}->rows("SET lock_timeout = 1000");
+	for (1 .. 60)
+	{
+		my $done = eval { $self->{world}{target}->rows($detached->{attach}); 1 };
+		$self->problem('errors', "the partition does not get back: $@->{sqlstate} $@->{message}")
+		  unless $done || $@->{sqlstate} eq '55P03';
+		last if $done || $@->{sqlstate} ne '55P03';
+	}
+	$self->{world}{target}->rows('RESET lock_timeout');
+	$self->{indexes_left} = $self->{world}{target}->value(Torture::Tables::index_count_sql($self->{table}));
+	delete $self->{detached};
+	return;
+}
+
+sub _is_refusal
+{
+	my ($self, $failure) = @_;
+	return $self->{disturbed} && ref $failure && $failure->{message} =~ /may have lost rows/;
+}
+
+# Terminates the workers of a job that is being resumed.
+sub _end_workers
+{
+	my ($self, $how) = @_;
+	my $world = $self->{world};
+	my %fault = (%{ $how->{fault}[1] }, inner => undef);
+	if ($how->{workers_end} eq 'connecting')
+	{
+		my $deadline = time + 0.5;
+		while (!$world->{proxy}->held && time < $deadline) { sleep 0.005 }
+		$self->_inject({ %fault, kind => 'workers_terminated' });
+	}
+	elsif ($how->{workers_end} eq 'later')
+	{
+		for (@{ $how->{delays} })
+		{
+			sleep $_;
+			$self->_inject({ %fault, kind => 'workers_terminated' });
+		}
+	}
 	return;
 }
 
@@ -300,12 +462,22 @@ sub _resume
 	{
 		my $how = shift @{ $self->{resumes} } // { workers => 'NULL' };
 		my ($fault_too, $fault) = @{ $how->{fault} || [] };
-		my $source = $how->{source} ? "'$world->{ $self->{source} }'" : 'NULL';
+		my ($others_too, $others) = @{ $how->{others} || [] };
+		$self->_put_back;
+		$self->_inject($others) if $others_too;
+		return 0 if $self->{abandoned};
+		my $source = $how->{source}         ? "'$world->{ $self->{source} }'" : 'NULL';
+		my $accept = $self->{accept_changes} && !$self->{disturbed} ? 'true' : 'false';
+		# The coordinator connects, and none of its workers.
+		my $hold = ($how->{workers_end} // '') eq 'connecting' && !$self->{rival} && !$fault_too;
+		$world->{proxy}->hold(1) if $hold;
 		my ($job, $failure) = $self->_call(
-			[ $self->_settings, "SELECT fastcopy.resume($self->{id}, $source, workers => $how->{workers})" ],
-			$fault_too ? $fault : undef);
+			[ $self->_settings, "SELECT fastcopy.resume($self->{id}, $source, workers => $how->{workers}, accept_changes => $accept)" ],
+			$fault_too ? $fault : undef, $hold ? $how : undef);
+		$world->{proxy}->release if $hold;
 		if (defined $job)
 		{
+			$self->_end_workers($how) if ($how->{workers_end} // '') eq 'later';
 			$world->{resumes}++;
 			$self->_note('resumed');
 			$self->problem('errors', "resume returned $job") if $job != $self->{id};
@@ -315,7 +487,15 @@ sub _resume
 		my $text = "$failure->{sqlstate} $failure->{message}";
 		$self->_note("resume failed: $text");
 		if ($failure->{message} eq 'timeout') { $self->_stuck('resume did not return'); return 0 }
-		if ($failure->{message} =~ /may have (?:changed|lost rows)/) { $self->problem('false_alarms', $text) }
+		if ($self->_is_refusal($failure))
+		{
+			$self->{refused} = 1;
+			$world->{refused}++;
+			return 0;
+		}
+		if ($self->{rewritten} && $failure->{message} =~ /may have lost rows/) { $self->{accept_changes} = 1 }
+		elsif ($self->{detached} && $failure->{message} =~ /may have lost rows/) { }    # it is put back before the next attempt
+		elsif ($failure->{message} =~ /may have (?:changed|lost rows)/) { $self->problem('false_alarms', $text) }
 		elsif ($failure->{sqlstate} !~ $explained) { $self->problem('errors', "resume failed: $text") }
 		# It may run by now all the same: the answer was lost, or it was resumed by itself.
 		my $now = $self->_status or return 0;
@@ -351,6 +531,7 @@ sub _prove
 	my ($self) = @_;
 	my $world = $self->{world};
 	my $table = Torture::Tables::table($self->{table});
+	$world->{proved}++;
 	$world->{rows} += $table->{rows};
 	my ($done, $chunks, $rows) = @{ $world->{target}->rows(
 		"SELECT count(*) FILTER (WHERE done), count(*), sum(rows) FROM fastcopy.chunk WHERE job = $self->{id}")->[0] };
@@ -359,23 +540,29 @@ sub _prove
 	  if $done != $chunks || $rows != $table->{rows};
 	my ($indexes, $whole) = @{ $world->{target}->rows(qq(
 		SELECT count(*), count(*) FILTER (WHERE indisvalid AND indisready AND indislive)
-		FROM pg_index WHERE indrelid IN (SELECT relid FROM pg_partition_tree('public.$self->{table}')
-			UNION SELECT 'public.$self->{table}'::regclass)))->[0] };
-	$self->problem('errors', "only $whole of $indexes indexes are there, of $table->{indexes}")
-	  if $indexes != $table->{indexes} || $whole != $indexes;
+		FROM pg_index WHERE indrelid IN (@{[ Torture::Tables::relations($self->{table}) ]})))->[0] };
+	my $indexes_left = $self->{indexes_left} // $table->{indexes};
+	$self->problem('errors', "only $whole of $indexes indexes are there, of $indexes_left")
+	  if $indexes != $indexes_left || $whole != $indexes;
 	if ($world->{amcheck})
 	{
 		eval {
 			$world->{target}->rows(qq(
 				SELECT bt_index_check(i.indexrelid, true) FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
-				WHERE i.indrelid IN (SELECT relid FROM pg_partition_tree('public.$self->{table}')
-			UNION SELECT 'public.$self->{table}'::regclass) AND c.relkind = 'i'));
+				WHERE i.indrelid IN (@{[ Torture::Tables::relations($self->{table}) ]}) AND c.relkind = 'i'));
 			1;
 		} or $self->problem('errors', 'damaged index: ' . (ref $@ ? $@->{message} : $@));
 	}
-	return if Torture::Tables::digest($world->{target}, $self->{table}) eq $table->{digest};
+	return if $self->{emptied_afterwards};
+	my $of_others = $world->{target}->value(qq(
+		WITH d AS (DELETE FROM public.$self->{table} WHERE id < $Torture::Tables::id_of_others RETURNING 1) SELECT count(*) FROM d));
+	$self->problem('rows', "others have inserted $self->{inserted} rows, of which $of_others are there")
+	  if $of_others != ($self->{inserted} // 0);
+	my $copies = $self->{rival} ? 2 : 1;
+	return if Torture::Tables::digest($world->{target}, $self->{table}) eq
+	  Torture::Tables::digest_of_copies($world->{target}, $self->{table}, $copies);
 
-	my ($lost, $twice) = Torture::Tables::differences(@$world{qw(source target)}, $self->{table});
+	my ($lost, $twice) = Torture::Tables::differences(@$world{qw(source target)}, $self->{table}, $copies);
 	my ($n_lost, $n_twice) = (0, 0);
 	$n_lost  += $_->[1] for @$lost;
 	$n_twice += $_->[1] for @$twice;
@@ -427,8 +614,11 @@ sub _clean_up
 {
 	my ($self) = @_;
 	my $target = $self->{world}{target};
-	$target->rows("SELECT fastcopy.forget($self->{id})") if $self->{forget} && !$self->{gave_up};
-	$target->rows("DROP TABLE public.$self->{table}");
+	# One with indexes that are still set aside is not forgotten; without its table it is.
+	my $whole = !$self->{gave_up} && !$self->{refused} && !$self->{abandoned};
+	$target->rows("SELECT fastcopy.forget($self->{id})") if $self->{forget} && $whole;
+	$target->rows("DROP TABLE IF EXISTS public.$_") for $self->{table}, sort keys %{ Torture::Tables::table($self->{table})->{leaves} || {} };
+	$target->rows("SELECT fastcopy.forget($_)") for grep { defined } $whole ? () : $self->{id}, $self->{rival};
 	return;
 }
 

@@ -17,16 +17,22 @@ CREATE TABLE public.elsewhere (id bigint PRIMARY KEY, n bigint);
 INSERT INTO public.elsewhere SELECT i, 0 FROM generate_series(1, 100) i;
 };
 
+# Below it are the ids of rows that others insert into a target, and no others.
+our $id_of_others = -1000000;
+
 # source     statements that make and fill the table on the source
 # target     statements that make it on the target
 # arguments  more arguments of fastcopy.start
 # number     an expression that numbers the rows, for drip(), and the number of rows for a second of sleep
 # chunk_size several, of which a job takes one
 # indexes    how many the target has
+# leaves     the target's partitions, and what ATTACH PARTITION is told of each
+# twice      whether the target can take all rows a second time
 # small_disk only where there is a tablespace on a small disk
 my $items = q{SELECT i, 2 * i, CASE WHEN i % 7 = 0 THEN NULL ELSE 'name ' || i END FROM generate_series(1, 40000) i};
 my %tables = (
 	heap => {
+		twice      => 1,
 		source => "CREATE TABLE public.heap (id bigint, amount integer, name text);
 			INSERT INTO public.heap $items",
 		target     => 'CREATE TABLE public.heap (id bigint, amount integer, name text)',
@@ -35,6 +41,7 @@ my %tables = (
 	},
 	# Each row twice: a set would not notice one that is lost.
 	twins => {
+		twice      => 1,
 		source => 'CREATE TABLE public.twins (id bigint, x double precision);
 			INSERT INTO public.twins SELECT i / 2, i / 2 FROM generate_series(1, 60000) i',
 		target     => 'CREATE TABLE public.twins (x double precision, id bigint)',
@@ -42,6 +49,7 @@ my %tables = (
 		chunk_size => [ 32, 64 ]
 	},
 	keyed => {
+		twice      => 1,
 		source => q{CREATE TABLE public.keyed (id integer, name text);
 			INSERT INTO public.keyed
 				SELECT CASE WHEN i % 20 = 0 THEN NULL ELSE i * (CASE WHEN i % 2 = 0 THEN 1 ELSE -1 END) END, 'name ' || i
@@ -56,6 +64,7 @@ my %tables = (
 		chunk_size => [ 32, 64 ]
 	},
 	wide => {
+		twice      => 1,
 		source => q{CREATE TABLE public.wide (id bigint, body text);
 			ALTER TABLE public.wide ALTER COLUMN body SET STORAGE EXTERNAL;
 			INSERT INTO public.wide SELECT i, (SELECT string_agg(md5(i::text || j), '') FROM generate_series(1, 400) j)
@@ -65,6 +74,7 @@ my %tables = (
 		chunk_size => [ 64, 128, 256 ]
 	},
 	parts => {
+		twice      => 1,
 		source => q{CREATE TABLE public.parts (id bigint, name text) PARTITION BY RANGE (id);
 			CREATE TABLE public.parts_1 PARTITION OF public.parts FOR VALUES FROM (MINVALUE) TO (0);
 			CREATE TABLE public.parts_2 PARTITION OF public.parts FOR VALUES FROM (0) TO (10000);
@@ -78,6 +88,7 @@ my %tables = (
 			CREATE TABLE public.parts_2 PARTITION OF public.parts FOR VALUES WITH (MODULUS 3, REMAINDER 2);
 			CREATE INDEX ON public.parts (id)},
 		indexes    => 4,
+		leaves     => { map { ("parts_$_" => "FOR VALUES WITH (MODULUS 3, REMAINDER $_)") } 0 .. 2 },
 		rows       => 30050,
 		number     => 'coalesce(abs(id), 1)',
 		chunk_size => [ 32, 64 ]
@@ -94,6 +105,7 @@ my %tables = (
 	},
 	# Goes as text; a trigger, a default and a deferred constraint have their part in each commit.
 	texts => {
+		twice      => 1,
 		source => q{CREATE TABLE public.texts (id bigint, price money, tags text[]);
 			INSERT INTO public.texts SELECT i, i, ARRAY['a' || i, NULL, E'\\\\\\t"\\n'] FROM generate_series(1, 30000) i},
 		target => q{CREATE TABLE public.texts (id bigint, price money, tags text[]);
@@ -143,13 +155,36 @@ sub prepare
 	return;
 }
 
-# One line that changes with any row and does not depend on their order, nor on that of the columns.
+# One line that changes with any row and does not depend on their order, nor on that of the columns: the number of
+# rows, and the sum of their hashes.
 sub digest
 {
 	my ($server, $name) = @_;
 	my $columns = _columns($name);
 	return $server->value("SELECT count(*) || ' ' || coalesce(sum(hashtextextended(ROW($columns)::text, 0)::numeric), 0)
 		FROM public.$name");
+}
+
+# The OIDs of the target and its partitions, as SQL.
+sub relations
+{
+	my ($name) = @_;
+	my @names = ($name, sort keys %{ $tables{$name}{leaves} || {} });
+	return join ', ', map { "'public.$_'::regclass" } @names;
+}
+
+sub index_count_sql
+{
+	my ($name) = @_;
+	return 'SELECT count(*) FROM pg_index WHERE indrelid IN (' . relations($name) . ')';
+}
+
+# How many rows the target has, as SQL; those of a partition count while it is detached, too.
+sub count_sql
+{
+	my ($name) = @_;
+	my $leaves = $tables{$name}{leaves} or return "(SELECT count(*) FROM public.$name)";
+	return '(' . join(' + ', map { "(SELECT count(*) FROM public.$_)" } sort keys %$leaves) . ')';
 }
 
 sub _columns
@@ -159,13 +194,21 @@ sub _columns
 	return join ', ', map { /^\s*(\w+)/ } split /,/, $columns;
 }
 
+# The digest of so many times the rows of the source.
+sub digest_of_copies
+{
+	my ($server, $name, $copies) = @_;
+	my ($count, $sum) = split ' ', $tables{$name}{digest};
+	return $server->value("SELECT $copies * $count || ' ' || $copies * ($sum)::numeric");
+}
+
 # The rows that the target lacks, and those that it has too many of: two lists of [row, times].
 sub differences
 {
-	my ($source, $target, $name) = @_;
+	my ($source, $target, $name, $copies) = @_;
 	my $sql = 'SELECT ROW(' . _columns($name) . ")::text FROM public.$name";
 	my %balance;
-	$balance{$_}++ for $source->column($sql);
+	$balance{$_} += $copies for $source->column($sql);
 	$balance{$_}-- for $target->column($sql);
 	return (
 		[ map { [ $_, $balance{$_} ] } grep { $balance{$_} > 0 } sort keys %balance ],
