@@ -21,7 +21,10 @@ DROP FOREIGN TABLE fastcopy_none;
 
 -- A server needs a mapping, and its name is all that is shown of it.
 SELECT fastcopy.copy('fastcopy_nowhere', 'numbers', 'numbers_copy');
+-- The words are PostgreSQL's, and not those of all versions.
+\set VERBOSITY sqlstate
 SELECT fastcopy.copy('fastcopy_old', 'numbers', 'numbers_copy');
+\set VERBOSITY default
 CREATE USER MAPPING FOR CURRENT_USER SERVER fastcopy_old OPTIONS (user :'me');
 SELECT fastcopy.copy('fastcopy_old', 'numbers', 'numbers_copy');
 SELECT source FROM fastcopy.status ORDER BY job DESC LIMIT 1;

@@ -3,13 +3,14 @@
 // The library is loaded by the first call of one of its functions, in sessions, coordinators and workers
 // alike; nothing has to be preloaded, but auto-resume (api/auto_resume.hpp) is there only if it was. Start reading at api/start.cpp, then run/coordinator.cpp and
 // run/worker.cpp; docs/architecture.md has the map.
+#include "pg/module.hpp"
 #include "api/auto_resume.hpp"
-#include "pg/postgres.hpp"
 #include "settings.hpp"
+#include "version.hpp"
 
 extern "C" {
 
-PG_MODULE_MAGIC;
+FASTCOPY_MODULE_MAGIC("pg_fastcopy", FASTCOPY_VERSION);
 
 PGDLLEXPORT void _PG_init(void);
 

@@ -111,6 +111,7 @@ $source->safe_psql(
 		g * interval '1 year -2 mons 3 days -04:05:06.7', decode(md5(g::text), 'hex') || '\\\\001', g / 7.0::float8 * 1e-5, g / 7.0::float4, E'it\\\\''s ' || g,
 		ARRAY['NULL', NULL, 'a\\b', md5(g::text)], ARRAY[g, NULL], ('<a/><b>' || g || '</b>')::xml, ('a:1 b' || g || ':2')::tsvector
 	FROM generate_series(1, 1500) g; ANALYZE odd));
+my $version = $target->safe_psql('postgres', 'SHOW server_version_num');
 my @odd = (
 	[ datestyle => q('SQL, DMY') ], [ datestyle => q('German') ], [ datestyle => q('Postgres, YMD') ],
 	[ intervalstyle => q('sql_standard') ], [ intervalstyle => q('iso_8601') ], [ intervalstyle => q('postgres_verbose') ],
@@ -122,10 +123,11 @@ my @odd = (
 	[ default_transaction_read_only => 'on' ],
 	[ statement_timeout => q('300ms') ], [ lock_timeout => q('300ms') ], [ idle_in_transaction_session_timeout => q('300ms') ],
 	[ idle_session_timeout => q('300ms') ], [ backslash_quote => 'off' ], [ enable_tidscan => 'off' ], [ enable_indexscan => 'off' ],
-	[ force_parallel_mode => 'on' ], [ synchronize_seqscans => 'on' ], [ row_security => 'off' ], [ work_mem => q('64kB') ],
+	[ $version < 160000 ? 'force_parallel_mode' : 'debug_parallel_query', 'on' ], [ synchronize_seqscans => 'on' ], [ row_security => 'off' ], [ work_mem => q('64kB') ],
 	[ session_replication_role => 'replica' ], [ synchronous_commit => 'remote_apply' ], [ lc_messages => q('C') ],
 	[ default_tablespace => q('pg_default') ], [ check_function_bodies => 'off' ], [ plan_cache_mode => 'force_generic_plan' ],
-	[ jit_above_cost => '0' ], [ zero_damaged_pages => 'on' ], [ allow_system_table_mods => 'on' ]);
+	[ jit_above_cost => '0' ], [ zero_damaged_pages => 'on' ], [ allow_system_table_mods => 'on' ],
+	$version < 170000 ? () : [ transaction_timeout => q('300ms') ]);
 
 # Sets one on both sides, for the database or for the role, copies by blocks in binary and by key in text.
 # The source waits a little in each copy, so that a timeout has its chance.

@@ -3,6 +3,7 @@
 #include "api/waiting.hpp"
 #include "compare/area.hpp"
 #include "compare/worker.hpp"
+#include "pg/set_result.hpp"
 #include "settings.hpp"
 #include "source/search_path.hpp"
 
@@ -263,8 +264,7 @@ PG_FUNCTION_INFO_V1(fastcopy_compare);
 // fastcopy.compare(source text, source_table text, target_table text, workers integer, key text, filter text,
 //                  columns text[], source_encoding text) → a row per range that differs, and the total
 PGDLLEXPORT Datum fastcopy_compare(PG_FUNCTION_ARGS) {
-    InitMaterializedSRF(fcinfo, 0);
-    auto *result = reinterpret_cast<ReturnSetInfo *>(fcinfo->resultinfo);
+    ReturnSetInfo *result = pg::begin_set(fcinfo);
     job::Request request = read_table_arguments(fcinfo);
     request.source_encoding = encoding_argument(fcinfo, 7, "source_encoding");
     request.chunk_size_kb = settings::chunk_size_kb;

@@ -2,6 +2,7 @@
 #include "api/access.hpp"
 #include "core/progress.hpp"
 #include "job/registry.hpp"
+#include "pg/set_result.hpp"
 
 namespace fastcopy::api {
 
@@ -107,8 +108,7 @@ PG_FUNCTION_INFO_V1(fastcopy_progress_line);
 
 // fastcopy.live_jobs() → one row per running job of this database that the role may see
 PGDLLEXPORT Datum fastcopy_live_jobs(PG_FUNCTION_ARGS) {
-    InitMaterializedSRF(fcinfo, 0);
-    auto *result = reinterpret_cast<ReturnSetInfo *>(fcinfo->resultinfo);
+    ReturnSetInfo *result = pg::begin_set(fcinfo);
 
     auto *lines = static_cast<JobLine *>(palloc(sizeof(JobLine) * job::slot_count()));
     int count = 0;
@@ -148,8 +148,7 @@ PGDLLEXPORT Datum fastcopy_live_jobs(PG_FUNCTION_ARGS) {
 
 // fastcopy.live_workers() → one row per running worker of this database that the role may see
 PGDLLEXPORT Datum fastcopy_live_workers(PG_FUNCTION_ARGS) {
-    InitMaterializedSRF(fcinfo, 0);
-    auto *result = reinterpret_cast<ReturnSetInfo *>(fcinfo->resultinfo);
+    ReturnSetInfo *result = pg::begin_set(fcinfo);
 
     auto *lines = static_cast<WorkerLine *>(palloc(sizeof(WorkerLine) * job::slot_count()));
     int count = 0;

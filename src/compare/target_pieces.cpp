@@ -1,6 +1,7 @@
 #include "compare/target_pieces.hpp"
 
 #include "core/range_split.hpp"
+#include "pg/acl.hpp"
 
 namespace fastcopy::compare {
 
@@ -24,7 +25,7 @@ const char *quoted_name(Relation relation) {
 bool is_readable(Relation relation) {
     Oid role = GetUserId();
     return pg_class_aclcheck(RelationGetRelid(relation), role, ACL_SELECT) == ACLCHECK_OK &&
-           pg_namespace_aclcheck(RelationGetNamespace(relation), role, ACL_USAGE) == ACLCHECK_OK &&
+           pg::check_schema(RelationGetNamespace(relation), role, ACL_USAGE) == ACLCHECK_OK &&
            check_enable_rls(RelationGetRelid(relation), InvalidOid, true) != RLS_ENABLED;
 }
 

@@ -47,13 +47,19 @@ class Writer {
         length_ += fits;
     }
 
+    void character(char c) noexcept {
+        full_ = full_ || length_ == out_.size();
+        if (!full_)
+            out_[length_++] = c;
+    }
+
     // A number of at least that many places, filled up on the left.
     template <typename Integer>
     void number(Integer n, std::ptrdiff_t places = 1, char fill = ' ') noexcept {
         char digits[24];
         auto end = std::to_chars(digits, digits + sizeof(digits), n).ptr;
         for (std::ptrdiff_t missing = places - (end - digits); missing > 0; missing--)
-            text({&fill, 1});
+            character(fill);
         text({digits, static_cast<std::size_t>(end - digits)});
     }
 

@@ -56,6 +56,10 @@ void connect_as(const Identity &identity) {
     // SERIALIZABLE would set the processes that write the ledger's rows against one another.
     SetConfigOption("default_transaction_read_only", "off", PGC_USERSET, PGC_S_SESSION);
     SetConfigOption("default_transaction_isolation", "read committed", PGC_USERSET, PGC_S_SESSION);
+#if PG_VERSION_NUM >= 170000
+    // Of the timeouts, the one that counts in background processes too. A chunk takes as long as it takes.
+    SetConfigOption("transaction_timeout", "0", PGC_USERSET, PGC_S_SESSION);
+#endif
 }
 
 void begin_ledger_transaction() {

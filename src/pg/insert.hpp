@@ -6,6 +6,31 @@
 
 namespace fastcopy::pg {
 
+// What a range table entry says of the privileges that its relation is to be checked for.
+#if PG_VERSION_NUM >= 160000
+using Permissions = RTEPermissionInfo;
+#else
+using Permissions = RangeTblEntry;
+#endif
+
+inline Permissions *permissions_of(const ParseNamespaceItem *item) {
+#if PG_VERSION_NUM >= 160000
+    return item->p_perminfo;
+#else
+    return item->p_rte;
+#endif
+}
+
+// Checks the current role's privileges on the relations of a parse state, as their permissions ask. An ERROR
+// if one is missing.
+inline void check_permissions(const ParseState *pstate) {
+#if PG_VERSION_NUM >= 160000
+    (void)ExecCheckPermissions(pstate->p_rtable, pstate->p_rteperminfos, true);
+#else
+    (void)ExecCheckRTPerms(pstate->p_rtable, true);
+#endif
+}
+
 // Gives the executor the range table of a parse state.
 inline void init_range_table(EState *estate, const ParseState *pstate) {
 #if PG_VERSION_NUM >= 180000
@@ -17,9 +42,22 @@ inline void init_range_table(EState *estate, const ParseState *pstate) {
 #endif
 }
 
+// An ERROR if the executor cannot insert into the relation.
+inline void check_insert_relation(ResultRelInfo *relation) {
+#if PG_VERSION_NUM >= 180000
+    CheckValidResultRel(relation, CMD_INSERT, ONCONFLICT_NONE, NIL);
+#elif PG_VERSION_NUM >= 170000
+    CheckValidResultRel(relation, CMD_INSERT, NIL);
+#else
+    CheckValidResultRel(relation, CMD_INSERT);
+#endif
+}
+
 // Makes the index entries of a row that has been inserted. No index may be deferrable.
 inline void insert_index_entries(ResultRelInfo *relation, TupleTableSlot *slot, EState *estate) {
-#if PG_VERSION_NUM >= 160000
+#if PG_VERSION_NUM >= 190000
+    list_free(ExecInsertIndexTuples(relation, estate, 0, slot, NIL, nullptr));
+#elif PG_VERSION_NUM >= 160000
     list_free(ExecInsertIndexTuples(relation, slot, estate, false, false, nullptr, NIL, false));
 #else
     list_free(ExecInsertIndexTuples(relation, slot, estate, false, false, nullptr, NIL));

@@ -2,6 +2,68 @@
 
 namespace fastcopy::pg {
 
+#if PG_VERSION_NUM >= 170000
+
+namespace {
+
+// What stands in front of the memory.
+struct Header {
+    LWLock lock;
+};
+
+constexpr Size header_size = CACHELINEALIGN(sizeof(Header));
+
+const char *segment_name = nullptr;
+void (*initialise_memory)(void *memory) = nullptr;
+
+void init_lock(LWLock *lock) {
+#if PG_VERSION_NUM >= 190000
+    LWLockInitialize(lock, LWLockNewTrancheId(segment_name));
+#else
+    LWLockInitialize(lock, LWLockNewTrancheId());
+#endif
+}
+
+void register_tranche(const LWLock *lock) {
+#if PG_VERSION_NUM >= 190000
+    (void)lock;  // names are in shared memory
+#else
+    LWLockRegisterTranche(lock->tranche, segment_name);
+#endif
+}
+
+void init_segment(void *segment) {
+    init_lock(&static_cast<Header *>(segment)->lock);
+    initialise_memory(static_cast<char *>(segment) + header_size);
+}
+
+#if PG_VERSION_NUM >= 190000
+void *find_segment(Size size) {
+    bool found;
+    return GetNamedDSMSegment(
+        segment_name, size, [](void *segment, void *) { init_segment(segment); }, &found, nullptr);
+}
+#else
+void *find_segment(Size size) {
+    bool found;
+    return GetNamedDSMSegment(segment_name, size, init_segment, &found);
+}
+#endif
+
+}  // namespace
+
+void *named_segment(const char *name, size_t size, void (*initialise)(void *memory),
+                    LWLock **lock) {
+    segment_name = name;
+    initialise_memory = initialise;
+    auto *header = static_cast<Header *>(find_segment(header_size + size));
+    register_tranche(&header->lock);
+    *lock = &header->lock;
+    return reinterpret_cast<char *>(header) + header_size;
+}
+
+#else
+
 namespace {
 
 struct Anchor {
@@ -44,5 +106,7 @@ void *named_segment(const char *name, size_t size, void (*initialise)(void *memo
     *lock = &anchor->lock;
     return dsm_segment_address(segment);
 }
+
+#endif
 
 }  // namespace fastcopy::pg

@@ -1,8 +1,10 @@
 // Shared memory that needs no shared_preload_libraries.
 //
-// PostgreSQL before 17 gives a library that was not preloaded only the slack of the main segment. So
-// a tiny anchor lives there (a lock and a handle, as autoprewarm does it), and the real memory is a
-// pinned dynamic segment behind it, made by whoever comes first. It lives until the server restarts.
+// PostgreSQL 17 and later have named dynamic segments, which core keeps in a registry of its own; the lock
+// stands in front of the memory. Older servers give a library that was not preloaded only the slack of the
+// main segment. There a tiny anchor lives in it (a lock and a handle, as in core's autoprewarm), and the
+// real memory is a pinned dynamic segment behind it, made by whoever comes first. Either lives until the
+// server restarts.
 #ifndef FASTCOPY_PG_SHMEM_HPP
 #define FASTCOPY_PG_SHMEM_HPP
 

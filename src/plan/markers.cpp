@@ -53,12 +53,9 @@ bool is_flushed(uint64 position, uint64 flushed) {
     return flushed >= position || (in_page <= longest_page_header && flushed >= position - in_page);
 }
 
-char *hash(const StringInfoData &text) {
-    auto *hex = static_cast<char *>(palloc(MD5_DIGEST_LENGTH * 2 + 1));
-    const char *why = nullptr;
-    if (!pg_md5_hash(text.data, static_cast<size_t>(text.len), hex, &why))
-        elog(ERROR, "could not compute MD5 hash: %s", why);
-    return hex;
+char *hash(const StringInfoData &facts) {
+    Datum bytes = PointerGetDatum(cstring_to_text_with_len(facts.data, facts.len));
+    return TextDatumGetCString(DirectFunctionCall1(md5_text, bytes));
 }
 
 char *hash_of_relations(const SourceLeaves &leaves) {

@@ -224,9 +224,15 @@ void check_not_replaced(Connection *connection, const Chunk &chunk) {
 SplitKey find_key(Connection *connection, const SourceLeaf &leaf, const char *column) {
     // Of the columns that lead a whole, valid btree index, the named one, or: the primary key's first,
     // then a unique index's, then one without NULLs. Of several indexes on it, the ordinary one.
-    const char *sql =
+    // From version 18 on, a NOT NULL constraint may be there that no one has validated.
+    const char *not_null =
+        source::server_version(connection) < 180000
+            ? "a.attnotnull"
+            : "EXISTS (SELECT FROM pg_catalog.pg_constraint v WHERE v.conrelid = a.attrelid"
+              " AND v.contype = 'n' AND v.conkey[1] = a.attnum AND v.convalidated)";
+    const char *sql = psprintf(
         "WITH RECURSIVE k AS ("
-        " SELECT a.attname, a.atttypid, a.attcollation, a.attnotnull, i.indcollation[0] AS collation,"
+        " SELECT a.attname, a.atttypid, a.attcollation, %s AS not_null, i.indcollation[0] AS collation,"
         " o.opcfamily, o.opcintype, o.opcdefault"
         " FROM pg_catalog.pg_index i"
         " JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid"
@@ -246,11 +252,12 @@ SplitKey find_key(Connection *connection, const SourceLeaf &leaf, const char *co
         " (SELECT pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.collname)"
         "  FROM pg_catalog.pg_collation c JOIN pg_catalog.pg_namespace n ON n.oid = c.collnamespace"
         "  WHERE c.oid = k.collation),"
-        " k.collation <> k.attcollation, k.attnotnull, l.name, g.name, k.opcdefault"
+        " k.collation <> k.attcollation, k.not_null, l.name, g.name, k.opcdefault"
         " FROM k CROSS JOIN b JOIN pg_catalog.pg_type t ON t.oid = b.typid"
         " CROSS JOIN LATERAL (" OPERATOR_OF_STRATEGY(1) ") l"
         " CROSS JOIN LATERAL (" OPERATOR_OF_STRATEGY(4) ") g"
-        " WHERE t.typtype <> 'd'";
+        " WHERE t.typtype <> 'd'",
+        not_null);
     const char *oid = psprintf("%u", leaf.oid);
     const char *params[] = {oid, column};
     Rows rows = source::query(connection, sql, 2, params);
@@ -265,8 +272,7 @@ SplitKey find_key(Connection *connection, const SourceLeaf &leaf, const char *co
         if (key.collation != nullptr)
             (void)to_name(key.collation);
         key.collate_index = to_bool(rows.at(0, 4));
-        // From version 18 on, a NOT NULL constraint may be there that no one has validated.
-        key.not_null = to_bool(rows.at(0, 5)) && source::server_version(connection) < 180000;
+        key.not_null = to_bool(rows.at(0, 5));
         key.less = to_name(rows.at(0, 6), core::is_operator_name);
         key.not_less = to_name(rows.at(0, 7), core::is_operator_name);
         key.usual_order = to_bool(rows.at(0, 8));

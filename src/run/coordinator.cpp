@@ -1,9 +1,9 @@
 #include "run/coordinator.hpp"
 
-#include <signal.h>
-
 #include "job/ledger.hpp"
 #include "run/foreign_keys.hpp"
+#include "run/marker_wait.hpp"
+#include "pg/signals.hpp"
 #include "run/marker_wait.hpp"
 #include "run/preparation.hpp"
 #include "run/proof.hpp"
@@ -373,7 +373,7 @@ void tell_of_indexes(RunningJob *job) {
 // The job's end when something has failed. Runs outside of any transaction.
 void fail(RunningJob *job, int sqlerrcode) {
     // From here on there is nothing left to cancel, only an end to be written down.
-    pqsignal(SIGINT, SIG_IGN);
+    pg::ignore_signal(SIGINT);
     QueryCancelPending = false;
     pg_atomic_write_u32(&me->stop, 1);
     dismiss(&job->crew);

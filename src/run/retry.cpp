@@ -1,5 +1,7 @@
 #include "run/retry.hpp"
 
+#include "pg/random.hpp"
+
 namespace fastcopy::run::retry {
 
 namespace {
@@ -48,7 +50,7 @@ void back_off(int first_delay_ms, int retries) {
     for (int i = 0; i < retries && delay < longest_delay_ms; i++)
         delay *= 2;
     delay = Min(delay, longest_delay_ms);
-    auto jittered = static_cast<int64>(delay * (0.5 + 0.5 * pg_prng_double(&pg_global_prng_state)));
+    auto jittered = static_cast<int64>(delay * (0.5 + 0.5 * pg::random_fraction()));
 
     TimestampTz deadline = GetCurrentTimestamp() + jittered * 1000;
     for (;;) {

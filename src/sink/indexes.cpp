@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "pg/acl.hpp"
 #include "sink/local_sql.hpp"
 
 namespace fastcopy::sink {
@@ -30,8 +31,11 @@ int cost_of(Oid oid) {
 void add_indexes_of(Oid relid, job::TargetIndexes *all) {
     Relation table = table_open(relid, NoLock);
     List *oids = RelationGetIndexList(table);
-    if (oids != NIL && !pg_class_ownercheck(relid, GetUserId()))
-        aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE, RelationGetRelationName(table));
+    if (oids != NIL) {
+        AclResult access = pg::check_maintenance(relid, GetUserId());
+        if (access != ACLCHECK_OK)
+            aclcheck_error(access, OBJECT_TABLE, RelationGetRelationName(table));
+    }
     Size size = sizeof(job::TargetIndex) * Max(all->count + list_length(oids), 1);
     all->indexes = static_cast<job::TargetIndex *>(
         all->indexes == nullptr ? palloc(size) : repalloc(all->indexes, size));
@@ -94,8 +98,9 @@ bool lock_for_build(Oid index) {
     Oid table = IndexGetRelation(index, true);
     if (!OidIsValid(table))
         return false;
-    if (!pg_class_ownercheck(table, GetUserId()))
-        aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE, get_rel_name(table));
+    AclResult access = pg::check_maintenance(table, GetUserId());
+    if (access != ACLCHECK_OK)
+        aclcheck_error(access, OBJECT_TABLE, get_rel_name(table));
     // In the order of DROP INDEX and REINDEX. Once we have both locks, nobody can drop or rename it.
     LockRelationOid(table, ShareLock);
     LockRelationOid(index, AccessExclusiveLock);

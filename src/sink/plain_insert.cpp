@@ -180,7 +180,7 @@ uint64 insert_plainly(Relation target, ParseState *pstate, int ncolumns, const c
     pg::init_range_table(estate, pstate);
     insert->relation = makeNode(ResultRelInfo);
     ExecInitResultRelation(estate, insert->relation, 1);
-    CheckValidResultRel(insert->relation, CMD_INSERT);
+    pg::check_insert_relation(insert->relation);
     ExecOpenIndices(insert->relation, false);
     insert->leaves = open_leaves(estate, insert->relation);
 

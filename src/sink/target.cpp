@@ -1,5 +1,6 @@
 #include "sink/target.hpp"
 
+#include "pg/insert.hpp"
 #include "sink/leaves.hpp"
 
 namespace fastcopy::sink {
@@ -78,20 +79,20 @@ ParseState *check_insert(Relation target, int ncolumns, const char *const *colum
     ParseState *pstate = make_parsestate(nullptr);
     ParseNamespaceItem *item =
         addRangeTableEntryForRelation(pstate, target, RowExclusiveLock, nullptr, false, false);
-    RangeTblEntry *entry = item->p_rte;
-    entry->requiredPerms = ACL_INSERT;
+    pg::Permissions *permissions = pg::permissions_of(item);
+    permissions->requiredPerms = ACL_INSERT;
     for (int i = 0; i < ncolumns; i++) {
         AttrNumber attnum = get_attnum(RelationGetRelid(target), columns[i]);
         if (attnum == InvalidAttrNumber)
             ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
                             errmsg("column \"%s\" of target table \"%s\" does not exist",
                                    columns[i], RelationGetRelationName(target))));
-        entry->insertedCols =
-            bms_add_member(entry->insertedCols, attnum - FirstLowInvalidHeapAttributeNumber);
+        permissions->insertedCols =
+            bms_add_member(permissions->insertedCols, attnum - FirstLowInvalidHeapAttributeNumber);
     }
-    ExecCheckRTPerms(pstate->p_rtable, true);
+    pg::check_permissions(pstate);
 
-    if (check_enable_rls(entry->relid, InvalidOid, false) == RLS_ENABLED)
+    if (check_enable_rls(RelationGetRelid(target), InvalidOid, false) == RLS_ENABLED)
         ereport(
             ERROR,
             (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),

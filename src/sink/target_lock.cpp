@@ -1,5 +1,7 @@
 #include "sink/target_lock.hpp"
 
+#include "pg/acl.hpp"
+
 namespace fastcopy::sink {
 
 namespace {
@@ -26,16 +28,18 @@ void add_parents(Oid relid, List **family) {
     }
 }
 
-void check_owner(Oid relid) {
+void check_may_rebuild(Oid relid) {
     HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
     if (!HeapTupleIsValid(tuple))
         return;  // dropped meanwhile
     auto *form = reinterpret_cast<Form_pg_class>(GETSTRUCT(tuple));
     bool indexed = form->relhasindex;
     ReleaseSysCache(tuple);
-    if (indexed && !pg_class_ownercheck(relid, GetUserId()))
-        aclcheck_error(ACLCHECK_NOT_OWNER, get_relkind_objtype(get_rel_relkind(relid)),
-                       get_rel_name(relid));
+    if (!indexed)
+        return;
+    AclResult access = pg::check_maintenance(relid, GetUserId());
+    if (access != ACLCHECK_OK)
+        aclcheck_error(access, get_relkind_objtype(get_rel_relkind(relid)), get_rel_name(relid));
 }
 
 }  // namespace
@@ -70,7 +74,7 @@ void check_may_write(Oid relid, bool truncate, bool own) {
         List *relids = find_all_inheritors(relid, NoLock, nullptr);
         ListCell *cell;
         foreach (cell, relids)
-            check_owner(lfirst_oid(cell));
+            check_may_rebuild(lfirst_oid(cell));
     }
 }
 

@@ -2,6 +2,7 @@
 
 #include "core/redact.hpp"
 #include "source/encoding.hpp"
+#include "pg/event_set.hpp"
 #include "source/memory_limit.hpp"
 
 namespace fastcopy::source {
@@ -67,6 +68,11 @@ void receive_notice(void *arg, const PGresult *result) noexcept {
         return;
     connection->last_words_sqlstate = to_sqlstate(PQresultErrorField(result, PG_DIAG_SQLSTATE));
     copy_valid(connection->last_words, sizeof(connection->last_words), message);
+}
+
+void disconnect(PGconn *conn) {
+    PQfinish(conn);
+    ReleaseExternalFD();
 }
 
 // Sends what libpq has buffered. A source that has stopped reading must not hold us inside of libpq; what it
@@ -228,7 +234,7 @@ Connection *connect(const char *source, Trust trust, const char *application_nam
     { in_time = poll_until_connected(conn, timeout); }
     PG_CATCH();
     {
-        libpqsrv_disconnect(conn);
+        disconnect(conn);
         PG_RE_THROW();
     }
     PG_END_TRY();
@@ -236,7 +242,7 @@ Connection *connect(const char *source, Trust trust, const char *application_nam
         const char *message =
             in_time ? text_or_null(PQerrorMessage(conn))
                     : psprintf("The source did not answer within %d seconds.", timeout);
-        libpqsrv_disconnect(conn);
+        disconnect(conn);
         ereport(ERROR, (errcode(ERRCODE_SQLCLIENT_UNABLE_TO_ESTABLISH_SQLCONNECTION),
                         errmsg("could not connect to the source server"),
                         errdetail_internal("%s", message),
@@ -246,7 +252,7 @@ Connection *connect(const char *source, Trust trust, const char *application_nam
     }
 
     if (!used_own_credentials(conn, trust)) {
-        libpqsrv_disconnect(conn);
+        disconnect(conn);
         ereport(
             ERROR,
             (errcode(ERRCODE_S_R_E_PROHIBITED_SQL_STATEMENT_ATTEMPTED),
@@ -260,7 +266,7 @@ Connection *connect(const char *source, Trust trust, const char *application_nam
     connection->conn = conn;
     connection->encoding = encoding != nullptr ? pg_char_to_encoding(encoding) : -1;
     PQsetNoticeReceiver(conn, receive_notice, connection);
-    connection->events = CreateWaitEventSet(TopMemoryContext, 3);
+    connection->events = pg::create_event_set(3);
     MemoryContextSwitchTo(old);
     AddWaitEventToSet(connection->events, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, nullptr);
     AddWaitEventToSet(connection->events, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, nullptr, nullptr);
@@ -281,7 +287,7 @@ void close(Connection *connection) {
         open_connection = nullptr;
     FreeWaitEventSet(connection->events);
     PQfreemem(connection->held);
-    libpqsrv_disconnect(connection->conn);
+    disconnect(connection->conn);
     pfree(connection);
 }
 

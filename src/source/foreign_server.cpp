@@ -1,5 +1,7 @@
 #include "source/foreign_server.hpp"
 
+#include "pg/acl.hpp"
+
 namespace fastcopy::source {
 
 namespace {
@@ -83,7 +85,7 @@ ServerSource resolve_server(const char *name) {
                  errhint("A source is a connection string as in 'host=old dbname=shop', a "
                          "postgresql:// URI, or the name of a foreign server.")));
     Oid role = GetUserId();
-    AclResult access = pg_foreign_server_aclcheck(server->serverid, role, ACL_USAGE);
+    AclResult access = pg::check_foreign_server(server->serverid, role, ACL_USAGE);
     if (access != ACLCHECK_OK)
         aclcheck_error(access, OBJECT_FOREIGN_SERVER, server->servername);
     UserMapping *mapping = GetUserMapping(role, server->serverid);

@@ -1,0 +1,21 @@
+// Signals of background processes.
+#ifndef FASTCOPY_PG_SIGNALS_HPP
+#define FASTCOPY_PG_SIGNALS_HPP
+
+#include <signal.h>
+
+#include "pg/postgres.hpp"
+
+namespace fastcopy::pg {
+
+inline void ignore_signal(int signal) {
+#if PG_VERSION_NUM >= 190000
+    pqsignal(signal, PG_SIG_IGN);
+#else
+    pqsignal(signal, SIG_IGN);
+#endif
+}
+
+}  // namespace fastcopy::pg
+
+#endif
