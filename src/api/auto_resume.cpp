@@ -1,6 +1,7 @@
 #include "api/auto_resume.hpp"
 
 #include "api/resume.hpp"
+#include "api/sql_objects.hpp"
 #include "job/ledger.hpp"
 #include "run/process.hpp"
 #include "settings.hpp"
@@ -73,6 +74,7 @@ Interrupted interrupted_jobs(MemoryContext context) {
     Interrupted found{};
     pg::begin_ledger_transaction();
     if (OidIsValid(get_extension_oid("pg_fastcopy", true))) {
+        check_sql_objects();
         MemoryContext old = MemoryContextSwitchTo(context);
         found.jobs = job::ledger::unfinished_jobs(most_vain_resumes, &found.count);
         MemoryContextSwitchTo(old);

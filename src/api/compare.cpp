@@ -1,5 +1,6 @@
 // fastcopy.compare: starts the workers of a comparison, waits for them, and tells what differs.
 #include "api/arguments.hpp"
+#include "api/sql_objects.hpp"
 #include "api/waiting.hpp"
 #include "compare/area.hpp"
 #include "compare/worker.hpp"
@@ -264,6 +265,7 @@ PG_FUNCTION_INFO_V1(fastcopy_compare);
 // fastcopy.compare(source text, source_table text, target_table text, workers integer, key text, filter text,
 //                  columns text[], source_encoding text) → a row per range that differs, and the total
 PGDLLEXPORT Datum fastcopy_compare(PG_FUNCTION_ARGS) {
+    check_sql_objects();
     ReturnSetInfo *result = pg::begin_set(fcinfo);
     job::Request request = read_table_arguments(fcinfo);
     request.source_encoding = encoding_argument(fcinfo, 7, "source_encoding");

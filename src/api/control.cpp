@@ -5,6 +5,7 @@
 // the end state by then.
 #include "api/arguments.hpp"
 #include "api/lookup.hpp"
+#include "api/sql_objects.hpp"
 #include "api/start.hpp"
 #include "api/waiting.hpp"
 #include "sink/foreign_keys.hpp"
@@ -131,6 +132,7 @@ PG_FUNCTION_INFO_V1(fastcopy_state_now);
 
 // fastcopy.wait(job bigint, timeout interval) → text
 PGDLLEXPORT Datum fastcopy_wait(PG_FUNCTION_ARGS) {
+    check_sql_objects();
     if (PG_ARGISNULL(0))
         PG_RETURN_NULL();
     TimestampTz deadline = 0;
@@ -143,6 +145,7 @@ PGDLLEXPORT Datum fastcopy_wait(PG_FUNCTION_ARGS) {
 
 // fastcopy.copy(...) → bigint
 PGDLLEXPORT Datum fastcopy_copy(PG_FUNCTION_ARGS) {
+    check_sql_objects();
     volatile int64 job = start_job(fcinfo);
     const char *state = nullptr;
 
@@ -159,6 +162,7 @@ PGDLLEXPORT Datum fastcopy_copy(PG_FUNCTION_ARGS) {
 
 // fastcopy.cancel(job bigint) → boolean
 PGDLLEXPORT Datum fastcopy_cancel(PG_FUNCTION_ARGS) {
+    check_sql_objects();
     int64 job = PG_GETARG_INT64(0);
     Live live = find_live(job);
     (void)require_job(job, live, may_steer);
@@ -167,6 +171,7 @@ PGDLLEXPORT Datum fastcopy_cancel(PG_FUNCTION_ARGS) {
 
 // fastcopy.set_workers(job bigint, workers integer) → integer
 PGDLLEXPORT Datum fastcopy_set_workers(PG_FUNCTION_ARGS) {
+    check_sql_objects();
     int64 job = PG_GETARG_INT64(0);
     int workers = PG_GETARG_INT32(1);
     check_workers(workers);
@@ -190,6 +195,7 @@ PGDLLEXPORT Datum fastcopy_set_workers(PG_FUNCTION_ARGS) {
 
 // fastcopy.forget(job bigint)
 PGDLLEXPORT Datum fastcopy_forget(PG_FUNCTION_ARGS) {
+    check_sql_objects();
     int64 job = PG_GETARG_INT64(0);
     Live live = find_live(job);
     (void)require_job(job, live, is_owner);

@@ -8,6 +8,7 @@
 #include "api/launch.hpp"
 #include "api/lookup.hpp"
 #include "api/source_argument.hpp"
+#include "api/sql_objects.hpp"
 #include "settings.hpp"
 
 namespace fastcopy::api {
@@ -104,6 +105,7 @@ PG_FUNCTION_INFO_V1(fastcopy_resume);
 // fastcopy.resume(job bigint, source text, workers integer, accept_changes boolean) → bigint
 PGDLLEXPORT Datum fastcopy_resume(PG_FUNCTION_ARGS) {
     using namespace fastcopy::api;
+    check_sql_objects();
     PreventCommandIfReadOnly("fastcopy.resume()");
     PreventCommandDuringRecovery("fastcopy.resume()");
     if (PG_ARGISNULL(0))

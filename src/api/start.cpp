@@ -2,6 +2,7 @@
 
 #include "api/arguments.hpp"
 #include "api/launch.hpp"
+#include "api/sql_objects.hpp"
 #include "job/caller_settings.hpp"
 #include "settings.hpp"
 
@@ -68,6 +69,7 @@ PG_FUNCTION_INFO_V1(fastcopy_start);
 
 // fastcopy.start(...) → bigint
 PGDLLEXPORT Datum fastcopy_start(PG_FUNCTION_ARGS) {
+    fastcopy::api::check_sql_objects();
     PG_RETURN_INT64(fastcopy::api::start_job(fcinfo));
 }
 }

@@ -1,5 +1,6 @@
 // The set-returning functions behind the views: the registry, live.
 #include "api/access.hpp"
+#include "api/sql_objects.hpp"
 #include "core/progress.hpp"
 #include "job/registry.hpp"
 #include "pg/set_result.hpp"
@@ -108,6 +109,7 @@ PG_FUNCTION_INFO_V1(fastcopy_progress_line);
 
 // fastcopy.live_jobs() → one row per running job of this database that the role may see
 PGDLLEXPORT Datum fastcopy_live_jobs(PG_FUNCTION_ARGS) {
+    check_sql_objects();
     ReturnSetInfo *result = pg::begin_set(fcinfo);
 
     auto *lines = static_cast<JobLine *>(palloc(sizeof(JobLine) * job::slot_count()));
@@ -148,6 +150,7 @@ PGDLLEXPORT Datum fastcopy_live_jobs(PG_FUNCTION_ARGS) {
 
 // fastcopy.live_workers() → one row per running worker of this database that the role may see
 PGDLLEXPORT Datum fastcopy_live_workers(PG_FUNCTION_ARGS) {
+    check_sql_objects();
     ReturnSetInfo *result = pg::begin_set(fcinfo);
 
     auto *lines = static_cast<WorkerLine *>(palloc(sizeof(WorkerLine) * job::slot_count()));

@@ -1,8 +1,8 @@
 #include "source/connection.hpp"
 
 #include "core/redact.hpp"
-#include "source/encoding.hpp"
 #include "pg/event_set.hpp"
+#include "source/encoding.hpp"
 #include "source/memory_limit.hpp"
 
 namespace fastcopy::source {
