@@ -114,6 +114,14 @@ REVOKE ALL ON FUNCTION
     fastcopy.compare(text, text, text, integer, text, text, text[], text)
 FROM PUBLIC;
 
+-- How a job's table is read and written, and why: by its leaves or by its name; through COPY FROM or INSERT.
+ALTER TABLE fastcopy.job
+    ADD COLUMN reader text CHECK (reader IN ('leaves', 'table')),
+    ADD COLUMN reader_reason text,
+    ADD COLUMN writer text CHECK (writer IN ('copy', 'insert')),
+    ADD COLUMN writer_reason text,
+    ADD COLUMN warning text;
+
 CREATE OR REPLACE VIEW fastcopy.status WITH (security_barrier) AS
 SELECT s.job,
        s.state,
@@ -147,7 +155,10 @@ SELECT s.job,
        s.indexes_done,
        s.indexes,
        s.rows_stored,
-       s.notice
+       s.notice,
+       s.reader,
+       s.writer,
+       s.warning
 FROM (
     SELECT coalesce(j.job, l.job) AS job,
            CASE WHEN j.state IS NULL THEN l.state
@@ -183,7 +194,10 @@ FROM (
            (SELECT count(*) FILTER (WHERE i.done)::integer FROM fastcopy.index i WHERE i.job = j.job) AS indexes_done,
            (SELECT count(*)::integer FROM fastcopy.index i WHERE i.job = j.job) AS indexes,
            (SELECT coalesce(sum(k.rows), 0)::bigint FROM fastcopy.chunk k WHERE k.job = j.job AND k.done) AS rows_stored,
-           j.notice
+           j.notice,
+           j.reader,
+           j.writer,
+           j.warning
     FROM fastcopy.job j
     FULL JOIN fastcopy.live_jobs() l ON l.job = j.job
     LEFT JOIN LATERAL (
@@ -195,3 +209,9 @@ FROM (
         WHERE k.job = j.job AND l.job IS NULL) c ON true
 ) s
 WHERE fastcopy.may_see(s.owner);
+
+-- What the INSERT of a worker selects from. It gives rows to nobody else, so that all may call it.
+CREATE FUNCTION fastcopy.incoming_rows() RETURNS SETOF record
+LANGUAGE C VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'fastcopy_incoming_rows';
+COMMENT ON FUNCTION fastcopy.incoming_rows() IS 'rows on their way into a table; for the workers of pg_fastcopy only';

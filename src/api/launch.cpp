@@ -100,6 +100,13 @@ int64 launch_job(const job::Request &request, const pg::Identity &identity) {
                  errhint("The job stops then, and names the chunk.")));
     if (area->notice[0] != '\0')
         ereport(NOTICE, (errmsg_internal("%s", area->notice)));
+    if (area->no_common_snapshot)
+        ereport(
+            WARNING,
+            (errcode(ERRCODE_FEATURE_NOT_SUPPORTED), errmsg("%s", job::no_common_snapshot),
+             errdetail("Each chunk is read as of the moment when its query begins on each node."),
+             errhint("Keep others from writing to the source table until the job has ended, "
+                     "or compare both sides afterwards.")));
     int64 job = area->job;
     dsm_detach(segment);
     return job;

@@ -88,6 +88,7 @@ dsm_segment *create_area(const Request &request, const pg::Identity &identity) {
     area->workers_launched = 0;
     area->stores_elsewhere = false;
     area->notice[0] = '\0';
+    area->no_common_snapshot = false;
     area->snapshot[0] = '\0';
     area->lock_statement[0] = '\0';
     pg_atomic_init_u32(&area->snapshot_custody, 0);

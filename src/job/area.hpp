@@ -61,6 +61,10 @@ enum class Answer : uint32 { pending, ready, failed };
 // the rows of chunks that are done, at `open` they copy.
 enum class Gate : uint32 { shut, joining, checking, open };
 
+// The warning of start about such a source table, which fastcopy.status keeps.
+inline constexpr const char *no_common_snapshot =
+    "the nodes that keep the source table have no snapshot in common";
+
 struct Area {
     pg::Identity identity;
     Latch *caller_latch;
@@ -70,6 +74,7 @@ struct Area {
     int32 workers_launched;  // valid when the answer is ready
     bool stores_elsewhere;   // likewise: rows go to other servers, by foreign tables
     char notice[1024];       // what the caller should know; valid when the answer is ready
+    bool no_common_snapshot;  // likewise: of the nodes that keep the source table
     char snapshot[128];      // the exported snapshot's name; see run/snapshot.hpp for its locks
     pg_atomic_uint32 snapshot_custody;
     pg_atomic_uint32 marker_pending;   // coordinator: 1 → 0, see run/marker_wait.hpp

@@ -16,6 +16,11 @@ inline void note_row_size(CopyFromState cstate, int bytes) {
     cstate->line_buf.len = bytes;
 }
 
+// Has NextCopyFrom leave alone the columns that are not in the stream, whose defaults INSERT will find.
+inline void ignore_defaults(CopyFromState cstate) {
+    cstate->num_defaults = 0;
+}
+
 }  // namespace fastcopy::pg
 
 #endif

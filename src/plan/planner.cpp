@@ -31,7 +31,8 @@ struct Builder {
         chunk->number = ++count;
         chunk->relation = leaf.name;
         chunk->kind = kind;
-        chunk->only = leaf.relkind == RELKIND_RELATION || leaf.relkind == RELKIND_FOREIGN_TABLE;
+        chunk->only = !leaf.by_name &&
+                      (leaf.relkind == RELKIND_RELATION || leaf.relkind == RELKIND_FOREIGN_TABLE);
         chunk->end_block = -1;
         return chunk;
     }
@@ -141,8 +142,26 @@ void cut_keys(Builder *builder, Connection *connection, const SourceLeaf &leaf, 
          errhint("Leave key out to split by block ranges, or create the index on the source.")));
 }
 
+// A table that is read by its name only, in ranges of a key if it has one.
+void cut_by_name(Builder *builder, Connection *connection, const job::Request &request,
+                 const SourceLeaf &leaf, uint64 chunk_bytes) {
+    auto blocks = static_cast<uint32>(
+        Min(size_of(leaf) / static_cast<uint32>(leaf.block_size) + 1, uint64{PG_UINT32_MAX}));
+    uint32 pieces = core::block_chunk_count(blocks, size_of(leaf), chunk_bytes);
+    if (pieces > 1 || request.key != nullptr) {
+        SplitKey key = find_key(connection, leaf, request.key);
+        if (!key.found && request.key != nullptr)
+            raise_no_index(request, leaf);
+        if (key.found && pieces > 1)
+            return cut_keys(builder, connection, leaf, key, pieces);
+    }
+    (void)builder->add(leaf, Kind::whole);
+}
+
 void cut_leaf(Builder *builder, Connection *connection, const job::Request &request,
               const SourceLeaf &leaf, uint64 chunk_bytes) {
+    if (leaf.by_keys)
+        return cut_by_name(builder, connection, request, leaf, chunk_bytes);
     bool has_blocks = leaf.is_heap && leaf.heap_bytes >= leaf.block_size;
     auto blocks =
         has_blocks

@@ -152,7 +152,7 @@ SourceLeaves read_leaves(Connection *connection, const SourceTable &table) {
         " AND pg_catalog.has_schema_privilege(n.oid, 'USAGE')"
         " AND NOT pg_catalog.row_security_active(c.oid),"
         " coalesce(nullif(c.relfilenode, 0) <> pg_catalog.pg_relation_filenode(c.oid), false),"
-        " coalesce(pg_catalog.pg_relation_filenode(c.oid), 0)"
+        " coalesce(pg_catalog.pg_relation_filenode(c.oid), 0), n.nspname, c.relname"
         " FROM t JOIN pg_catalog.pg_class c ON c.oid = t.oid"
         " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace%s"
         " WHERE c.relkind <> 'p'"
@@ -181,7 +181,11 @@ SourceLeaves read_leaves(Connection *connection, const SourceTable &table) {
             .relkind = rows.at(i, 1)[0],
             .is_heap = to_bool(rows.at(i, 2)),
             .name = to_name(rows.at(i, 3)),
+            .schema = rows.at(i, 10),
+            .relation = rows.at(i, 11),
             .readable = to_bool(rows.at(i, 7)),
+            .by_name = false,
+            .by_keys = false,
             .heap_bytes = size_at(rows, i, 4),
             .toast_bytes = size_at(rows, i, 5),
             .block_size = static_cast<int32>(rows.number_at(i, 6, 512, 65536)),
@@ -300,9 +304,10 @@ Rows read_histogram(Connection *connection, const SourceLeaf &leaf, const SplitK
 
 Rows read_extremes(Connection *connection, const SourceLeaf &leaf, const SplitKey &key) {
     const char *column = quote_always(key.column);
-    return source::query_table(connection, psprintf("SELECT pg_catalog.min(%s), pg_catalog.max(%s)"
-                                                    " FROM ONLY %s",
-                                                    column, column, leaf.name));
+    return source::query_table(connection,
+                               psprintf("SELECT pg_catalog.min(%s), pg_catalog.max(%s)"
+                                        " FROM %s%s",
+                                        column, column, leaf.by_name ? "" : "ONLY ", leaf.name));
 }
 
 Rows read_even_instants(Connection *connection, const SourceLeaf &leaf, const SplitKey &key,
@@ -315,12 +320,13 @@ Rows read_even_instants(Connection *connection, const SourceLeaf &leaf, const Sp
         psprintf("SELECT (lo OPERATOR(pg_catalog.+) ((hi OPERATOR(pg_catalog.-) lo)"
                  " OPERATOR(pg_catalog.*) (i OPERATOR(pg_catalog./) %d.0)))::%s"
                  " FROM (SELECT pg_catalog.min(%s)::pg_catalog.timestamp AS lo,"
-                 " pg_catalog.max(%s)::pg_catalog.timestamp AS hi FROM ONLY %s"
+                 " pg_catalog.max(%s)::pg_catalog.timestamp AS hi FROM %s%s"
                  " WHERE %s OPERATOR(pg_catalog.>=) '0001-01-01'"
                  " AND %s OPERATOR(pg_catalog.<=) '9999-12-31') e"
                  " CROSS JOIN pg_catalog.generate_series(1, %d) i"
                  " WHERE lo OPERATOR(pg_catalog.<) hi ORDER BY 1",
-                 pieces, key.type_name, column, column, leaf.name, column, column, pieces - 1));
+                 pieces, key.type_name, column, column, leaf.by_name ? "" : "ONLY ",
+                 leaf.name, column, column, pieces - 1));
 }
 
 }  // namespace fastcopy::plan

@@ -39,8 +39,13 @@ struct SourceLeaf {
     Oid oid;
     char relkind;
     bool is_heap;
-    const char *name;  // quoted, schema-qualified
-    bool readable;     // by itself: who may read a table need not be allowed to read its partitions
+    const char *name;      // quoted, schema-qualified
+    const char *schema;    // unquoted, and so
+    const char *relation;  // its name in it
+    bool readable;  // by itself: who may read a table need not be allowed to read its partitions
+    bool
+        by_name;  // to be read as a SELECT by its name does, not by ONLY and ctid: see front_door.hpp
+    bool by_keys;      // and if so, in ranges of a key
     int64 heap_bytes;  // without TOAST
     int64 toast_bytes;
     int32 block_size;

@@ -13,6 +13,7 @@
 #include "run/search_path.hpp"
 #include "run/snapshot.hpp"
 #include "sink/across_rows.hpp"
+#include "run/ways.hpp"
 #include "sink/copy_in.hpp"
 #include "sink/indexes.hpp"
 #include "sink/local_sql.hpp"
@@ -257,14 +258,18 @@ void prepare_new(RunningJob *job) {
         plan::match_columns(request, facts.columns, target, source::server_version(job->connection),
                             integer_datetimes == nullptr || strcmp(integer_datetimes, "on") == 0);
     (void)sink::check_insert(target, shape.ncolumns, shape.columns);
+    sink::Writer writer = choose_writer(job, target, shape);
     plan::check_composites(job->connection, facts.table, shape, target);
     plan::probe_by_any_path(job->connection, facts.table, shape);
     search_path::publish(job->area, job->connection);
     read_rest(job, &facts);
     marker_wait::begin(job, facts.marker);
-    bool fast = sink::takes_fast_path(target, shape.ncolumns, shape.columns, shape.binary);
+    plan::Reader reader = plan::choose_reader(job->connection, facts.table, shape, &facts.leaves);
+    bool by_copy_from =
+        writer.way == sink::Way::copy &&
+        !sink::takes_fast_path(target, shape.ncolumns, shape.columns, shape.binary);
     plan::Plan plan =
-        plan::cut(job->connection, request, facts.table, facts.columns, facts.leaves, !fast);
+        plan::cut(job->connection, request, facts.table, facts.columns, facts.leaves, by_copy_from);
     table_close(target, exclusive ? RowExclusiveLock : NoLock);
     keep_in_one_transaction(job, facts, &plan);
 
@@ -280,6 +285,7 @@ void prepare_new(RunningJob *job) {
                          plan.chunks, plan.count, facts.markers, sink::read_files(request.target));
     job::ledger::add_settings(id, request.settings);
     job::ledger::add_wire(id, shape);
+    note_ways(job, &reader, writer);
     if (request.rebuild_indexes)
         set_indexes_aside(job);
     note_foreign_keys(job);
@@ -353,7 +359,10 @@ void prepare_again(RunningJob *job) {
                  errhint("Look for these rows, and remove them; then resume with accept_changes => "
                          "true.")));
 
+    sink::Writer writer = choose_writer(job, target, shape);
+
     // With all rows there, the source has nothing left to give.
+    plan::Reader reader{};
     SourceFacts facts{};
     facts.markers = former.markers;
     bool must_count = false;
@@ -367,6 +376,7 @@ void prepare_again(RunningJob *job) {
         if (facts.marker.snapshot != nullptr &&
             plan::wait_until_durable(job->connection, facts.marker) == plan::Durable::yes)
             facts.markers.snapshot = facts.marker.snapshot;
+        reader = plan::choose_reader(job->connection, facts.table, shape, &facts.leaves);
         must_count = may_have_changed && compare_markers(job, former, facts);
     }
     table_close(target, NoLock);
@@ -389,6 +399,7 @@ void prepare_again(RunningJob *job) {
     if (must_count)
         check_chunks(job);
     job::ledger::begin_again(id, request, facts.markers, sink::read_files(request.target));
+    note_ways(job, former.chunks_done < former.chunks ? &reader : nullptr, writer);
 }
 
 }  // namespace

@@ -4,8 +4,10 @@
 
 #include "pg/copy_batch.hpp"
 #include "sink/as_written.hpp"
+#include "sink/insert_in.hpp"
 #include "sink/local_sql.hpp"
 #include "sink/plain_insert.hpp"
+#include "sink/writer.hpp"
 
 namespace fastcopy::sink {
 
@@ -64,17 +66,9 @@ bool takes_fast_path(Relation target, int ncolumns, const char *const *columns, 
     return binary && can_insert_plainly(target, ncolumns, columns);
 }
 
-uint64 copy_in(Relation target, ParseState *pstate, int ncolumns, const char *const *columns,
-               const bool *as_written, bool binary, const char *encoding,
-               const ByteSource &source) {
-    if (ncolumns == 0)
-        return insert_empty_rows(target, source);
-    bool plainly = takes_fast_path(target, ncolumns, columns, binary);
-    elog(DEBUG1, "rows of %s go %s", RelationGetRelationName(target),
-         plainly ? "the short way" : "through COPY FROM");
-    if (plainly)
-        return insert_plainly(target, pstate, ncolumns, columns, source);
-
+CopyFromState begin_parsing(Relation target, ParseState *pstate, int ncolumns,
+                            const char *const *columns, const bool *as_written, bool binary,
+                            const char *encoding, const ByteSource &source) {
     List *names = NIL;
     for (int i = 0; i < ncolumns; i++)
         names = lappend(names, makeString(pstrdup(columns[i])));
@@ -87,15 +81,38 @@ uint64 copy_in(Relation target, ParseState *pstate, int ncolumns, const char *co
     current_source = &source;
     current_copy = nullptr;  // BeginCopyFrom reads the header before it returns the state
     current_is_binary = binary;
-    CopyFromState copy =
+    current_copy =
         BeginCopyFrom(pstate, target, nullptr, nullptr, false, read_source, names, options);
-    current_copy = copy;
     for (int i = 0; i < ncolumns; i++) {
         AttrNumber attnum = get_attnum(RelationGetRelid(target), columns[i]);
         if (as_written[i])
-            read_as_written(&copy->in_functions[attnum - 1],
+            read_as_written(&current_copy->in_functions[attnum - 1],
                             TupleDescAttr(RelationGetDescr(target), attnum - 1)->atttypid);
     }
+    return current_copy;
+}
+
+uint64 copy_in(Relation target, ParseState *pstate, int ncolumns, const char *const *columns,
+               const bool *as_written, bool binary, const char *encoding,
+               const ByteSource &source) {
+    if (ncolumns == 0)
+        return insert_empty_rows(target, source);
+    // Asked again for each chunk: since the job was planned, somebody may have distributed the table.
+    Writer writer = choose_writer(target, ncolumns, columns);
+    if (writer.way == Way::insert) {
+        elog(DEBUG1, "rows of %s go through INSERT: %s", RelationGetRelationName(target),
+             writer.reason);
+        return insert_in(target, pstate, ncolumns, columns, as_written, binary, encoding, writer,
+                         source);
+    }
+    bool plainly = takes_fast_path(target, ncolumns, columns, binary);
+    elog(DEBUG1, "rows of %s go %s", RelationGetRelationName(target),
+         plainly ? "the short way" : "through COPY FROM");
+    if (plainly)
+        return insert_plainly(target, pstate, ncolumns, columns, source);
+
+    CopyFromState copy =
+        begin_parsing(target, pstate, ncolumns, columns, as_written, binary, encoding, source);
     uint64 rows = CopyFrom(copy);
     current_copy = nullptr;
     EndCopyFrom(copy);

@@ -2,7 +2,8 @@
 //
 // What happens to a row is what COPY target FROM STDIN does: defaults, generated columns, checks, triggers,
 // partition routing and index entries. Mostly that is PostgreSQL's own COPY FROM at work. Binary rows for
-// a table without triggers and defaults to obey go a shorter way, sink/plain_insert. The
+// a table without triggers and defaults to obey go a shorter way, sink/plain_insert. Where an INSERT
+// by the target's name would not put the rows into its own storage, they go by such an INSERT, sink/insert_in. The
 // sink knows a byte source by three functions, never a connection: what carries the bytes may change without it.
 #ifndef FASTCOPY_SINK_COPY_IN_HPP
 #define FASTCOPY_SINK_COPY_IN_HPP
@@ -21,6 +22,11 @@ bool takes_fast_path(Relation target, int ncolumns, const char *const *columns, 
 // inserted.
 uint64 copy_in(Relation target, ParseState *pstate, int ncolumns, const char *const *columns,
                const bool *as_written, bool binary, const char *encoding, const ByteSource &source);
+
+// Begins to parse the stream as COPY FROM does. One stream at a time in a process; end with EndCopyFrom.
+CopyFromState begin_parsing(Relation target, ParseState *pstate, int ncolumns,
+                            const char *const *columns, const bool *as_written, bool binary,
+                            const char *encoding, const ByteSource &source);
 
 }  // namespace fastcopy::sink
 

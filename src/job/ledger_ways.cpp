@@ -1,0 +1,26 @@
+#include "job/ledger_ways.hpp"
+
+#include "job/ledger_session.hpp"
+
+namespace fastcopy::job::ledger {
+
+void note_ways(int64 job, const Ways &ways) {
+    Session session = open();
+    Params p;
+    p.add_int8(job);
+    p.add_text(ways.reader);
+    p.add_text(ways.reader_reason);
+    p.add_text(ways.writer);
+    p.add_text(ways.writer_reason);
+    p.add_text(ways.warning);
+    run("UPDATE fastcopy.job SET reader = coalesce($2, reader),"
+        " reader_reason = CASE WHEN $2 IS NULL THEN reader_reason ELSE $3 END, writer = $4,"
+        " writer_reason = $5, warning = CASE WHEN $2 IS NULL THEN warning ELSE $6 END"
+        " WHERE job = $1",
+        &p, SPI_OK_UPDATE);
+    if (SPI_processed != 1)
+        raise_gone(job);
+    close(session);
+}
+
+}  // namespace fastcopy::job::ledger

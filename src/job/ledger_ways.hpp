@@ -1,0 +1,22 @@
+// What the ledger keeps of how a job's table is read and written.
+#ifndef FASTCOPY_JOB_LEDGER_WAYS_HPP
+#define FASTCOPY_JOB_LEDGER_WAYS_HPP
+
+#include "pg/postgres.hpp"
+
+namespace fastcopy::job::ledger {
+
+struct Ways {
+    const char *reader;  // 'leaves' or 'table'
+    const char *reader_reason;
+    const char *writer;  // 'copy' or 'insert'
+    const char *writer_reason;
+    const char *warning;  // what start has warned of; nullptr: nothing
+};
+
+// Writes down the ways of a job whose row is there; without a reader, that one stays as it is.
+void note_ways(int64 job, const Ways &ways);
+
+}  // namespace fastcopy::job::ledger
+
+#endif

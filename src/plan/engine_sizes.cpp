@@ -1,0 +1,57 @@
+#include "plan/engine_sizes.hpp"
+
+namespace fastcopy::plan {
+
+using source::Connection;
+using source::Rows;
+
+namespace {
+
+constexpr int64 most_bytes = INT64CONST(1) << 60;
+
+// What is not there cannot be asked without ending the transaction.
+bool is_there(Connection *connection, const char *condition) {
+    return source::query(connection, psprintf("SELECT %s", condition)).at(0, 0)[0] == 't';
+}
+
+}  // namespace
+
+int64 distributed_size(Connection *connection, const SourceTable &table) {
+    if (!is_there(connection,
+                  "pg_catalog.to_regprocedure('pg_catalog.citus_table_size(pg_catalog.regclass)')"
+                  " IS NOT NULL AND pg_catalog.to_regclass('pg_catalog.pg_dist_partition')"
+                  " IS NOT NULL"))
+        return 0;
+    Rows rows = source::query(connection,
+                              psprintf("SELECT pg_catalog.citus_table_size(logicalrelid)"
+                                       " FROM pg_catalog.pg_dist_partition WHERE logicalrelid = %u",
+                                       table.oid));
+    return rows.count == 1 && rows.at_or_null(0, 0) != nullptr ? rows.number_at(0, 0, 0, most_bytes)
+                                                               : 0;
+}
+
+void add_compressed_sizes(Connection *connection, SourceLeaves *leaves) {
+    if (!is_there(connection,
+                  "coalesce(pg_catalog.has_table_privilege(pg_catalog.to_regclass("
+                  "'_timescaledb_catalog.compression_chunk_size'), 'SELECT')"
+                  " AND pg_catalog.has_table_privilege(pg_catalog.to_regclass("
+                  "'_timescaledb_catalog.chunk'), 'SELECT'), false)"))
+        return;
+    Rows rows = source::query(
+        connection,
+        "SELECT k.schema_name, k.table_name, s.uncompressed_heap_size, s.uncompressed_toast_size"
+        " FROM _timescaledb_catalog.compression_chunk_size s"
+        " JOIN _timescaledb_catalog.chunk k ON k.id = s.chunk_id");
+    for (int i = 0; i < leaves->count; i++) {
+        SourceLeaf *leaf = &leaves->leaves[i];
+        for (int row = 0; leaf->by_name && row < rows.count; row++) {
+            if (strcmp(rows.at(row, 0), leaf->schema) != 0 ||
+                strcmp(rows.at(row, 1), leaf->relation) != 0)
+                continue;
+            leaf->heap_bytes += rows.number_at(row, 2, 0, most_bytes);
+            leaf->toast_bytes += rows.number_at(row, 3, 0, most_bytes);
+        }
+    }
+}
+
+}  // namespace fastcopy::plan

@@ -1,0 +1,20 @@
+// How large a table is that an engine keeps, as the engine says: for progress, and for the number of chunks.
+//
+// The table's own file is empty, or nearly so. Where there is nobody to ask, sizes stay as they are.
+#ifndef FASTCOPY_PLAN_ENGINE_SIZES_HPP
+#define FASTCOPY_PLAN_ENGINE_SIZES_HPP
+
+#include "plan/source_table.hpp"
+#include "source/connection.hpp"
+
+namespace fastcopy::plan {
+
+// The bytes of a table that Citus has distributed, on all nodes; 0: it is none.
+int64 distributed_size(source::Connection *connection, const SourceTable &table);
+
+// Adds to chunks of a hypertable what was in them before they were compressed: so much will be read.
+void add_compressed_sizes(source::Connection *connection, SourceLeaves *leaves);
+
+}  // namespace fastcopy::plan
+
+#endif

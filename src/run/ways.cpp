@@ -1,0 +1,36 @@
+#include "run/ways.hpp"
+
+#include "job/ledger_ways.hpp"
+
+namespace fastcopy::run {
+
+sink::Writer choose_writer(const RunningJob *job, Relation target, const plan::RowShape &shape) {
+    sink::Writer writer = sink::choose_writer(target, shape.ncolumns, shape.columns);
+    if (job->request.rebuild_indexes && writer.by_engine)
+        ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+                        errmsg("cannot rebuild the indexes of \"%s\"", job->request.target_table),
+                        errdetail("An engine other than PostgreSQL's own keeps the table: %s.",
+                                  writer.reason),
+                        errhint("Leave indexes at 'keep'.")));
+    return writer;
+}
+
+void note_ways(RunningJob *job, const plan::Reader *reader, const sink::Writer &writer) {
+    job::ledger::Ways ways{};
+    ways.writer = sink::name_of(writer.way);
+    ways.writer_reason = writer.reason;
+    if (reader != nullptr) {
+        ways.reader = reader->by_table ? "table" : "leaves";
+        ways.reader_reason = reader->reason;
+        job->area->no_common_snapshot = reader->no_common_snapshot;
+        if (reader->no_common_snapshot)
+            ways.warning = job::no_common_snapshot;
+        elog(DEBUG1, "rows of %s are read by %s: %s", job->request.source_table, ways.reader,
+             ways.reader_reason);
+    }
+    elog(DEBUG1, "rows of %s are written by %s: %s", job->request.target_table, ways.writer,
+         ways.writer_reason);
+    job::ledger::note_ways(job->area->job, ways);
+}
+
+}  // namespace fastcopy::run
