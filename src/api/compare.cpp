@@ -197,8 +197,31 @@ void put_row(ReturnSetInfo *result, const char *range, const char *lower, const 
     tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 }
 
+// What the table's name gives must be what its pieces have given; else the comparison itself is not to be trusted.
+// The total shows the rows by the name.
+bool check_total(const Area *area, const compare::Plan &plan, int side, const char *table,
+                 Tally *total) {
+    if (!plan.sides[side].counted)
+        return true;
+    uint64 by_name = 0;
+    for (uint32 i = 0; i < area->workers; i++)
+        by_name += area->results[i].totals[side];
+    if (by_name == total->rows)
+        return true;
+    ereport(WARNING, (errcode(ERRCODE_DATA_CORRUPTED),
+                      errmsg("parts of %s table \"%s\" do not add up to the table",
+                             side == source_side ? "source" : "target", table),
+                      errdetail("A count of the table gives " UINT64_FORMAT
+                                " rows, its parts have " UINT64_FORMAT ".",
+                                by_name, total->rows),
+                      errhint("If nobody has written to it meanwhile, report this as a bug.")));
+    total->rows = by_name;
+    return false;
+}
+
 // A row per range that differs, and the total.
-void put_differences(ReturnSetInfo *result, const Area *area, const compare::Plan &plan) {
+void put_differences(ReturnSetInfo *result, const Area *area, const compare::Plan &plan,
+                     const job::Request &request) {
     Tally total[2] = {};
     bool any = false;
     for (int range = 0; range < compare::count(plan.ranges); range++) {
@@ -213,6 +236,10 @@ void put_differences(ReturnSetInfo *result, const Area *area, const compare::Pla
         put_row(result, compare::describe(plan.ranges, range),
                 compare::lower_bound(plan.ranges, range), compare::upper_bound(plan.ranges, range),
                 sides, plan.sums, true);
+    }
+    for (int side : {source_side, target_side}) {
+        const char *table = side == source_side ? request.source_table : request.target_table;
+        any = !check_total(area, plan, side, table, &total[side]) || any;
     }
     put_row(result, "total", nullptr, nullptr, total, plan.sums, any);
 }
@@ -245,7 +272,7 @@ bool compare_once(const job::Request &request, ReturnSetInfo *result, bool may_r
         if (!done && !(may_run_again && lacks_names(team.area)))
             raise_failure(team.area);
         if (done)
-            put_differences(result, team.area, plan);
+            put_differences(result, team.area, plan, request);
     }
     PG_END_ENSURE_ERROR_CLEANUP(dismiss, PointerGetDatum(&team));
     dsm_detach(segment);

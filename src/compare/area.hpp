@@ -34,6 +34,7 @@ struct Tally {
 struct Results {
     pg_atomic_uint32 finished;
     Tally tallies[2][max_ranges];  // by side and range
+    uint64 totals[2];              // of the table by its name, if this worker has counted it
 };
 
 struct Area {

@@ -3,6 +3,7 @@
 #include "compare/session.hpp"
 #include "compare/target_pieces.hpp"
 #include "plan/composites.hpp"
+#include "plan/front_door.hpp"
 #include "plan/name_types.hpp"
 #include "plan/planner.hpp"
 #include "plan/probe.hpp"
@@ -74,11 +75,17 @@ void cut_source(source::Connection *connection, const job::Request &request,
     job::Request cut = request;
     cut.key = nullptr;
     plan::Plan chunks = plan::cut(connection, cut, table, columns, leaves);
-    side->count = chunks.count;
-    side->pieces = static_cast<Piece *>(palloc(sizeof(Piece) * Max(chunks.count, 1)));
+    plan::Chunk all{};
+    all.relation = table.name;
+    all.kind = plan::Kind::whole;
+    const char *by_name = plan::from_clause(all, shape);
+    bool is_total =
+        chunks.count == 1 && strcmp(plan::from_clause(chunks.chunks[0], shape), by_name) == 0;
+    allocate_pieces(side, chunks.count, is_total ? nullptr : by_name);
     for (int i = 0; i < chunks.count; i++)
-        side->pieces[i] = Piece{plan::from_clause(chunks.chunks[i], shape),
-                                chunks.chunks[i].kind == plan::Kind::whole};
+        side->pieces[i + (side->counted ? 1 : 0)] =
+            Piece{plan::from_clause(chunks.chunks[i], shape),
+                  chunks.chunks[i].kind == plan::Kind::whole, false};
 }
 
 [[noreturn]] void raise_names_differ() {
@@ -123,6 +130,7 @@ Plan lead(Area *area, const job::Request &request, source::Connection *connectio
     plan::probe(connection, table, shape);
     check_filter(target, shape);
     plan::SourceLeaves leaves = plan::read_leaves(connection, table);
+    (void)plan::choose_reader(connection, table, shape, &leaves);
     plan.ranges = choose_ranges(connection, request, table, columns, leaves, target, same_encoding);
     bool hash = hashes_agree(connection, same_encoding);
     plan.sums = hash ? 1 : 2;

@@ -20,7 +20,17 @@ const char **get_strings(const char **in, int count) {
 
 }  // namespace
 
+void allocate_pieces(Side *side, int count, const char *all) {
+    side->counted = all != nullptr;
+    side->count = count + (side->counted ? 1 : 0);
+    side->pieces = static_cast<Piece *>(palloc0(sizeof(Piece) * Max(side->count, 1)));
+    if (side->counted)
+        side->pieces[0] = Piece{all, true, true};
+}
+
 char *query_of(const Side &side, int piece) {
+    if (side.pieces[piece].total)
+        return psprintf("SELECT pg_catalog.count(*) FROM %s", side.pieces[piece].from);
     return psprintf("%s%s%s", side.head, side.pieces[piece].from, side.tail);
 }
 
@@ -38,9 +48,11 @@ void pack(StringInfo bytes, const Plan &plan) {
         pg::put_string(bytes, side.head);
         pg::put_string(bytes, side.tail);
         pg::put(bytes, side.count);
+        pg::put(bytes, side.counted);
         for (int i = 0; i < side.count; i++) {
             pg::put_string(bytes, side.pieces[i].from);
             pg::put(bytes, side.pieces[i].whole);
+            pg::put(bytes, side.pieces[i].total);
         }
     }
 }
@@ -61,10 +73,12 @@ Plan unpack(const char *in) {
         side.head = pg::get_string(&in);
         side.tail = pg::get_string(&in);
         side.count = pg::get<int>(&in);
+        side.counted = pg::get<bool>(&in);
         side.pieces = static_cast<Piece *>(palloc(sizeof(Piece) * Max(side.count, 1)));
         for (int i = 0; i < side.count; i++) {
             side.pieces[i].from = pg::get_string(&in);
             side.pieces[i].whole = pg::get<bool>(&in);
+            side.pieces[i].total = pg::get<bool>(&in);
         }
     }
     return plan;

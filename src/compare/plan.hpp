@@ -4,6 +4,9 @@
 // who works claims a piece, and reads it once. And all rows are sorted into ranges that mean the same on both
 // sides, by a key or by their hash: these are what is compared. A piece may have rows of any range, so that the
 // query over a piece answers with a row per range: its number, rows, and sums of their hashes.
+//
+// A judge that reads as the copy has read would share its mistakes. So the rows of each side are also counted by the
+// table's name, in a piece of its own: pieces that do not add up to that have missed rows or read them twice.
 #ifndef FASTCOPY_COMPARE_PLAN_HPP
 #define FASTCOPY_COMPARE_PLAN_HPP
 
@@ -15,6 +18,7 @@ namespace fastcopy::compare {
 struct Piece {
     const char *from;  // what follows FROM: relation and conditions
     bool whole;        // all of a relation, and not only some of its blocks or keys
+    bool total;        // only counts rows, of the table by its name
 };
 
 // The query over a piece is head, the piece's own part, tail.
@@ -23,6 +27,7 @@ struct Side {
     const char *tail;
     int count;
     Piece *pieces;
+    bool counted;  // the first piece is the total
 };
 
 struct Plan {
@@ -31,6 +36,9 @@ struct Plan {
     int extra_float_digits;  // of both sessions
     Side sides[2];
 };
+
+// Makes room for `count` pieces, and before them the total of the rows that follow FROM in `all`; nullptr: none.
+void allocate_pieces(Side *side, int count, const char *all);
 
 char *query_of(const Side &side, int piece);
 

@@ -2,6 +2,7 @@
 
 #include "core/range_split.hpp"
 #include "pg/acl.hpp"
+#include "plan/front_door.hpp"
 
 namespace fastcopy::compare {
 
@@ -11,6 +12,7 @@ namespace {
 struct Leaf {
     const char *name;  // quoted, schema-qualified
     char relkind;
+    bool by_name;  // not by ONLY and ctid
     bool has_blocks;
     uint32 blocks;
     uint64 bytes;  // with TOAST
@@ -29,11 +31,28 @@ bool is_readable(Relation relation) {
            check_enable_rls(RelationGetRelid(relation), InvalidOid, true) != RLS_ENABLED;
 }
 
-Leaf describe_leaf(Relation relation) {
+// The plan of a select by the target's name: plan/front_door.hpp says what it is good for.
+plan::FrontDoor ask_front_door(Relation target, const plan::RowShape &shape) {
+    MemoryContext caller = CurrentMemoryContext;
+    const char *sql = plan::explain_statement(quoted_name(target), shape);
+    if (SPI_connect() != SPI_OK_CONNECT)
+        elog(ERROR, "SPI_connect failed");
+    int code = SPI_execute(sql, false, 0);
+    if (code != SPI_OK_UTILITY || SPI_processed != 1)
+        elog(ERROR, "%s: %s", sql, SPI_result_code_string(code));
+    const char *json = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
+    json = MemoryContextStrdup(caller, json);
+    SPI_finish();
+    return plan::read_plan(json);
+}
+
+Leaf describe_leaf(Relation relation, bool by_name) {
     Leaf leaf{};
     leaf.name = quoted_name(relation);
     leaf.relkind = relation->rd_rel->relkind;
-    leaf.has_blocks = (leaf.relkind == RELKIND_RELATION || leaf.relkind == RELKIND_MATVIEW) &&
+    leaf.by_name = by_name;
+    leaf.has_blocks = !by_name &&
+                      (leaf.relkind == RELKIND_RELATION || leaf.relkind == RELKIND_MATVIEW) &&
                       relation->rd_tableam == GetHeapamTableAmRoutine();
     if (!leaf.has_blocks)
         return leaf;
@@ -54,9 +73,15 @@ int by_size(const ListCell *a, const ListCell *b) {
     return size_a > size_b ? -1 : size_a < size_b ? 1 : 0;
 }
 
-// The leaves, as Leaf; NIL if one of them can only be read through the target.
-List *find_leaves(Relation target) {
+// The leaves, as Leaf; NIL if one of them can only be read through the target, or all of them.
+List *find_leaves(Relation target, const plan::RowShape &shape) {
     List *leaves = NIL;
+    if (target->rd_rel->relkind == RELKIND_VIEW)
+        return NIL;
+    plan::FrontDoor door = ask_front_door(target, shape);
+    if (door.obstacle != nullptr)
+        return NIL;
+    int scans = 0;
     List *relids = find_all_inheritors(RelationGetRelid(target), AccessShareLock, nullptr);
     ListCell *cell;
     foreach (cell, relids) {
@@ -69,19 +94,27 @@ List *find_leaves(Relation target) {
                 table_close(relation, NoLock);
                 return NIL;
             }
-            auto *leaf = static_cast<Leaf *>(palloc(sizeof(Leaf)));
-            *leaf = describe_leaf(relation);
-            leaves = lappend(leaves, leaf);
+            const plan::PlanScan *scan =
+                plan::find_scan(door, get_namespace_name(RelationGetNamespace(relation)),
+                                RelationGetRelationName(relation));
+            if (scan != nullptr) {
+                auto *leaf = static_cast<Leaf *>(palloc(sizeof(Leaf)));
+                *leaf = describe_leaf(relation, !scan->plain);
+                leaves = lappend(leaves, leaf);
+                scans++;
+            }
         }
         table_close(relation, NoLock);
     }
-    return leaves;
+    // A scan of something else would be missed.
+    return scans == door.count ? leaves : NIL;
 }
 
 void add_piece(List **pieces, const plan::Chunk &chunk, const plan::RowShape &shape) {
     auto *piece = static_cast<Piece *>(palloc(sizeof(Piece)));
     piece->from = plan::from_clause(chunk, shape);
     piece->whole = chunk.kind == plan::Kind::whole;
+    piece->total = false;
     *pieces = lappend(*pieces, piece);
 }
 
@@ -89,7 +122,8 @@ void cut_leaf(List **pieces, const Leaf &leaf, uint64 bytes, const plan::RowShap
     plan::Chunk chunk{};
     chunk.relation = leaf.name;
     chunk.kind = plan::Kind::whole;
-    chunk.only = leaf.relkind == RELKIND_RELATION || leaf.relkind == RELKIND_FOREIGN_TABLE;
+    chunk.only = !leaf.by_name &&
+                 (leaf.relkind == RELKIND_RELATION || leaf.relkind == RELKIND_FOREIGN_TABLE);
     uint32 count = leaf.has_blocks && leaf.blocks > 0
                        ? core::block_chunk_count(leaf.blocks, leaf.bytes, bytes)
                        : 1;
@@ -148,15 +182,14 @@ void check_filter(Relation target, const plan::RowShape &shape) {
 
 void cut_target(Relation target, const job::Request &request, const plan::RowShape &shape,
                 Side *side) {
-    List *leaves = find_leaves(target);
+    List *leaves = find_leaves(target, shape);
     List *pieces = NIL;
     ListCell *cell;
-    if (leaves == NIL) {
-        plan::Chunk all{};
-        all.relation = quoted_name(target);
-        all.kind = plan::Kind::whole;
+    plan::Chunk all{};
+    all.relation = quoted_name(target);
+    all.kind = plan::Kind::whole;
+    if (leaves == NIL)
         add_piece(&pieces, all, shape);
-    }
     uint64 total = 0;
     foreach (cell, leaves)
         total += static_cast<const Leaf *>(lfirst(cell))->bytes;
@@ -166,9 +199,9 @@ void cut_target(Relation target, const job::Request &request, const plan::RowSha
     foreach (cell, leaves)
         cut_leaf(&pieces, *static_cast<const Leaf *>(lfirst(cell)), bytes, shape);
 
-    side->count = list_length(pieces);
-    side->pieces = static_cast<Piece *>(palloc(sizeof(Piece) * side->count));
-    int i = 0;
+    allocate_pieces(side, list_length(pieces),
+                    leaves != NIL ? plan::from_clause(all, shape) : nullptr);
+    int i = side->counted ? 1 : 0;
     foreach (cell, pieces)
         side->pieces[i++] = *static_cast<const Piece *>(lfirst(cell));
 }

@@ -55,7 +55,13 @@ void add(Worker *worker, int side, const char *range, const char *rows, const ch
     }
 }
 
-void add_answer(Worker *worker, const source::Rows &answer) {
+void set_total(Worker *worker, int side, const char *rows) {
+    worker->results->totals[side] = static_cast<uint64>(to_count(rows));
+}
+
+void add_answer(Worker *worker, const Piece &piece, const source::Rows &answer) {
+    if (piece.total)
+        return set_total(worker, source_side, answer.at(0, 0));
     for (int row = 0; row < answer.count; row++) {
         const char *sums[2] = {answer.at(row, 2),
                                worker->plan.sums > 1 ? answer.at(row, 3) : nullptr};
@@ -74,7 +80,9 @@ void read_target(Worker *worker, uint32 piece) {
     if (code != SPI_OK_SELECT)
         elog(ERROR, "%s: %s", sql, SPI_result_code_string(code));
     TupleDesc tupdesc = SPI_tuptable->tupdesc;
-    for (uint64 row = 0; row < SPI_processed; row++) {
+    if (side.pieces[piece].total && SPI_processed == 1)
+        set_total(worker, target_side, SPI_getvalue(SPI_tuptable->vals[0], tupdesc, 1));
+    for (uint64 row = 0; row < SPI_processed && !side.pieces[piece].total; row++) {
         HeapTuple tuple = SPI_tuptable->vals[row];
         const char *sums[2] = {SPI_getvalue(tuple, tupdesc, 3),
                                worker->plan.sums > 1 ? SPI_getvalue(tuple, tupdesc, 4) : nullptr};
@@ -107,7 +115,7 @@ void read_pieces(Worker *worker, uint32 source_piece, uint32 target_piece) {
     if (target_piece != none)
         read_target(worker, target_piece);
     if (source_piece != none)
-        add_answer(worker, source::collect(worker->connection, sql));
+        add_answer(worker, source.pieces[source_piece], source::collect(worker->connection, sql));
     note_done(worker, (source_piece != none ? 1 : 0) + (target_piece != none ? 1 : 0));
 }
 
