@@ -53,6 +53,37 @@ Writer judge(Relation target, List *statements) {
     return Writer{Way::copy, "the plan of its INSERT is a plain one", false, false};
 }
 
+Form_pg_attribute column_of(Relation target, const char *name) {
+    AttrNumber attnum = get_attnum(RelationGetRelid(target), name);
+    if (attnum <= 0)
+        ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
+                        errmsg("column \"%s\" of target table \"%s\" does not exist", name,
+                               RelationGetRelationName(target))));
+    return TupleDescAttr(RelationGetDescr(target), attnum - 1);
+}
+
+// The INSERT that is looked at: of parameters, since a role that may insert need not be allowed to name the types.
+SPIPlanPtr prepare(Relation target, int ncolumns, const char *const *columns) {
+    StringInfoData names, values;
+    initStringInfo(&names);
+    initStringInfo(&values);
+    auto *types = static_cast<Oid *>(palloc(sizeof(Oid) * Max(ncolumns, 1)));
+    for (int i = 0; i < ncolumns; i++) {
+        appendStringInfo(&names, "%s%s", i > 0 ? ", " : " (", quote_identifier(columns[i]));
+        appendStringInfo(&values, "%s$%d", i > 0 ? ", " : "", i + 1);
+        types[i] = column_of(target, columns[i])->atttypid;
+    }
+    const char *sql = psprintf(
+        "INSERT INTO %s%s%s SELECT %s FROM fastcopy.incoming_rows()"
+        " AS r(c1 boolean)",
+        quoted_relation(RelationGetRelid(target)), names.data,
+        ncolumns > 0 ? ") OVERRIDING SYSTEM VALUE" : "", values.data);
+    SPIPlanPtr prepared = SPI_prepare(sql, ncolumns, types);
+    if (prepared == nullptr)
+        elog(ERROR, "%s: %s", sql, SPI_result_code_string(SPI_result));
+    return prepared;
+}
+
 }  // namespace
 
 char *insert_statement(Relation target, int ncolumns, const char *const *columns) {
@@ -63,12 +94,7 @@ char *insert_statement(Relation target, int ncolumns, const char *const *columns
     initStringInfo(&types);
     for (int i = 0; i < ncolumns; i++) {
         const char *comma = i > 0 ? ", " : "";
-        AttrNumber attnum = get_attnum(RelationGetRelid(target), columns[i]);
-        if (attnum <= 0)
-            ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
-                            errmsg("column \"%s\" of target table \"%s\" does not exist",
-                                   columns[i], RelationGetRelationName(target))));
-        Form_pg_attribute attribute = TupleDescAttr(RelationGetDescr(target), attnum - 1);
+        Form_pg_attribute attribute = column_of(target, columns[i]);
         appendStringInfo(&names, "%s%s", comma, quote_identifier(columns[i]));
         appendStringInfo(&values, "%sr.c%d", comma, i + 1);
         appendStringInfo(
@@ -96,13 +122,9 @@ Writer choose_writer(Relation target, int ncolumns, const char *const *columns) 
             break;
     }
     MemoryContext caller = CurrentMemoryContext;
-    const char *sql = insert_statement(target, ncolumns, columns);
     if (SPI_connect() != SPI_OK_CONNECT)
         elog(ERROR, "SPI_connect failed");
-    SPIPlanPtr prepared = SPI_prepare(sql, 0, nullptr);
-    CachedPlan *plan = prepared != nullptr ? SPI_plan_get_cached_plan(prepared) : nullptr;
-    if (prepared == nullptr)
-        elog(ERROR, "%s: %s", sql, SPI_result_code_string(SPI_result));
+    CachedPlan *plan = SPI_plan_get_cached_plan(prepare(target, ncolumns, columns));
     MemoryContext spi = MemoryContextSwitchTo(caller);
     Writer writer = judge(target, plan != nullptr ? plan->stmt_list : NIL);
     MemoryContextSwitchTo(spi);
