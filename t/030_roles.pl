@@ -229,7 +229,7 @@ my $callable = sub {
 		WHERE pronamespace = 'fastcopy'::regnamespace AND $_[0]));
 };
 is($callable->(q(has_function_privilege('bystander', oid, 'EXECUTE'))),
-	'fdw_validator is_owner live_jobs live_workers may_see progress_line state_now', 'functions of PUBLIC');
+	'fdw_validator incoming_rows is_owner live_jobs live_workers may_see progress_line state_now', 'functions of PUBLIC');
 is($callable->(q(NOT has_function_privilege('bystander', oid, 'EXECUTE'))),
 	'cancel compare copy forget resume set_workers start wait', 'functions that have to be granted');
 is($callable->('prosecdef'), '', 'functions that run as their owner');

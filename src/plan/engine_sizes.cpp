@@ -16,18 +16,23 @@ bool is_there(Connection *connection, const char *condition) {
 
 }  // namespace
 
-int64 distributed_size(Connection *connection, const SourceTable &table) {
-    if (!is_there(connection,
-                  "pg_catalog.to_regprocedure('pg_catalog.citus_table_size(pg_catalog.regclass)')"
-                  " IS NOT NULL AND pg_catalog.to_regclass('pg_catalog.pg_dist_partition')"
-                  " IS NOT NULL"))
+int64 distributed_size(Connection *connection, const SourceLeaves &leaves) {
+    if (!is_there(connection, "pg_catalog.to_regclass('pg_catalog.citus_shards') IS NOT NULL"))
         return 0;
-    Rows rows = source::query(connection,
-                              psprintf("SELECT pg_catalog.citus_table_size(logicalrelid)"
-                                       " FROM pg_catalog.pg_dist_partition WHERE logicalrelid = %u",
-                                       table.oid));
-    return rows.count == 1 && rows.at_or_null(0, 0) != nullptr ? rows.number_at(0, 0, 0, most_bytes)
-                                                               : 0;
+    StringInfoData oids;
+    initStringInfo(&oids);
+    for (int i = 0; i < leaves.count; i++)
+        appendStringInfo(&oids, "%s%u", i > 0 ? "," : "", leaves.leaves[i].oid);
+    const char *param = psprintf("{%s}", oids.data);
+    // Of a reference table, each node has all rows. citus_table_size would connect to the nodes within the transaction,
+    // which may then not read from the coordinator's own shards any more.
+    Rows rows =
+        source::query(connection,
+                      "SELECT coalesce(pg_catalog.sum(size), 0)::pg_catalog.int8 FROM"
+                      " (SELECT pg_catalog.max(shard_size) AS size FROM pg_catalog.citus_shards"
+                      " WHERE table_name = ANY ($1::pg_catalog.oid[]) GROUP BY shardid) s",
+                      1, &param);
+    return rows.number_at(0, 0, 0, most_bytes);
 }
 
 void add_compressed_sizes(Connection *connection, SourceLeaves *leaves) {

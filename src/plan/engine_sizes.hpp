@@ -9,8 +9,8 @@
 
 namespace fastcopy::plan {
 
-// The bytes of a table that Citus has distributed, on all nodes; 0: it is none.
-int64 distributed_size(source::Connection *connection, const SourceTable &table);
+// The bytes of a table with these leaves that Citus keeps, on all nodes; 0: nobody says.
+int64 distributed_size(source::Connection *connection, const SourceLeaves &leaves);
 
 // Adds to chunks of a hypertable what was in them before they were compressed: so much will be read.
 void add_compressed_sizes(source::Connection *connection, SourceLeaves *leaves);

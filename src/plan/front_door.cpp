@@ -156,7 +156,7 @@ void read_as_a_whole(source::Connection *connection, const SourceTable &table, b
     whole.by_name = true;
     whole.by_keys = true;
     whole.block_size = BLCKSZ;
-    whole.heap_bytes = across_nodes ? distributed_size(connection, table) : 0;
+    whole.heap_bytes = across_nodes ? distributed_size(connection, *leaves) : 0;
     for (int i = 0; i < leaves->count && !across_nodes; i++)
         whole.heap_bytes += leaves->leaves[i].heap_bytes + leaves->leaves[i].toast_bytes;
     leaves->leaves = static_cast<SourceLeaf *>(palloc(sizeof(SourceLeaf)));
@@ -212,7 +212,11 @@ const PlanScan *find_scan(const FrontDoor &door, const char *schema, const char 
 
 Reader choose_reader(source::Connection *connection, const SourceTable &table,
                      const RowShape &shape, SourceLeaves *leaves) {
-    source::Rows rows = source::query(connection, explain_statement(table.name, shape));
+    // Citus asks its nodes for their plans. A transaction that has read a shard of the coordinator's own before may not do
+    // so again, unless it forgets of the nodes.
+    source::Rows rows = source::query(
+        connection, psprintf("SAVEPOINT explain; %s", explain_statement(table.name, shape)));
+    (void)source::query(connection, "ROLLBACK TO SAVEPOINT explain; RELEASE SAVEPOINT explain");
     FrontDoor door = read_plan(rows.at(0, 0));
     // A view is read by its name in any case.
     if (table.relkind == RELKIND_VIEW)

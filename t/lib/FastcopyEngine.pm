@@ -1,0 +1,35 @@
+# Tests with the engines that keep tables of their own: TimescaleDB and Citus. They are looked for in the PostgreSQL
+# installation; a test of one that is not there is skipped. scripts/test says where they come from.
+package FastcopyEngine;
+
+use strict;
+use warnings;
+
+use Exporter 'import';
+use File::Basename;
+use IPC::Run ();
+use Test::More;
+
+our @EXPORT = qw(skip_without engine_conf);
+
+# Skips the whole file unless the extension is installed.
+sub skip_without
+{
+	my ($engine) = @_;
+	IPC::Run::run([ 'pg_config', '--sharedir' ], '>', \my $sharedir) or die "pg_config does not answer\n";
+	chomp $sharedir;
+	plan skip_all => "extension $engine is not installed" unless -e "$sharedir/extension/$engine.control";
+	return;
+}
+
+# Lines for postgresql.conf of a server that has the engine, and does nothing by itself.
+sub engine_conf
+{
+	my ($engine) = @_;
+	return "shared_preload_libraries = '$engine'\nmax_prepared_transactions = 30\n"
+	  . ($engine eq 'citus'
+		? "citus.enable_statistics_collection = off\n"
+		: "timescaledb.telemetry_level = off\n");
+}
+
+1;
