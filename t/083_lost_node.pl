@@ -1,0 +1,99 @@
+# A node of the Citus cluster that the target belongs to dies in the middle of a job: the job fails, and can be
+# resumed; nothing is lost or doubled, as marks in the ledger are committed with the rows, in two phases.
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/lib";
+
+use FastcopyEngine;
+use FastcopyTest;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+skip_without('citus');
+
+my $conf = engine_conf('citus') . "citus.shard_count = 4\nlisten_addresses = 'localhost'\nmax_connections = 60\nautovacuum = off\n";
+my ($source, $target) = start_pair(target_conf => $conf);
+my $node = PostgreSQL::Test::Cluster->new('node');
+$node->init(extra => [ '--encoding=UTF8', '--locale=C' ]);
+$node->append_conf('postgresql.conf', $conf);
+$node->start;
+my $conninfo = conninfo($source);
+my ($host, $port, $node_host, $node_port) = map { ($_->host, $_->port) } $target, $node;
+$_->safe_psql('postgres', 'CREATE EXTENSION citus') for $target, $node;
+$target->safe_psql('postgres', qq(
+	SET client_min_messages = error;
+	SELECT citus_set_coordinator_host('$host', $port);
+	SELECT citus_set_node_property('$host', $port, 'shouldhaveshards', true);
+	SELECT citus_add_node('$node_host', $node_port);
+	CREATE TABLE items (id bigint, name text);
+	SELECT create_distributed_table('items', 'id')));
+$source->safe_psql('postgres', q(
+	CREATE TABLE items (id bigint, name text);
+	INSERT INTO items SELECT g, 'name ' || g FROM generate_series(1, 30000) g));
+my $expected = table_digest($source, 'items');
+is($target->safe_psql('postgres', q(SELECT count(DISTINCT nodeport), count(*) FROM citus_shards)), '2|4', 'both nodes have shards');
+
+# Both transactions that were prepared and those that were not are over.
+sub recover
+{
+	$target->poll_query_until('postgres', 'SELECT recover_prepared_transactions() >= 0');
+	return;
+}
+
+# As many rows are there as chunks are marked done.
+sub ledger_is_right
+{
+	my ($job) = @_;
+	return $target->safe_psql('postgres',
+		"SELECT (SELECT coalesce(sum(rows), 0) FROM fastcopy.chunks WHERE job = $job AND state = 'done') = (SELECT count(*) FROM items)");
+}
+
+# It dies while a chunk is on its way, and stays away.
+my $gate = $source->background_psql('postgres');
+$gate->query_safe('SELECT pg_advisory_lock(1)');
+my $job = $target->safe_psql('postgres', qq(SET fastcopy.chunk_size = 128; SET fastcopy.retry_limit = 1; SET fastcopy.retry_delay = '10ms';
+	SELECT fastcopy.start('$conninfo', 'items', 'items', 1, filter => 'id <> 15000 OR pg_advisory_xact_lock_shared(1) IS NOT NULL')));
+defined seconds_until(sub { $source->safe_psql('postgres', q(SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted)) })
+  or die "the job did not come to the gate\n";
+$node->stop('immediate');
+$gate->query_safe('SELECT pg_advisory_unlock(1)');
+$gate->quit;
+wait_state($target, $job, 'failed');
+my ($done, $error) = split /\|/, $target->safe_psql('postgres', "SELECT chunks_done > 2, error FROM fastcopy.status WHERE job = $job");
+like($error, qr/connection/, 'the job fails with the error of the cluster');
+is($done, 't', 'chunks that were done before stay');
+$node->start;
+recover();
+is(ledger_is_right($job), 't', 'as many rows are there as the ledger says');
+$target->safe_psql('postgres', "SELECT fastcopy.resume($job)");
+is($target->safe_psql('postgres', "SELECT fastcopy.wait($job)"), 'done', 'with the node back, the job is resumed');
+is(table_digest($target, 'items'), $expected, 'each row is there once');
+
+# It dies again and again, whenever some chunks have been done, and comes back.
+$job = $target->safe_psql('postgres', qq(SET fastcopy.chunk_size = 32; SET fastcopy.retry_limit = 0;
+	SELECT fastcopy.start('$conninfo', 'items', 'items', 3, truncate => true)));
+my $deaths = 0;
+my @right;
+for my $share (1 .. 3)
+{
+	defined seconds_until(sub { $target->safe_psql('postgres', "SELECT state <> 'copying' OR chunks_done > chunks * $share / 5 FROM fastcopy.status WHERE job = $job") eq 't' })
+	  or die "the job does not go on\n";
+	$node->stop('immediate');
+	$deaths++ if wait_state($target, $job, 'failed|done') eq 'failed';
+	$node->start;
+	recover();
+	push @right, ledger_is_right($job);
+	$target->safe_psql('postgres', "SET fastcopy.retry_limit = 0; SELECT fastcopy.resume($job)")
+	  if $target->safe_psql('postgres', "SELECT state FROM fastcopy.status WHERE job = $job") eq 'failed';
+}
+is($target->safe_psql('postgres', "SELECT fastcopy.wait($job)"), 'done', 'resumed as often as it has failed');
+cmp_ok($deaths, '>=', 1, 'the node has died in the middle');
+is("@right", 't t t', 'each time, as many rows were there as the ledger said');
+recover();
+is(table_digest($target, 'items'), $expected, 'each row is there once');
+$node->stop('fast');
+
+done_testing();
