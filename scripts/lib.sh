@@ -144,6 +144,19 @@ install_tree() {
     as_root make -C "$work/$1" --no-print-directory -s PG_CONFIG="$PG_CONFIG" install >/dev/null
 }
 
+# Installs the extensions that only some tests need, and Debian does not have, into the PostgreSQL of PG_CONFIG:
+# TimescaleDB and Citus. ENGINES is the program that does so, called with the name of one and a pg_config; by default
+# the one in a folder beside the checkout, if it is there. Without it, or if it fails, those tests are skipped.
+install_engines() {
+    local install=${ENGINES:-$root/../shared/engines/install} engine
+    [[ -x $install ]] || return 0
+    for engine in citus timescaledb; do
+        [[ -e $("$PG_CONFIG" --sharedir)/extension/$engine.control ]] && continue
+        say "engine: $engine"
+        as_root "$install" "$engine" "$PG_CONFIG" || echo "$engine could not be installed: its tests are skipped"
+    done
+}
+
 # Creates and starts a throwaway cluster: its name, its port (which only names the socket), and
 # lines for postgresql.conf.
 start_cluster() {
