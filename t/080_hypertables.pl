@@ -164,6 +164,27 @@ is($target->safe_psql('postgres', "SELECT sum(rows) = (SELECT count(*) FROM h) F
 $target->safe_psql('postgres', "SELECT fastcopy.resume($job)");
 is($target->safe_psql('postgres', "SELECT fastcopy.wait($job)"), 'done', 'the job is resumed');
 is(table_digest($target, sprintf $all, 'h'), table_digest($source, sprintf $all, 'f'), 'each row is there once');
+# Chunks that are compressed after a job has stopped: with ONLY, the rows that are left would not be found.
+$target->safe_psql('postgres', "DROP TABLE plain; CREATE TABLE plain (t timestamptz, device int, v int)");
+$source->safe_psql('postgres', q(
+	SET client_min_messages = error;
+	CREATE TABLE later (LIKE s);
+	SELECT create_hypertable('later', 't', chunk_time_interval => interval '1 day');
+	INSERT INTO later SELECT * FROM s;
+	ALTER TABLE later SET (timescaledb.compress, timescaledb.compress_segmentby = 'device')));
+$gate = $source->background_psql('postgres');
+$gate->query_safe('SELECT pg_advisory_lock(1)');
+$job = $target->safe_psql('postgres', qq(SET fastcopy.chunk_size = 64;
+	SELECT fastcopy.start('$conninfo', 'later', 'plain', 1, filter => 'v <> 2500 OR pg_advisory_xact_lock_shared(1) IS NOT NULL')));
+defined seconds_until(sub { $source->safe_psql('postgres', q(SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted)) }) or die;
+$target->safe_psql('postgres', "SELECT fastcopy.cancel($job)");
+wait_state($target, $job, 'cancelled');
+$gate->query_safe('SELECT pg_advisory_unlock(1)');
+$gate->quit;
+$source->safe_psql('postgres', q(SELECT count(compress_chunk(c)) FROM show_chunks('later') c));
+fails_with($target, "SELECT fastcopy.resume($job)", '55000', qr/may have changed/, 'chunks were compressed since');
+fails_with($target, "SELECT fastcopy.resume($job, accept_changes => true)", '55000', qr/no longer kept where the job was to read them/,
+	'and changes that are accepted are no loss that is accepted');
 no_leftovers($source, $target, 'hypertables');
 
 done_testing();

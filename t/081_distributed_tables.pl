@@ -115,6 +115,10 @@ for my $case ([ 'd', 'table', 't' ], [ 'local', 'table', 't' ], [ 'parts', 'tabl
 	is($stderr =~ /WARNING:.*no snapshot in common/ ? 't' : 'f', $warned, '... with or without a warning');
 	is(compared($from, 'plain'), "$rows|$rows|f", '... and the comparison agrees');
 }
+$target->safe_psql('postgres', q(CREATE TABLE these (id int, s text)));
+is($target->safe_psql('postgres', "SET client_min_messages = error; SELECT fastcopy.copy('$conninfo', 'kinds', 'these')"), 100, 'from a reference table');
+is(table_digest($target, 'these'), table_digest($source, '(SELECT * FROM kinds)'), '... all rows are there');
+is(compared('kinds', 'these'), '100|100|f', '... and the comparison agrees');
 is($target->safe_psql('postgres', q(SELECT kind, count(*) > 4 FROM fastcopy.chunks
 	WHERE job = (SELECT min(job) FROM fastcopy.job WHERE source_table = 'd') GROUP BY 1)), 'range|t', 'a distributed table is read in ranges of its key');
 

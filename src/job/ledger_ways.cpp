@@ -23,4 +23,20 @@ void note_ways(int64 job, const Ways &ways) {
     close(session);
 }
 
+const char **read_only_relations(int64 job, int *count) {
+    MemoryContext caller = CurrentMemoryContext;
+    Session session = open();
+    Params p;
+    p.add_int8(job);
+    read(
+        "SELECT coalesce(array_agg(DISTINCT substr(relation, length('ONLY ') + 1)), '{}')"
+        " FROM fastcopy.chunk WHERE job = $1 AND NOT done AND starts_with(relation, 'ONLY ')",
+        &p);
+    MemoryContext old = MemoryContextSwitchTo(caller);
+    const char **relations = field_texts(1, count);
+    MemoryContextSwitchTo(old);
+    close(session);
+    return relations;
+}
+
 }  // namespace fastcopy::job::ledger

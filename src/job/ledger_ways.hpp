@@ -17,6 +17,9 @@ struct Ways {
 // Writes down the ways of a job whose row is there; without a reader, that one stays as it is.
 void note_ways(int64 job, const Ways &ways);
 
+// The relations that chunks which are not done are to be read from with ONLY, palloc'd.
+const char **read_only_relations(int64 job, int *count);
+
 }  // namespace fastcopy::job::ledger
 
 #endif

@@ -378,6 +378,7 @@ void prepare_again(RunningJob *job) {
             facts.markers.snapshot = facts.marker.snapshot;
         reader = plan::choose_reader(job->connection, facts.table, shape, &facts.leaves);
         must_count = may_have_changed && compare_markers(job, former, facts);
+        check_ways(job, facts.leaves);
     }
     table_close(target, NoLock);
 

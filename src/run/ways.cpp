@@ -15,6 +15,24 @@ sink::Writer choose_writer(const RunningJob *job, Relation target, const plan::R
     return writer;
 }
 
+void check_ways(const RunningJob *job, const plan::SourceLeaves &leaves) {
+    int count;
+    const char **relations = job::ledger::read_only_relations(job->area->job, &count);
+    for (int i = 0; i < count; i++) {
+        bool found = false;
+        for (int j = 0; j < leaves.count && !found; j++)
+            found = !leaves.leaves[j].by_name && strcmp(leaves.leaves[j].name, relations[i]) == 0;
+        if (!found)
+            ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+                            errmsg("rows of %s are no longer kept where the job was to read them",
+                                   relations[i]),
+                            errdetail("It is no longer a part of source table \"%s\", or an engine "
+                                      "has compressed or distributed it.",
+                                      job->request.source_table),
+                            errhint("Start over with truncate => true.")));
+    }
+}
+
 void note_ways(RunningJob *job, const plan::Reader *reader, const sink::Writer &writer) {
     job::ledger::Ways ways{};
     ways.writer = sink::name_of(writer.way);

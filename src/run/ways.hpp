@@ -14,6 +14,10 @@ namespace fastcopy::run {
 // An ERROR if the job wants what the writer cannot do.
 sink::Writer choose_writer(const RunningJob *job, Relation target, const plan::RowShape &shape);
 
+// Of a job that is resumed: an ERROR unless the chunks that are left can still be read as they were planned. A table may
+// have been distributed since, or its rows compressed; with ONLY, they would not be found.
+void check_ways(const RunningJob *job, const plan::SourceLeaves &leaves);
+
 // Tells the log, the ledger, and the session that waits. `reader` is nullptr when nothing is left to be read.
 void note_ways(RunningJob *job, const plan::Reader *reader, const sink::Writer &writer);
 
