@@ -65,6 +65,8 @@ my %question = (
 	columns  => qr/pg_attribute WHERE attrelid/,
 	probe    => qr/LIMIT 0$/,
 	leaves   => qr/pg_inherits/,
+	plan     => qr/^SAVEPOINT explain; EXPLAIN/,
+	forget   => qr/^ROLLBACK TO SAVEPOINT explain/,
 	key      => qr/pg_opclass/,
 	bounds   => qr/pg_stats/,
 	extremes => qr/^SELECT pg_catalog\.min/,
@@ -294,7 +296,7 @@ my %call = (
 	bounds   => q(, key => 'id'),
 	extremes => q(, key => 'id'),
 	locks    => q(, truncate => true));
-for my $question (qw(table snapshot same columns leaves key bounds extremes))
+for my $question (qw(table snapshot same columns leaves plan key bounds extremes))
 {
 	for my $what (sort keys %any_answer)
 	{
@@ -381,7 +383,12 @@ my %answers = (
 	'a bound and more'         => [ 'bounds', fields(sub { return "$_[0]; --" }), call => q(, key => 'id'), error => $no_number ],
 	'a bound of 2^63'          => [ 'bounds', set_field(0, '9223372036854775808'), call => q(, key => 'id'), error => $no_number ],
 	'bounds out of order'      => [ 'bounds', fields(sub { return 2000 - $_[0] }), call => q(, key => 'id'), expect => 'either' ],
-	'rows of leaves, thousands' => [ 'leaves', before('C', join '', map { data_row($_, 'r', 't', "public.t$_", 8192, 0, 8192, 't', 'f', $_) } 1 .. 20000), error => qr/does not exist/ ],
+	'rows of leaves, thousands' => [ 'leaves', before('C', join '', map { data_row($_, 'r', 't', "public.t$_", 8192, 0, 8192, 't', 'f', $_, 'public', 'items') } 1 .. 20000), error => qr/does not exist/ ],
+	'a plan that is no JSON'   => [ 'plan', set_field(0, '[{"Plan": '), error => qr/invalid input syntax for type json/ ],
+	'a plan without a node'    => [ 'plan', set_field(0, '[{"Plan": [1, {"Plans": 7}]}]'), expect => 'done' ],
+	'a plan of another table'  => [ 'plan', set_field(0, '[{"Plan": {"Node Type": "Seq Scan", "Schema": "public", "Relation Name": "nothing"}}]'), expect => 'done' ],
+	'a plan with a node of no type' => [ 'plan', set_field(0, '[{"Plan": {"Node Type": "Append", "Plans": [{"Schema": []}, 3, {"Node Type": {}}]}}]'), expect => 'done' ],
+	'a plan that is deep'      => [ 'plan', set_field(0, '[{"Plan": ' . '{"Node Type": "Append", "Plans": [' x 20000 . ']}' x 20000 . '}]'), error => qr/stack depth/ ],
 	'locks that are not ours'  => [ 'locks', before('C', data_row()), call => q(, truncate => true), expect => 'either' ],
 	'a notification'           => [ 'columns', before('T', notification('x', 'y')), expect => 'done' ],
 	'some notices and parameters' => [ 'columns', before('T', (notice(M => 'planted') . parameter_status('x', 'y')) x 1000), expect => 'done', not_in_log => qr/planted/ ],
@@ -418,7 +425,7 @@ for my $what (sort keys %answers)
 }
 # Many leaves of any size make more chunks than anybody needs.
 scenario('question leaves: thousands of leaves of 32 TB', on => 'leaves', expect => 'hangs', flood => 1,
-	change => before('C', join '', map { data_row($_, 'r', 't', "public.t$_", 35184372072448, 0, 8192, 't', 'f', $_) } 1 .. 5000));
+	change => before('C', join '', map { data_row($_, 'r', 't', "public.t$_", 35184372072448, 0, 8192, 't', 'f', $_, 'public', 'items') } 1 .. 5000));
 
 # The workers' questions.
 scenario('question import: an error called cancel', on => 'import', error => qr/no, not/,
@@ -625,9 +632,9 @@ for my $what (sort keys %texts)
 	for my $what (sort keys %idle)
 	{
 		my ($do, %more) = @{ $idle{$what} };
-		# The coordinator's last question is about the leaves; the workers' questions are answered with
+		# The coordinator's last question is about the plan; the workers' questions are answered with
 		# silence.
-		scenario("idle coordinator: $what", on => 'leaves|copy',
+		scenario("idle coordinator: $what", on => 'forget|copy',
 			change => sub {
 				my ($c, $type, $body) = @_;
 				$c->stall if $type =~ /[Hd]/;
