@@ -265,9 +265,8 @@ void prepare_new(RunningJob *job) {
     read_rest(job, &facts);
     marker_wait::begin(job, facts.marker);
     plan::Reader reader = plan::choose_reader(job->connection, facts.table, shape, &facts.leaves);
-    bool by_copy_from =
-        writer.way == sink::Way::copy &&
-        !sink::takes_fast_path(target, shape.ncolumns, shape.columns, shape.binary);
+    bool by_copy_from = writer.way == sink::Way::copy &&
+                        !sink::takes_fast_path(target, shape.ncolumns, shape.columns, shape.binary);
     plan::Plan plan =
         plan::cut(job->connection, request, facts.table, facts.columns, facts.leaves, by_copy_from);
     table_close(target, exclusive ? RowExclusiveLock : NoLock);

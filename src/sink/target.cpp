@@ -37,6 +37,19 @@ const char *layout_of(Form_pg_type type) {
                     function(type->typsend), function(type->typreceive));
 }
 
+// Other than the one that TimescaleDB gives to each hypertable, which raises an error if it ever fires.
+bool has_row_trigger_before(const TriggerDesc *triggers) {
+    if (triggers == nullptr || !triggers->trig_insert_before_row)
+        return false;
+    for (int i = 0; i < triggers->numtriggers; i++) {
+        const Trigger &trigger = triggers->triggers[i];
+        if (TRIGGER_FOR_ROW(trigger.tgtype) && TRIGGER_FOR_BEFORE(trigger.tgtype) &&
+            TRIGGER_FOR_INSERT(trigger.tgtype) && strcmp(trigger.tgname, "ts_insert_blocker") != 0)
+            return true;
+    }
+    return false;
+}
+
 }  // namespace
 
 Relation open_target(Oid relid) {
@@ -118,7 +131,7 @@ bool stores_elsewhere(Relation target) {
 bool may_drop_rows(Relation target) {
     switch (target->rd_rel->relkind) {
         case RELKIND_RELATION:
-            return target->trigdesc != nullptr && target->trigdesc->trig_insert_before_row;
+            return has_row_trigger_before(target->trigdesc);
         case RELKIND_PARTITIONED_TABLE:
             return !has_plain_leaves(target);
         default:
