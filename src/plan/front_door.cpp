@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "plan/engine_sizes.hpp"
+#include "source/search_path.hpp"
 
 namespace fastcopy::plan {
 
@@ -214,8 +215,8 @@ Reader choose_reader(source::Connection *connection, const SourceTable &table,
                      const RowShape &shape, SourceLeaves *leaves) {
     // Citus asks its nodes for their plans. A transaction that has read a shard of the coordinator's own before may not do
     // so again, unless it forgets of the nodes.
-    source::Rows rows = source::query(
-        connection, psprintf("SAVEPOINT explain; %s", explain_statement(table.name, shape)));
+    (void)source::query(connection, "SAVEPOINT explain");
+    source::Rows rows = source::query_table(connection, explain_statement(table.name, shape));
     (void)source::query(connection, "ROLLBACK TO SAVEPOINT explain; RELEASE SAVEPOINT explain");
     FrontDoor door = read_plan(rows.at(0, 0));
     // A view is read by its name in any case.

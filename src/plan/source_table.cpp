@@ -316,17 +316,16 @@ Rows read_even_instants(Connection *connection, const SourceLeaf &leaf, const Sp
     // Bounds are guesses: years outside of these would only make the arithmetic overflow. They are
     // conditions on the key, so that the index passes over all the infinities at once.
     return source::query_table(
-        connection,
-        psprintf("SELECT (lo OPERATOR(pg_catalog.+) ((hi OPERATOR(pg_catalog.-) lo)"
-                 " OPERATOR(pg_catalog.*) (i OPERATOR(pg_catalog./) %d.0)))::%s"
-                 " FROM (SELECT pg_catalog.min(%s)::pg_catalog.timestamp AS lo,"
-                 " pg_catalog.max(%s)::pg_catalog.timestamp AS hi FROM %s%s"
-                 " WHERE %s OPERATOR(pg_catalog.>=) '0001-01-01'"
-                 " AND %s OPERATOR(pg_catalog.<=) '9999-12-31') e"
-                 " CROSS JOIN pg_catalog.generate_series(1, %d) i"
-                 " WHERE lo OPERATOR(pg_catalog.<) hi ORDER BY 1",
-                 pieces, key.type_name, column, column, leaf.by_name ? "" : "ONLY ",
-                 leaf.name, column, column, pieces - 1));
+        connection, psprintf("SELECT (lo OPERATOR(pg_catalog.+) ((hi OPERATOR(pg_catalog.-) lo)"
+                             " OPERATOR(pg_catalog.*) (i OPERATOR(pg_catalog./) %d.0)))::%s"
+                             " FROM (SELECT pg_catalog.min(%s)::pg_catalog.timestamp AS lo,"
+                             " pg_catalog.max(%s)::pg_catalog.timestamp AS hi FROM %s%s"
+                             " WHERE %s OPERATOR(pg_catalog.>=) '0001-01-01'"
+                             " AND %s OPERATOR(pg_catalog.<=) '9999-12-31') e"
+                             " CROSS JOIN pg_catalog.generate_series(1, %d) i"
+                             " WHERE lo OPERATOR(pg_catalog.<) hi ORDER BY 1",
+                             pieces, key.type_name, column, column, leaf.by_name ? "" : "ONLY ",
+                             leaf.name, column, column, pieces - 1));
 }
 
 }  // namespace fastcopy::plan

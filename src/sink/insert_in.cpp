@@ -139,9 +139,8 @@ void open_stream(Insert *insert, ParseState *pstate, const char *const *columns,
         read_header(insert->reader);
         return;
     }
-    insert->parser =
-        begin_parsing(insert->target, pstate, insert->ncolumns, columns, as_written, false,
-                      encoding, insert->source);
+    insert->parser = begin_parsing(insert->target, pstate, insert->ncolumns, columns, as_written,
+                                   false, encoding, insert->source);
     pg::ignore_defaults(insert->parser);
     int natts = RelationGetNumberOfAttributes(insert->target);
     insert->parsed_values = static_cast<Datum *>(palloc0(sizeof(Datum) * Max(natts, 1)));
@@ -226,7 +225,8 @@ void give_batch(ReturnSetInfo *result) {
 }
 
 uint64 insert_in(Relation target, ParseState *pstate, int ncolumns, const char *const *columns,
-                 const bool *as_written, bool binary, const char *encoding, const Writer &writer, const ByteSource &source) {
+                 const bool *as_written, bool binary, const char *encoding, const Writer &writer,
+                 const ByteSource &source) {
     auto *insert = static_cast<Insert *>(palloc0(sizeof(Insert)));
     insert->target = target;
     insert->counted = CountedSource{&source, 0};

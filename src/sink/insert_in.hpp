@@ -21,7 +21,8 @@ namespace fastcopy::sink {
 // Copies the stream into the target, in the current transaction. `pstate` is from check_insert. Returns the number
 // of rows that the INSERTs say they have inserted.
 uint64 insert_in(Relation target, ParseState *pstate, int ncolumns, const char *const *columns,
-                 const bool *as_written, bool binary, const char *encoding, const Writer &writer, const ByteSource &source);
+                 const bool *as_written, bool binary, const char *encoding, const Writer &writer,
+                 const ByteSource &source);
 
 // What fastcopy.incoming_rows() returns: the next batch of the stream that this process inserts.
 void give_batch(ReturnSetInfo *result);
