@@ -1,9 +1,8 @@
 #include "run/coordinator.hpp"
 
 #include "job/ledger.hpp"
-#include "run/foreign_keys.hpp"
-#include "run/marker_wait.hpp"
 #include "pg/signals.hpp"
+#include "run/foreign_keys.hpp"
 #include "run/marker_wait.hpp"
 #include "run/preparation.hpp"
 #include "run/proof.hpp"
