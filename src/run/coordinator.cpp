@@ -174,6 +174,7 @@ void count_done_leftovers(RunningJob *job) {
     }
     pg::commit_transaction();
     MemoryContextSwitchTo(context);
+    SetLatch(MyLatch);  // a wait for a lock may have reset it
 }
 
 [[noreturn]] void raise_no_slot() {
@@ -211,18 +212,20 @@ void ease_conflicts(RunningJob *job, uint32 *seen) {
     job::ledger::write_notice(job->area->job, notice);
     pg::commit_transaction();
     MemoryContextSwitchTo(context);
+    SetLatch(MyLatch);  // as above
 }
 
 void watch(RunningJob *job) {
     uint32 conflicts = 0;
     for (;;) {
+        // First: it waits for the source's answer, and what sets the latch meanwhile has to be looked at below.
+        if (marker_wait::is_pending(job))
+            survive_loss(job, marker_wait::look);
         check_cancel(job);
         reload_configuration();
         collect(&job->crew);
         raise_if_failed(job);
         count_done_leftovers(job);
-        if (marker_wait::is_pending(job))
-            survive_loss(job, marker_wait::look);
         ease_conflicts(job, &conflicts);
 
         int wanted = static_cast<int>(pg_atomic_read_u32(&me->workers_wanted));
