@@ -6,10 +6,12 @@ use warnings;
 use FindBin;
 use lib "$FindBin::RealBin/lib";
 
+use FakeSource;
 use FastcopyTest;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
+use Time::HiRes qw(usleep);
 
 my ($source, $target) = start_pair();
 my $rows = 2000;
@@ -152,6 +154,25 @@ for my $table (qw(seen parted))
 	is_right("$table: and gives up");
 	quit_quietly($session);
 }
+
+# What the coordinator waits for: a worker that exits while the source is being asked how far its WAL is must not be missed.
+# The second question is answered late, when the one worker has long gone, and says that there is nothing more to wait for.
+$source->append_conf('postgresql.conf', 'wal_writer_delay = 500ms');
+$source->reload;
+my $slow = FakeSource->new($source, who => qr/coordinator/, on => qr/pg_current_wal_flush_lsn\(\), \(3000/,
+	change => sub {
+		my ($c, $type) = @_;
+		$c->{asked}++ if $type eq 'D';
+		usleep(2_000_000) if $type eq 'D' && $c->{asked} == 2;
+		return undef;
+	});
+$source->safe_psql('postgres', 'CREATE TABLE other (n integer)');
+$source->safe_psql('postgres', 'SET synchronous_commit = off; INSERT INTO other SELECT generate_series(1, 100)');
+$job = $target->safe_psql('postgres', 'TRUNCATE items; SELECT '
+	  . call_sql('start', $source, source => $slow->conninfo, source_table => 'items', target_table => 'items', workers => 1));
+is(wait_state($target, $job, 'done'), 'done', 'a worker that exits meanwhile is not missed');
+is_right('and the job is done');
+$slow->stop;
 
 quit_quietly($gatekeeper);
 no_leftovers($source, $target, 'at the end');
