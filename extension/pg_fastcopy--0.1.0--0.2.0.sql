@@ -70,7 +70,8 @@ UPDATE fastcopy.chunk SET may_drop_rows = true WHERE done AND rows <> rows_sent;
 ALTER TABLE fastcopy.job
     ADD source_encoding text,
     ADD sequences boolean NOT NULL DEFAULT true,
-    ADD notice text;
+    ADD notice text,
+    ADD crew_notice text; -- with how many workers it goes on whose workers were in each other's way
 
 DROP FUNCTION fastcopy.start(text, text, text, integer, text, text, text[], boolean, text, boolean, boolean);
 DROP FUNCTION fastcopy.copy(text, text, text, integer, text, text, text[], boolean, text, boolean, boolean);
@@ -158,7 +159,8 @@ SELECT s.job,
        s.notice,
        s.reader,
        s.writer,
-       s.warning
+       s.warning,
+       s.crew_notice
 FROM (
     SELECT coalesce(j.job, l.job) AS job,
            CASE WHEN j.state IS NULL THEN l.state
@@ -197,7 +199,8 @@ FROM (
            j.notice,
            j.reader,
            j.writer,
-           j.warning
+           j.warning,
+           j.crew_notice
     FROM fastcopy.job j
     FULL JOIN fastcopy.live_jobs() l ON l.job = j.job
     LEFT JOIN LATERAL (

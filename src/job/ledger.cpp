@@ -140,7 +140,8 @@ void begin_again(int64 job, const Request &request, const SourceMarkers &markers
         " greatest((SELECT max(c.finished_at) FROM fastcopy.chunk c WHERE c.job = j.job),"
         " resumed_at, started_at)) - coalesce(resumed_at, started_at)),"
         " finished_at = NULL, sqlstate = NULL, error = NULL, detail = NULL, hint = NULL,"
-        " context = NULL, failed_chunk = NULL, notice = NULL, source_server = $5, source_snapshot "
+        " context = NULL, failed_chunk = NULL, notice = NULL, crew_notice = NULL, source_server = "
+        "$5, source_snapshot "
         "= $6,"
         " source_position = $7, source_relations = $8, source_columns = $9, target_files = $10"
         " WHERE job = $1",
@@ -194,6 +195,15 @@ void write_snapshot(int64 job, const char *snapshot) {
     p.add_int8(job);
     p.add_text(snapshot);
     run("UPDATE fastcopy.job SET source_snapshot = $2 WHERE job = $1", &p, SPI_OK_UPDATE);
+    close(session);
+}
+
+void write_crew_notice(int64 job, const char *notice) {
+    Session session = open();
+    Params p;
+    p.add_int8(job);
+    p.add_text(notice);
+    run("UPDATE fastcopy.job SET crew_notice = $2 WHERE job = $1", &p, SPI_OK_UPDATE);
     close(session);
 }
 

@@ -71,6 +71,10 @@ void add_target_files(int64 job, const TargetFiles &files);
 // Adds the snapshot to the markers of a job.
 void write_snapshot(int64 job, const char *snapshot);
 
+// Writes down with how many workers a job goes on whose workers were in each other's way. It holds to the job's end,
+// whatever else there is to say.
+void write_crew_notice(int64 job, const char *notice);
+
 // What the job's owner should know; nullptr: nothing any more.
 void write_notice(int64 job, const char *notice);
 

@@ -209,7 +209,7 @@ void ease_conflicts(RunningJob *job, uint32 *seen) {
     ereport(LOG, (errmsg("fastcopy job " INT64_FORMAT ": %s", job->area->job, notice)));
     MemoryContext context = CurrentMemoryContext;
     pg::begin_ledger_transaction();
-    job::ledger::write_notice(job->area->job, notice);
+    job::ledger::write_crew_notice(job->area->job, notice);
     pg::commit_transaction();
     MemoryContextSwitchTo(context);
     SetLatch(MyLatch);  // as above
