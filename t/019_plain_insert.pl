@@ -49,7 +49,8 @@ sub copied_alike
 		make_target($way, $definition);
 		my $copied = $target->safe_psql('postgres', "SELECT fastcopy.copy('$conninfo', 't', 't', 1)");
 		is(table_digest($target, 't'), table_digest($source, 't'), "$name: $way, $copied rows");
-		is(way_taken(), $way, "$name: $way indeed");
+		# Rows without columns take neither: there is nothing to decode.
+		is(way_taken(), $columns eq '' ? '' : $way, "$name: $way indeed");
 	}
 	return;
 }

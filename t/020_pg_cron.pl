@@ -51,13 +51,14 @@ for my $mode ('libpq', 'workers')
 		CREATE EXTENSION pg_fastcopy;
 		CREATE TABLE orders (id integer, customer integer);
 		INSERT INTO orders VALUES (0, 0);
+		CREATE TABLE missing (id integer, customer integer);
 		CREATE TABLE strict (id integer PRIMARY KEY, customer integer CHECK (customer < 6));
 		SELECT cron.schedule('orders', '* * * * *',
 			$$SELECT fastcopy.copy('service=old', 'public.orders', 'public.orders', 2, truncate => true)$$);
 		SELECT cron.schedule('strict', '* * * * *',
 			$$SELECT fastcopy.copy('service=old', 'public.orders', 'public.strict', 2)$$);
 		SELECT cron.schedule('missing', '* * * * *',
-			$$SELECT fastcopy.copy('service=old', 'public.missing', 'public.orders', 2)$$);));
+			$$SELECT fastcopy.copy('service=old', 'public.missing', 'public.missing', 2)$$);));
 	$targets{$mode} = $target;
 }
 

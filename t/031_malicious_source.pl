@@ -64,7 +64,8 @@ my %question = (
 	same     => qr/^SELECT \$1::pg_catalog\.oid = /,
 	columns  => qr/pg_attribute WHERE attrelid/,
 	probe    => qr/LIMIT 0$/,
-	leaves   => qr/pg_inherits/,
+	leaves   => qr/pg_inherits.*has_table_privilege/s,
+	files    => qr/pg_inherits.*quote_ident\(c\.relname\) FROM t/s,
 	plan     => qr/^EXPLAIN/,
 	forget   => qr/^ROLLBACK TO SAVEPOINT explain/,
 	key      => qr/pg_opclass/,
@@ -430,6 +431,8 @@ scenario('question leaves: thousands of leaves of 32 TB', on => 'leaves', expect
 # The workers' questions.
 scenario('question import: an error called cancel', on => 'import', error => qr/no, not/,
 	change => answer(error_response(C => '57014', M => 'no, not cancelled')));
+scenario('question files: another file', on => 'files', error => qr/was truncated or rewritten/,
+	change => before('C', data_row('items')));
 scenario('question import: silence', on => 'import', change => sub { $_[0]->stall }, expect => 'hangs');
 scenario('question import: COPY', on => 'import', change => answer(copy_response('H')));
 

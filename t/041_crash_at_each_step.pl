@@ -131,6 +131,8 @@ for my $workers (1, 3)
 				FROM fastcopy.status WHERE job = $job)) or die 'the other chunks do not get done';
 		}
 
+		# A commit that waits for the disk takes along those of chunks, which do not.
+		$target->safe_psql('postgres', q(SELECT pg_logical_emit_message(true, 'fastcopy test', 'flush')));
 		crash();
 		quit_quietly($gatekeeper);
 		is($target->safe_psql('postgres', "SELECT state FROM fastcopy.status WHERE job = $job"),

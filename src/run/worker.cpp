@@ -407,8 +407,11 @@ bool join_early(Worker *worker) {
     {
         MemoryContextSwitchTo(context);
         ErrorData *error = CopyErrorData();
-        if (error->sqlerrcode == ERRCODE_ADMIN_SHUTDOWN ||
-            error->sqlerrcode == ERRCODE_QUERY_CANCELED)
+        // Unless it is the source that says so.
+        bool of_source =
+            worker->connection != nullptr && worker->connection->last_error == error->sqlerrcode;
+        if (!of_source && (error->sqlerrcode == ERRCODE_ADMIN_SHUTDOWN ||
+                           error->sqlerrcode == ERRCODE_QUERY_CANCELED))
             PG_RE_THROW();
         FlushErrorState();
         pg::abort_transaction();
