@@ -6,7 +6,7 @@
 #     before COPY      a BEFORE STATEMENT trigger waits
 #     in COPY          a row trigger waits, at a row in the middle of the chunk
 #     after COPY       an AFTER STATEMENT trigger waits: all rows of the chunk are in the table
-#     after the mark   a deferred constraint trigger waits, which fires at commit: the mark is written too
+#     after the mark   a deferred constraint trigger of the ledger waits, which fires at commit: the mark is written too
 #     after commit     nothing waits, the chunk just reads done
 #
 # and then the postmaster is killed, with SIGKILL, and the server started again. One worker copies the chunks in
@@ -48,8 +48,8 @@ my %steps = (
 		FOR EACH ROW WHEN (NEW.id = $held_id) EXECUTE FUNCTION public.hold()",
 	'after COPY' => 'CREATE TRIGGER hold AFTER INSERT ON public.items
 		FOR EACH STATEMENT EXECUTE FUNCTION public.hold()',
-	'after the mark' => "CREATE CONSTRAINT TRIGGER hold AFTER INSERT ON public.items DEFERRABLE INITIALLY DEFERRED
-		FOR EACH ROW WHEN (NEW.id = $held_id) EXECUTE FUNCTION public.hold()",
+	'after the mark' => 'CREATE CONSTRAINT TRIGGER hold AFTER UPDATE ON fastcopy.chunk DEFERRABLE INITIALLY DEFERRED
+		FOR EACH ROW WHEN (NEW.chunk = 3 AND NEW.done) EXECUTE FUNCTION public.hold()',
 	'after commit' => '');
 
 # What the source has in the block ranges of the chunks that are done, as sets of ids, and what the target has.
@@ -93,7 +93,7 @@ for my $workers (1, 3)
 	{
 		my $name = "$step, $workers worker" . ($workers > 1 ? 's' : '');
 		$target->safe_psql('postgres',
-			"DROP TABLE IF EXISTS public.items; CREATE TABLE public.items (id bigint, name text); $steps{$step}");
+			"DROP TRIGGER IF EXISTS hold ON fastcopy.chunk; DROP TABLE IF EXISTS public.items; CREATE TABLE public.items (id bigint, name text); $steps{$step}");
 		my $gatekeeper = $target->background_psql('postgres');
 		$gatekeeper->query_safe('SELECT pg_advisory_lock(1)') if $steps{$step};
 
