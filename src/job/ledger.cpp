@@ -178,13 +178,14 @@ void end_job(int64 job, State state, const pg::ErrorReport *error) {
     run("UPDATE fastcopy.job SET state = $2, finished_at = $3, sqlstate = $4, error = $5,"
         " detail = $6, hint = $7, context = $8, failed_chunk = $9 WHERE job = $1 AND ($2 <> 'done'"
         " OR chunks = (SELECT count(*) FROM fastcopy.chunk c WHERE c.job = $1 AND c.done)"
-        " AND NOT EXISTS (SELECT FROM fastcopy.index i WHERE i.job = $1 AND NOT i.done))",
+        " AND NOT EXISTS (SELECT FROM fastcopy.index i WHERE i.job = $1 AND NOT i.done)"
+        " AND NOT EXISTS (SELECT FROM fastcopy.foreign_key k WHERE k.job = $1 AND NOT k.done))",
         &p, SPI_OK_UPDATE);
     if (SPI_processed != 1 && state == State::done)
         ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
                         errmsg("fastcopy job " INT64_FORMAT " cannot be done", job),
-                        errdetail("A chunk or an index of it is not done, or the job is no longer "
-                                  "in the ledger."),
+                        errdetail("A chunk, an index or a foreign key of it is not done, or the "
+                                  "job is no longer in the ledger."),
                         errhint("fastcopy.resume(" INT64_FORMAT ") continues the job.", job)));
     close(session);
 }

@@ -78,8 +78,8 @@ void write_crew_notice(int64 job, const char *notice);
 // What the job's owner should know; nullptr: nothing any more.
 void write_notice(int64 job, const char *notice);
 
-// Ends a job; `error` is given for state failed only. An ERROR if the job is to be done and a chunk or an
-// index of it is not.
+// Ends a job; `error` is given for state failed only. An ERROR if the job is to be done and a chunk, an
+// index or a foreign key of it is not.
 void end_job(int64 job, State state, const pg::ErrorReport *error);
 
 // The row shape of a job, palloc'd.

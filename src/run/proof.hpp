@@ -2,7 +2,8 @@
 //
 // A job says that it is done only if, in the transaction that says so,
 //
-//   - the ledger has each of its chunks done, and each index that was set aside built,
+//   - the ledger has each of its chunks done, each index that was set aside built, and each foreign key checked
+//     that no trigger has checked,
 //   - each chunk has stored as many rows as the source sent, but where the target may drop some,
 //   - the target has all the files that it had at the start, or that workers found on the way,
 //   - nobody has cancelled it; from then on nobody can.
