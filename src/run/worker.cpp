@@ -41,6 +41,7 @@ struct Worker {
     job::TargetFiles files;        // of the target, as far as this worker knows
     bool reading_source;           // what fails now is the source, not the target
     bool waits_with_others;        // for a lock, which costs no retry
+    bool has_company;              // others of the job were at work when the attempt began
     bool conflicted;               // the last attempt met another transaction here
     int unchecked_count;           // foreign keys that are set aside
     Oid *unchecked;
@@ -322,6 +323,11 @@ void recover_from(Worker *worker, ErrorData *error) {
     pg_atomic_write_u64(&me->bytes, 0);
 }
 
+// Whether the job wants more workers than this one. Those that it no longer wants may still be at work.
+bool is_one_of_many(const Worker *worker) {
+    return pg_atomic_read_u32(&worker->job_slot->workers_wanted) > 1;
+}
+
 // Tries a step on a chunk; false if it failed with a transient error. Then its transaction is rolled back and the
 // worker has no connection.
 bool try_chunk(Worker *worker, int32 number, Step step, int retries_left) {
@@ -330,6 +336,7 @@ bool try_chunk(Worker *worker, int32 number, Step step, int retries_left) {
     current_chunk = number;
     pg_atomic_write_u32(&me->chunk, static_cast<uint32>(number));
     pg_atomic_write_u32(&me->committing_elsewhere, 0);
+    worker->has_company = is_one_of_many(worker) || lock_wait::others_work(me);
     PG_TRY();
     {
         worker->reading_source = true;
@@ -356,7 +363,7 @@ bool try_chunk(Worker *worker, int32 number, Step step, int retries_left) {
         worker->waits_with_others = lock_wait && lock_wait::others_work(me);
         // With others at work, it is theirs: the coordinator makes the crew smaller (run/coordinator).
         worker->conflicted = retry::is_conflict(error->sqlerrcode) && !worker->reading_source &&
-                             pg_atomic_read_u32(&worker->job_slot->workers_wanted) > 1;
+                             (worker->has_company || is_one_of_many(worker));
         bool again = switched || worker->waits_with_others || worker->conflicted ||
                      (retries_left > 0 && is_transient(worker, error));
         if (!again && !lock_wait)
