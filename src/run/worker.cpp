@@ -243,10 +243,10 @@ void copy_chunk(Worker *worker, int32 number) {
     worker->reading_source = true;
     check_source_file(worker, chunk);
     worker->reading_source = false;
-    check_target_files(worker);
+    marker_wait::wait(worker->area, worker->job_slot);
+    check_target_files(worker);  // may lock the job's row, which the marker is written to
     table_close(target, NoLock);
 
-    marker_wait::wait(worker->area, worker->job_slot);
     job::ledger::CopiedChunk copied{.number = number,
                                     .worker = me->number,
                                     .rows = rows,
