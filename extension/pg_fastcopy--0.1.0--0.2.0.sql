@@ -17,9 +17,6 @@ CREATE TABLE fastcopy.setting (
 );
 COMMENT ON TABLE fastcopy.setting IS 'ledger of the settings that pg_fastcopy jobs have taken on';
 
--- rows_copied are the rows that were read from the source; rows_stored are those that the target took, of chunks that are
--- done: a trigger can drop rows or put them elsewhere.
-
 -- The foreign keys that a job checks when all rows are there. Those that are set aside are marked not valid until then.
 CREATE TABLE fastcopy.foreign_key (
     job bigint NOT NULL REFERENCES fastcopy.job ON DELETE CASCADE,
@@ -123,6 +120,8 @@ ALTER TABLE fastcopy.job
     ADD COLUMN writer_reason text,
     ADD COLUMN warning text;
 
+-- rows_copied are the rows that were read from the source; rows_stored are those that the target took, of chunks that are
+-- done: a trigger can drop rows or put them elsewhere.
 CREATE OR REPLACE VIEW fastcopy.status WITH (security_barrier) AS
 SELECT s.job,
        s.state,

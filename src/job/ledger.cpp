@@ -31,6 +31,16 @@ plan::Kind to_kind(const char *name) {
     return plan::Kind::nulls;
 }
 
+// Sets one column of a job's row.
+void write_text(int64 job, const char *column, const char *text) {
+    Session session = open();
+    Params p;
+    p.add_int8(job);
+    p.add_text(text);
+    run(psprintf("UPDATE fastcopy.job SET %s = $2 WHERE job = $1", column), &p, SPI_OK_UPDATE);
+    close(session);
+}
+
 }  // namespace
 
 int64 next_job() {
@@ -191,30 +201,15 @@ void end_job(int64 job, State state, const pg::ErrorReport *error) {
 }
 
 void write_snapshot(int64 job, const char *snapshot) {
-    Session session = open();
-    Params p;
-    p.add_int8(job);
-    p.add_text(snapshot);
-    run("UPDATE fastcopy.job SET source_snapshot = $2 WHERE job = $1", &p, SPI_OK_UPDATE);
-    close(session);
+    write_text(job, "source_snapshot", snapshot);
 }
 
 void write_crew_notice(int64 job, const char *notice) {
-    Session session = open();
-    Params p;
-    p.add_int8(job);
-    p.add_text(notice);
-    run("UPDATE fastcopy.job SET crew_notice = $2 WHERE job = $1", &p, SPI_OK_UPDATE);
-    close(session);
+    write_text(job, "crew_notice", notice);
 }
 
 void write_notice(int64 job, const char *notice) {
-    Session session = open();
-    Params p;
-    p.add_int8(job);
-    p.add_text(notice);
-    run("UPDATE fastcopy.job SET notice = $2 WHERE job = $1", &p, SPI_OK_UPDATE);
-    close(session);
+    write_text(job, "notice", notice);
 }
 
 plan::RowShape read_shape(int64 job) {

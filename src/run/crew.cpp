@@ -58,12 +58,15 @@ void shrink(Crew *crew, int wanted) {
 
 namespace {
 
+void keep_chunk(Crew *crew, int32 chunk, int32 retries, bool unresolved) {
+    if (chunk != 0)
+        crew->leftovers[crew->leftover_count++] = Leftover{chunk, retries, unresolved};
+}
+
 // What a worker gives back counts as no attempt.
 void keep_given_back(Crew *crew, job::WorkerSlot *slot) {
-    auto chunk = static_cast<int32>(pg_atomic_read_u32(&slot->chunk));
-    auto retries = static_cast<int32>(pg_atomic_read_u32(&slot->chunk_retries));
-    if (chunk != 0)
-        crew->leftovers[crew->leftover_count++] = Leftover{chunk, retries, false};
+    keep_chunk(crew, static_cast<int32>(pg_atomic_read_u32(&slot->chunk)),
+               static_cast<int32>(pg_atomic_read_u32(&slot->chunk_retries)), false);
 }
 
 // What a worker leaves behind that went without an outcome. It may not even have begun with its first chunk.
@@ -75,9 +78,7 @@ void keep_leftover(Crew *crew, job::WorkerSlot *slot) {
         chunk = slot->first_chunk;
         retries = slot->first_retries;
     }
-    if (chunk != 0)
-        crew->leftovers[crew->leftover_count++] =
-            Leftover{chunk, retries + 1, pg_atomic_read_u32(&slot->committing_elsewhere) != 0};
+    keep_chunk(crew, chunk, retries + 1, pg_atomic_read_u32(&slot->committing_elsewhere) != 0);
     crew->idle_deaths = begun ? 0 : crew->idle_deaths + 1;
 }
 

@@ -18,13 +18,8 @@ namespace {
 
 void check_target(const job::ledger::Former &former) {
     if (former.unlogged_emptied)
-        ereport(ERROR,
-                (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-                 errmsg("target table %s may have lost rows that were copied into it",
-                        former.target_table),
-                 errdetail("It is unlogged, and was emptied when the server had crashed."),
-                 errhint("If it has them, resume with accept_changes => true; else start over with "
-                         "truncate => true.")));
+        sink::raise_rows_lost(former.target_table,
+                              _("It is unlogged, and was emptied when the server had crashed."));
     if (sink::without(former.files, sink::read_files(former.target)).count > 0)
         sink::raise_files_lost(former.target_table);
 }

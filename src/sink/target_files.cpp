@@ -54,14 +54,19 @@ job::TargetFiles without(const job::TargetFiles &files, const job::TargetFiles &
     return rest;
 }
 
-void raise_files_lost(const char *target_table) {
+void raise_rows_lost(const char *target_table, const char *reason) {
     ereport(ERROR,
             (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
              errmsg("target table %s may have lost rows that were copied into it", target_table),
-             errdetail("It has other files, as after TRUNCATE, VACUUM FULL, CLUSTER or some ALTER "
-                       "TABLEs, or has lost partitions."),
+             errdetail_internal("%s", reason),
              errhint("If it has them, resume with accept_changes => true; else start over with "
                      "truncate => true.")));
+}
+
+void raise_files_lost(const char *target_table) {
+    raise_rows_lost(target_table,
+                    _("It has other files, as after TRUNCATE, VACUUM FULL, CLUSTER or some ALTER "
+                      "TABLEs, or has lost partitions."));
 }
 
 bool catalogs_have_changed() {

@@ -19,8 +19,10 @@ job::TargetFiles read_files(Oid relid);
 // Those of `files` that are not among `others`.
 job::TargetFiles without(const job::TargetFiles &files, const job::TargetFiles &others);
 
-// Raises the ERROR of a target that no longer has all of its files.
+// The ERROR of a target that has lost rows, as far as can be told: it no longer has all of its files, or the reason
+// that is given.
 [[noreturn]] void raise_files_lost(const char *target_table);
+[[noreturn]] void raise_rows_lost(const char *target_table, const char *reason);
 
 // Whether the catalogs have changed since the last call, as far as this process has heard. False saves a look
 // at the files of a thousand partitions.
