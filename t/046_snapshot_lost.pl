@@ -40,7 +40,7 @@ $target->safe_psql('postgres', 'CREATE TABLE public.items (id bigint, name text)
 my $gatekeeper = $source->background_psql('postgres');
 $gatekeeper->query_safe('SELECT pg_advisory_lock(1)');
 my $job = $target->safe_psql('postgres', qq(
-	SET fastcopy.chunk_size = '64kB'; SET fastcopy.retry_delay = '10ms'; SET fastcopy.retry_limit = 1000;
+	SET fastcopy.chunk_size = '64kB'; SET fastcopy.retry_delay = '10ms'; SET fastcopy.retry_limit = 1;
 	SELECT fastcopy.start('$conninfo', 'public.items', 'public.items', $workers, filter => 'public.gate(id)')));
 my $at_gate = q(SELECT count(*) = %d FROM pg_locks WHERE locktype = 'advisory' AND NOT granted);
 $source->poll_query_until('postgres', sprintf $at_gate, $workers) or die 'workers did not come to the gate';
@@ -53,13 +53,15 @@ SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE application_
 $source->safe_psql('postgres', q(
 SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE application_name LIKE 'fastcopy job % chunk %' LIMIT 1));
 
-# A worker that has given up is one less; then the rest of the test fails.
+# A worker that has given up is one less; then the rest of the test fails. Its first retry finds no snapshot; from then on
+# it waits for one, which is no retry: with one more the job would fail.
+ok(defined seconds_until(sub { slurp_file($source->logfile) =~ /ERROR:  (?:invalid snapshot identifier|snapshot .* does not exist)/ }),
+	'the source no longer knows the snapshot');
 $target->poll_query_until('postgres', qq(
-	SELECT coalesce(sum(retries), 0) >= 2 OR count(*) < $workers FROM fastcopy.workers WHERE job = $job))
-  or die 'the worker did not come back';
-like(slurp_file($source->logfile), qr/ERROR:  invalid snapshot identifier/, 'the source no longer knows the snapshot');
-is($target->safe_psql('postgres', "SELECT count(*) FROM fastcopy.workers WHERE job = $job"),
-	$workers, 'the worker tries again');
+	SELECT wait_event = 'Extension' FROM pg_stat_activity a JOIN fastcopy.workers w USING (pid) WHERE w.job = $job AND w.retries > 0))
+  or die 'the worker does not wait';
+is($target->safe_psql('postgres', "SELECT count(*), sum(retries) FROM fastcopy.workers WHERE job = $job"),
+	"$workers|1", 'the worker waits for the snapshot');
 
 # Rows that came later show whose snapshot it is.
 $source->safe_psql('postgres', q(INSERT INTO public.items SELECT -g, 'late' FROM generate_series(1, 500) g));
@@ -68,6 +70,28 @@ $frozen = undef;
 $gatekeeper->query_safe('SELECT pg_advisory_unlock(1)');
 is(wait_state($target, $job, 'failed|done'), 'done', 'the job is done');
 is(table_digest($target, 'public.items'), $expected, 'by the snapshot that it began with');
+
+# The same while a job that is resumed has its rows counted: nobody takes the snapshot over at that point.
+$source->safe_psql('postgres', 'DELETE FROM public.items WHERE id < 0');
+$target->safe_psql('postgres', 'TRUNCATE public.items; ALTER TABLE public.items ADD CONSTRAINT few CHECK (id < 15000)');
+$job = $target->safe_psql('postgres', qq(
+	SET fastcopy.chunk_size = '64kB';
+	SELECT fastcopy.start('$conninfo', 'public.items', 'public.items', 2, filter => 'public.gate(id)')));
+is(wait_state($target, $job, 'failed|done'), 'failed', 'a job stops in the middle');
+$target->safe_psql('postgres', 'ALTER TABLE public.items DROP CONSTRAINT few');
+$source->safe_psql('postgres', 'SELECT txid_current()');
+$gatekeeper->query_safe('SELECT pg_advisory_lock(1)');
+my $resumer = $target->background_psql('postgres', on_error_stop => 0);
+$resumer->query_until(qr/sent/, "\\echo sent\nSELECT fastcopy.resume($job);\n\\echo over\n");
+$source->poll_query_until('postgres', sprintf $at_gate, 2) or die 'workers did not come to the gate';
+$source->safe_psql('postgres', q(SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE application_name LIKE 'fastcopy job %'));
+$resumer->query_until(qr/over/, '');
+like($resumer->{stderr}, qr/lost the connection to the source server/, 'a resume that loses all its connections ends with an error');
+$gatekeeper->query_safe('SELECT pg_advisory_unlock(1)');
+$resumer->quit;
+is($target->safe_psql('postgres', "SELECT fastcopy.resume($job); SELECT fastcopy.wait($job)"), "$job\ndone", '... and works when it is called again');
+is(table_digest($target, 'public.items'), $expected, '... with each row once');
+
 $gatekeeper->quit;
 no_leftovers($source, $target, 'at the end');
 done_testing();

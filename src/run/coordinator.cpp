@@ -79,6 +79,7 @@ void survive_loss(RunningJob *job, void (*step)(RunningJob *job)) {
         if (!retry::may_pass(error->sqlerrcode) || !may_lose_connection(job))
             PG_RE_THROW();
         FlushErrorState();
+        pg::abort_transaction();  // if it was the ledger's, of what the source has answered
         MemoryContextSwitchTo(context);
         give_up_connection(job, error);
     }

@@ -317,6 +317,12 @@ void check_chunks(RunningJob *job) {
         check_cancel(job);
         collect(&job->crew);
         raise_if_failed(job);
+        // Nobody takes the snapshot over at this point, and nothing is lost yet.
+        if (snapshot::custody(job->area) != snapshot::Custody::held)
+            ereport(ERROR, (errcode(ERRCODE_CONNECTION_FAILURE),
+                            errmsg("lost the connection to the source server"),
+                            errdetail("The source no longer has the snapshot of the job."),
+                            errhint("Resume the job again.")));
         if (job->crew.count == 0 || job->crew.leftover_count > 0)
             ereport(ERROR, (errcode(ERRCODE_OPERATOR_INTERVENTION),
                             errmsg("a fastcopy worker was terminated while it looked for changes "

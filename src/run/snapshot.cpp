@@ -71,8 +71,10 @@ bool import_into(source::Connection *connection, const char *name) {
         FreeErrorData(error);
     }
     PG_END_TRY();
-    if (!imported)
+    if (!imported) {
+        source::drain(connection);
         (void)source::query(connection, "ROLLBACK");
+    }
     return imported;
 }
 
