@@ -306,6 +306,13 @@ $target->stop('immediate');
 $target->start;
 fails_with($target, "SELECT fastcopy.resume($job)", '55000', qr/^target table public\.t may have lost rows/,
 	'an unlogged target after a crash is an error', detail => qr/^It is unlogged, and was emptied/);
+is($target->safe_psql('postgres', "SELECT fastcopy.resume($job, accept_changes => true) = $job; SELECT fastcopy.wait($job)"),
+	"t\ndone", '... unless that is accepted');
+make_tables(unlogged => 1);
+$job = fail_at(1);
+$target->stop('immediate');
+$target->start;
+resumes_to_the_end($job, 'an unlogged target after a crash with nothing done');
 
 # A job of which nothing is done may start on anything.
 make_tables();

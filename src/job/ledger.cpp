@@ -31,6 +31,16 @@ plan::Kind to_kind(const char *name) {
     return plan::Kind::nulls;
 }
 
+// What a crash empties along with the target: that it is there says that the target was not emptied. Within a session.
+void note_unlogged(int64 job, const TargetFiles &files) {
+    if (!files.unlogged)
+        return;
+    Params p;
+    p.add_int8(job);
+    run("INSERT INTO fastcopy.unlogged_job (job) VALUES ($1) ON CONFLICT DO NOTHING", &p,
+        SPI_OK_INSERT);
+}
+
 // Sets one column of a job's row.
 void write_text(int64 job, const char *column, const char *text) {
     Session session = open();
@@ -88,11 +98,7 @@ void add_job(int64 job, const Request &request, const plan::RowShape &shape, Oid
         " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18,"
         " $19, $20, $21, $22, $23, $24, $25, $26, $27, 'copying')",
         &p, SPI_OK_INSERT);
-    if (files.unlogged) {
-        Params unlogged;
-        unlogged.add_int8(job);
-        run("INSERT INTO fastcopy.unlogged_job (job) VALUES ($1)", &unlogged, SPI_OK_INSERT);
-    }
+    note_unlogged(job, files);
 
     Oid types[] = {INT8OID, INT4OID, TEXTOID, TEXTOID, INT8OID, INT8OID,
                    TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID};
@@ -140,6 +146,7 @@ void begin_again(int64 job, const Request &request, const SourceMarkers &markers
     p.add_time(GetCurrentTimestamp());
     add_markers(&p, markers);
     p.add(TEXTARRAYOID, text_array(files.files, files.count));
+    p.add_bool(files.unlogged);
     // An interrupted job has worked until its last chunk, as far as anybody knows.
     run("UPDATE fastcopy.job j SET state = 'copying', source = $2, workers = $3, resumed_at = $4,"
         " resumes = resumes + 1, vain_resumes = CASE WHEN resumed_at IS NULL OR EXISTS (SELECT FROM"
@@ -153,11 +160,12 @@ void begin_again(int64 job, const Request &request, const SourceMarkers &markers
         " context = NULL, failed_chunk = NULL, notice = NULL, crew_notice = NULL, source_server = "
         "$5, source_snapshot "
         "= $6,"
-        " source_position = $7, source_relations = $8, source_columns = $9, target_files = $10"
-        " WHERE job = $1",
+        " source_position = $7, source_relations = $8, source_columns = $9, target_files = $10,"
+        " target_unlogged = $11 WHERE job = $1",
         &p, SPI_OK_UPDATE);
     if (SPI_processed != 1)
         raise_gone(job);
+    note_unlogged(job, files);
     close(session);
 }
 
@@ -166,9 +174,11 @@ void add_target_files(int64 job, const TargetFiles &files) {
     Params p;
     p.add_int8(job);
     p.add(TEXTARRAYOID, text_array(files.files, files.count));
+    p.add_bool(files.unlogged);
     run("UPDATE fastcopy.job SET target_files = ARRAY(SELECT unnest(target_files) UNION"
-        " SELECT unnest($2)) WHERE job = $1",
+        " SELECT unnest($2)), target_unlogged = target_unlogged OR $3 WHERE job = $1",
         &p, SPI_OK_UPDATE);
+    note_unlogged(job, files);
     close(session);
 }
 

@@ -309,6 +309,7 @@ void roll_back(MemoryContext context) {
     debug_query_string = nullptr;
     current_range = nullptr;
     pg::abort_transaction();
+    sink::look_again();
     MemoryContextSwitchTo(context);
 }
 

@@ -44,6 +44,7 @@ job::TargetFiles read_files(Oid relid) {
 
 job::TargetFiles without(const job::TargetFiles &files, const job::TargetFiles &others) {
     job::TargetFiles rest{};
+    rest.unlogged = files.unlogged;
     rest.files = static_cast<const char **>(palloc(sizeof(char *) * Max(files.count, 1)));
     for (int i = 0; i < files.count; i++) {
         // Mostly both are the same, in the same order.
@@ -67,6 +68,10 @@ void raise_files_lost(const char *target_table) {
     raise_rows_lost(target_table,
                     _("It has other files, as after TRUNCATE, VACUUM FULL, CLUSTER or some ALTER "
                       "TABLEs, or has lost partitions."));
+}
+
+void look_again() noexcept {
+    changed = true;
 }
 
 bool catalogs_have_changed() {

@@ -27,6 +27,8 @@ job::TargetFiles without(const job::TargetFiles &files, const job::TargetFiles &
 // Whether the catalogs have changed since the last call, as far as this process has heard. False saves a look
 // at the files of a thousand partitions.
 bool catalogs_have_changed();
+// After a transaction that was rolled back: what it has found out is forgotten.
+void look_again() noexcept;
 
 }  // namespace fastcopy::sink
 
