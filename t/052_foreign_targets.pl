@@ -116,6 +116,28 @@ for my $kind (sort keys %targets)
 	}
 }
 
+# A worker that is told to go while the third server commits: whatever ends the job, what is not known is said, and a
+# resume does not copy the chunk again unasked.
+for my $end (
+	[ 'cancel()', 'SELECT fastcopy.cancel(JOB)', 'failed|08007', qr/has failed/ ],
+	[ 'a coordinator that is terminated', q(SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'fastcopy coordinator'),
+		'interrupted|', qr/was interrupted/ ])
+{
+	my ($what, $sql, $expected, $detail) = @$end;
+	my $name = "$what during COMMIT";
+	my $third_by = FakeSource->new($third, on => qr/^COMMIT/, change => sub { $_[0]->stall });
+	make_target('a foreign table', $third_by->{host}, $third_by->{port});
+	my $job = start();
+	ok(defined seconds_until(sub { ($third_by->counts)[1] == 1 }), "$name: it waits for the third server");
+	$target->safe_psql('postgres', $sql =~ s/JOB/$job/r);
+	wait_state($target, $job, 'failed|cancelled|interrupted|done');
+	is($target->safe_psql('postgres', "SELECT state, sqlstate FROM fastcopy.status WHERE job = $job"), $expected, "$name: the job says so");
+	fails_with($target, "SELECT fastcopy.resume($job)", '55000', qr/may hold rows of a chunk that is not done$/,
+		"$name: it is not resumed unasked", detail => $detail);
+	no_leftovers($source, $target, $name);
+	$third_by->stop;
+}
+
 # A trigger may say the same of a connection of its own.
 $target->safe_psql('postgres', q(
 SET client_min_messages = 'warning';

@@ -86,6 +86,7 @@ dsm_segment *create_area(const Request &request, const pg::Identity &identity) {
     pg_atomic_init_u32(&area->gate, static_cast<uint32>(Gate::shut));
     area->job = 0;
     area->workers_launched = 0;
+    area->done_before = 0;
     area->stores_elsewhere = false;
     area->notice[0] = '\0';
     area->no_common_snapshot = false;

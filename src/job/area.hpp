@@ -70,8 +70,10 @@ struct Area {
     Latch *caller_latch;
     pg_atomic_uint32 answer;
     pg_atomic_uint32 gate;
-    int64 job;                // the ledger's id, valid when the gate is open
-    int32 workers_launched;   // valid when the answer is ready
+    int64 job;               // the ledger's id, valid when the gate is open
+    int32 workers_launched;  // valid when the answer is ready
+    uint32
+        done_before;  // chunks that former runs of the job have done; valid when the gate is open
     bool stores_elsewhere;    // likewise: rows go to other servers, by foreign tables
     char notice[1024];        // what the caller should know; valid when the answer is ready
     bool no_common_snapshot;  // likewise: of the nodes that keep the source table

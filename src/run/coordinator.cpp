@@ -373,6 +373,29 @@ void tell_of_indexes(RunningJob *job) {
                          job->area->job, job->request.target_table)));
 }
 
+// Whether a worker that was told to go has left a chunk that other servers may have stored. The job's owner must know of
+// that, whatever has ended the job. Returns the error, or nullptr.
+pg::ErrorReport *find_unresolved(RunningJob *job) {
+    static pg::ErrorReport report;
+    MemoryContext context = CurrentMemoryContext;
+    pg::init(&report);
+    PG_TRY();
+    { count_done_leftovers(job); }
+    PG_CATCH();
+    {
+        MemoryContextSwitchTo(context);
+        ErrorData *error = CopyErrorData();
+        if (error->sqlerrcode != ERRCODE_TRANSACTION_RESOLUTION_UNKNOWN)
+            PG_RE_THROW();
+        FlushErrorState();
+        pg::abort_transaction();
+        MemoryContextSwitchTo(context);
+        pg::record(&report, error, no_chunk);
+    }
+    PG_END_TRY();
+    return pg::is_complete(&report) ? &report : nullptr;
+}
+
 // The job's end when something has failed. Runs outside of any transaction.
 void fail(RunningJob *job, int sqlerrcode) {
     // From here on there is nothing left to cancel, only an end to be written down.
@@ -380,14 +403,17 @@ void fail(RunningJob *job, int sqlerrcode) {
     QueryCancelPending = false;
     pg_atomic_write_u32(&me->stop, 1);
     dismiss(&job->crew);
-    bool cancelled = sqlerrcode == ERRCODE_QUERY_CANCELED && job->area->error.chunk == no_chunk;
-    if (job->in_ledger)
-        tell_of_indexes(job);
     if (!job->in_ledger)
         return answer(job->area, job::Answer::failed);
+    pg::ErrorReport *error = find_unresolved(job);
+    bool cancelled = error == nullptr && sqlerrcode == ERRCODE_QUERY_CANCELED &&
+                     job->area->error.chunk == no_chunk;
+    if (error == nullptr)
+        error = &job->area->error;
+    tell_of_indexes(job);
     job::State state = cancelled ? job::State::cancelled : job::State::failed;
     pg::begin_ledger_transaction();
-    job::ledger::end_job(job->area->job, state, cancelled ? nullptr : &job->area->error);
+    job::ledger::end_job(job->area->job, state, cancelled ? nullptr : error);
     pg::commit_transaction();
     move_to(state);
 }

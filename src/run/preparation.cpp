@@ -354,13 +354,19 @@ void prepare_again(RunningJob *job) {
     bool may_have_changed = former.chunks_done > 0 && !request.accept_changes;
     if (may_have_changed)
         proof::check_target(former);
-    if (former.unresolved && !request.accept_changes)
+    // A server that stops in the middle of a commit leaves no error behind.
+    bool interrupted = strcmp(former.state, job::name_of(job::State::copying)) == 0;
+    if ((former.unresolved || (interrupted && job->area->stores_elsewhere)) &&
+        former.chunks_done < former.chunks && !request.accept_changes)
         ereport(ERROR,
                 (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
                  errmsg("target table %s may hold rows of a chunk that is not done",
                         former.target_table),
-                 errdetail("The commit of its foreign tables has failed, and nobody knows how far "
-                           "it came."),
+                 former.unresolved
+                     ? errdetail("The commit of its foreign tables has failed, and nobody knows "
+                                 "how far it came.")
+                     : errdetail("The job was interrupted, perhaps while its foreign tables "
+                                 "committed."),
                  errhint("Look for these rows, and remove them; then resume with accept_changes => "
                          "true.")));
 

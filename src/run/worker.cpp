@@ -39,6 +39,7 @@ struct Worker {
     int retries;                   // of the current chunk
     const char *checked_relation;  // whose file this connection has checked last
     job::TargetFiles files;        // of the target, as far as this worker knows
+    bool stores_elsewhere;         // rows go to other servers, by foreign tables
     bool reading_source;           // what fails now is the source, not the target
     bool waits_with_others;        // for a lock, which costs no retry
     bool has_company;              // others of the job were at work when the attempt began
@@ -191,6 +192,7 @@ void check_target_files(Worker *worker) {
     job::TargetFiles fresh = sink::without(now, worker->files);
     if (fresh.count > 0)
         job::ledger::add_target_files(worker->area->job, fresh);
+    worker->stores_elsewhere = sink::stores_elsewhere(target);
 }
 
 void report_done(Worker *worker, const job::ledger::CopiedChunk &copied) {
@@ -256,7 +258,7 @@ void copy_chunk(Worker *worker, int32 number) {
                                     .retries = worker->retries,
                                     .started_at = started_at};
     job::ledger::mark_done(worker->area->job, copied);
-    pg_atomic_write_u32(&me->committing_elsewhere, worker->area->stores_elsewhere ? 1 : 0);
+    pg_atomic_write_u32(&me->committing_elsewhere, worker->stores_elsewhere ? 1 : 0);
     pg::commit_transaction();
     pg_atomic_write_u32(&me->committing_elsewhere, 0);
     current_range = nullptr;
