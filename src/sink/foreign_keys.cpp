@@ -263,7 +263,8 @@ void leave_unchecked(Oid target, const Oid *foreign_keys, int count) {
             bool ours = false;
             for (int i = 0; i < count && !ours; i++)
                 ours = descends_from(form_of(tuple)->oid, foreign_keys[i]);
-            if (!ours)
+            // Somebody may have validated it by hand since, and then it must hold for all rows that come.
+            if (!ours || form_of(tuple)->convalidated)
                 return;
             if (unchecked.keys == capacity) {
                 capacity = Max(8, capacity * 2);
