@@ -384,7 +384,7 @@ my %answers = (
 	'a bound and more'         => [ 'bounds', fields(sub { return "$_[0]; --" }), call => q(, key => 'id'), error => $no_number ],
 	'a bound of 2^63'          => [ 'bounds', set_field(0, '9223372036854775808'), call => q(, key => 'id'), error => $no_number ],
 	'bounds out of order'      => [ 'bounds', fields(sub { return 2000 - $_[0] }), call => q(, key => 'id'), expect => 'either' ],
-	'rows of leaves, thousands' => [ 'leaves', before('C', join '', map { data_row($_, 'r', 't', "public.t$_", 8192, 0, 8192, 't', 'f', $_, 'public', 'items') } 1 .. 20000), error => qr/does not exist/ ],
+	'rows of leaves, thousands' => [ 'leaves', before('C', join '', map { data_row($_, 'r', 't', "public.t$_", 8192, 0, 8192, 't', 'f', $_, 'public', 'items', 'f') } 1 .. 20000), error => qr/does not exist/ ],
 	'a plan that is no JSON'   => [ 'plan', set_field(0, '[{"Plan": '), error => qr/invalid input syntax for type json/ ],
 	'a plan without a node'    => [ 'plan', set_field(0, '[{"Plan": [1, {"Plans": 7}]}]'), expect => 'done' ],
 	'a plan of another table'  => [ 'plan', set_field(0, '[{"Plan": {"Node Type": "Seq Scan", "Schema": "public", "Relation Name": "nothing"}}]'), expect => 'done' ],
@@ -426,7 +426,7 @@ for my $what (sort keys %answers)
 }
 # Many leaves of any size make more chunks than anybody needs.
 scenario('question leaves: thousands of leaves of 32 TB', on => 'leaves', expect => 'hangs', flood => 1,
-	change => before('C', join '', map { data_row($_, 'r', 't', "public.t$_", 35184372072448, 0, 8192, 't', 'f', $_, 'public', 'items') } 1 .. 5000));
+	change => before('C', join '', map { data_row($_, 'r', 't', "public.t$_", 35184372072448, 0, 8192, 't', 'f', $_, 'public', 'items', 'f') } 1 .. 5000));
 
 # The workers' questions.
 scenario('question import: an error called cancel', on => 'import', error => qr/no, not/,

@@ -101,8 +101,13 @@ $source->safe_psql('postgres', q(
 	INSERT INTO parts TABLE plain;
 	CREATE TABLE columns (LIKE plain) USING columnar;
 	INSERT INTO columns TABLE plain;
+	CREATE TABLE elder (LIKE plain) USING columnar;
+	INSERT INTO elder TABLE plain;
+	CREATE TABLE younger () INHERITS (elder) USING heap;
+	INSERT INTO younger SELECT id + 100000, a, at, s FROM plain;
 	CREATE VIEW v AS SELECT * FROM d WHERE a < 50;));
-for my $case ([ 'd', 'table', 't' ], [ 'local', 'table', 't' ], [ 'parts', 'table', 't' ], [ 'columns', 'leaves', 'f' ], [ 'v', 'table', 't' ])
+for my $case ([ 'd', 'table', 't' ], [ 'local', 'table', 't' ], [ 'parts', 'table', 't' ], [ 'columns', 'leaves', 'f' ],
+	[ 'elder', 'table', 'f' ], [ 'v', 'table', 't' ])
 {
 	my ($from, $reader, $warned) = @$case;
 	my $expected = table_digest($source, sprintf $all, $from);

@@ -97,6 +97,11 @@ List *find_leaves(Relation target, const plan::RowShape &shape) {
             const plan::PlanScan *scan =
                 plan::find_scan(door, get_namespace_name(RelationGetNamespace(relation)),
                                 RelationGetRelationName(relation));
+            // The children are leaves themselves.
+            if (scan != nullptr && !scan->plain && relation->rd_rel->relhassubclass) {
+                table_close(relation, NoLock);
+                return NIL;
+            }
             if (scan != nullptr) {
                 auto *leaf = static_cast<Leaf *>(palloc(sizeof(Leaf)));
                 *leaf = describe_leaf(relation, !scan->plain);

@@ -156,6 +156,7 @@ void read_as_a_whole(source::Connection *connection, const SourceTable &table, b
     whole.readable = true;
     whole.by_name = true;
     whole.by_keys = true;
+    whole.has_children = table.relkind == RELKIND_RELATION && leaves->count > 1;
     whole.block_size = BLCKSZ;
     whole.heap_bytes = across_nodes ? distributed_size(connection, *leaves) : 0;
     for (int i = 0; i < leaves->count && !across_nodes; i++)
@@ -174,6 +175,16 @@ void look_for_strangers(const SourceLeaves &leaves, FrontDoor *door) {
     }
     if (known < door->count && door->obstacle == nullptr)
         door->obstacle = "a scan of a table that is none of its partitions or children";
+}
+
+// What is read by a leaf's name has the rows of its children too, which are leaves themselves.
+void look_for_parents(const SourceLeaves &leaves, FrontDoor *door) {
+    for (int i = 0; i < leaves.count && door->obstacle == nullptr; i++) {
+        const SourceLeaf &leaf = leaves.leaves[i];
+        const PlanScan *scan = find_scan(*door, leaf.schema, leaf.relation);
+        if (scan != nullptr && !scan->plain && leaf.has_children)
+            door->obstacle = "a scan of rows that are kept elsewhere, of a table with children";
+    }
 }
 
 }  // namespace
@@ -223,6 +234,7 @@ Reader choose_reader(source::Connection *connection, const SourceTable &table,
     if (table.relkind == RELKIND_VIEW)
         return Reader{true, "it is a view", door.across_nodes};
     look_for_strangers(*leaves, &door);
+    look_for_parents(*leaves, &door);
     if (door.obstacle != nullptr) {
         read_as_a_whole(connection, table, door.across_nodes, leaves);
         return Reader{true, psprintf("its plan has %s", door.obstacle), door.across_nodes};

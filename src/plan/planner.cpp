@@ -126,7 +126,8 @@ void cut_keys(Builder *builder, Connection *connection, const SourceLeaf &leaf, 
         chunk->lower = i > 0 ? bounds.texts[i - 1] : nullptr;
         chunk->upper = i < bounds.count ? bounds.texts[i] : nullptr;
     }
-    if (!key.not_null) {
+    // What is not null in a table may be in its children, which are read with it by its name.
+    if (!key.not_null || (leaf.by_name && leaf.has_children)) {
         Chunk *chunk = builder->add(leaf, Kind::nulls);
         chunk->key = column;
     }

@@ -152,7 +152,8 @@ SourceLeaves read_leaves(Connection *connection, const SourceTable &table) {
         " AND pg_catalog.has_schema_privilege(n.oid, 'USAGE')"
         " AND NOT pg_catalog.row_security_active(c.oid),"
         " coalesce(nullif(c.relfilenode, 0) <> pg_catalog.pg_relation_filenode(c.oid), false),"
-        " coalesce(pg_catalog.pg_relation_filenode(c.oid), 0), n.nspname, c.relname"
+        " coalesce(pg_catalog.pg_relation_filenode(c.oid), 0), n.nspname, c.relname,"
+        " c.relhassubclass"
         " FROM t JOIN pg_catalog.pg_class c ON c.oid = t.oid"
         " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace%s"
         " WHERE c.relkind <> 'p'"
@@ -190,6 +191,7 @@ SourceLeaves read_leaves(Connection *connection, const SourceTable &table) {
             .toast_bytes = size_at(rows, i, 5),
             .block_size = static_cast<int32>(rows.number_at(i, 6, 512, 65536)),
             .filenode = oid_at(rows, i, 9),
+            .has_children = to_bool(rows.at(i, 12)),
         };
     }
     return leaves;

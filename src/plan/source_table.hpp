@@ -49,7 +49,8 @@ struct SourceLeaf {
     int64 heap_bytes;  // without TOAST
     int64 toast_bytes;
     int32 block_size;
-    Oid filenode;  // of its file; 0: it has none
+    Oid filenode;       // of its file; 0: it has none
+    bool has_children;  // by inheritance: its name gives their rows too
 };
 
 struct SourceColumns {
