@@ -73,6 +73,9 @@ is(differs('public.by_index', q(, filter => 'pub_outer(id) > 2000')), 'f', 'with
 is(differs('public.by_plpgsql'), 'f', 'and a view that needs one in the middle of its rows');
 fails_with($target, 'SELECT ' . call_sql('copy', $source, source_table => 'by_name', target_table => 'by_name'),
 	'42883', qr/pub_inner/, 'not where names of objects would lose their schemas');
+$target->safe_psql('postgres', 'CREATE TABLE by_name_as_text (id integer, object text)');
+fails_with($target, 'SELECT ' . call_sql('copy', $source, source_table => 'by_name', target_table => 'by_name_as_text'),
+	'42883', qr/pub_inner/, 'nor where they become text here');
 fails_with($target, "SELECT fastcopy.compare('$conninfo', 'by_name', 'by_name')",
 	'0A000', qr/types like regclass/, 'nor compared');
 

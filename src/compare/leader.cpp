@@ -125,7 +125,7 @@ Plan lead(Area *area, const job::Request &request, source::Connection *connectio
     plan::SourceColumns columns = plan::read_columns(connection, table);
     plan::RowShape shape = plan::match_columns(request, columns, target, version, true);
     plan::check_composites(connection, table, shape, target);
-    if (request.own_search_path && plan::prints_names(shape))
+    if (request.own_search_path && plan::prints_names(shape, columns))
         raise_names_differ();
     plan::probe(connection, table, shape);
     check_filter(target, shape);

@@ -79,9 +79,9 @@ struct Area {
     bool no_common_snapshot;  // likewise: of the nodes that keep the source table
     char snapshot[128];       // the exported snapshot's name; see run/snapshot.hpp for its locks
     pg_atomic_uint32 snapshot_custody;
-    pg_atomic_uint32 marker_pending;   // coordinator: 1 → 0, see run/marker_wait.hpp
-    pg_atomic_uint32 own_search_path;  // coordinator or workers: 0 → 1, see run/search_path.hpp
-    char lock_statement[512];          // coordinator, before workers start; see run/lock_wait.hpp
+    pg_atomic_uint32 marker_pending;  // coordinator: 1 → 0, see run/marker_wait.hpp
+    pg_atomic_uint32 search_path;     // coordinator, then workers: see run/search_path.hpp
+    char lock_statement[512];         // coordinator, before workers start; see run/lock_wait.hpp
     pg::ErrorReport error;
     uint32 request_size;
     bool request_wiped;

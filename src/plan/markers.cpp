@@ -137,7 +137,8 @@ Durable is_durable(Connection *connection, const MarkerWait &wait) {
     // memory as long as it likes.
     Rows rows = source::query(
         connection,
-        "SELECT pg_catalog.pg_current_wal_flush_lsn(), (3000 * pg_catalog.date_part('epoch',"
+        "SELECT pg_catalog.pg_current_wal_flush_lsn(), (3000::pg_catalog.float8 "
+        "OPERATOR(pg_catalog.*) pg_catalog.date_part('epoch',"
         " pg_catalog.current_setting('wal_writer_delay')::pg_catalog.interval))::pg_catalog.int4");
     if (is_flushed(wait.position, to_lsn(rows.at(0, 0))))
         return Durable::yes;

@@ -30,12 +30,29 @@ bool has_names(Oid type) {
     return type < FirstGenbkiObjectId && strncmp(format_type_be(type), "reg", 3) == 0;
 }
 
+bool is_name_type(Oid type) {
+    return SearchSysCacheExists1(TYPEOID, ObjectIdGetDatum(type)) && has_names(type);
+}
+
+bool is_copied(const RowShape &shape, const char *column) {
+    for (int i = 0; i < shape.ncolumns; i++) {
+        if (strcmp(shape.columns[i], column) == 0)
+            return true;
+    }
+    return false;
+}
+
 }  // namespace
 
-bool prints_names(const RowShape &shape) {
+bool prints_names(const RowShape &shape, const SourceColumns &columns) {
     for (int i = 0; i < shape.ncolumns; i++) {
-        if (SearchSysCacheExists1(TYPEOID, ObjectIdGetDatum(shape.types[i])) &&
-            has_names(shape.types[i]))
+        if (is_name_type(shape.types[i]))
+            return true;
+    }
+    // A composite type is the same on both sides, so that its attributes need no look of their own.
+    for (int i = 0; i < columns.count; i++) {
+        if (columns.columns[i].built_in && is_copied(shape, columns.columns[i].name) &&
+            is_name_type(columns.columns[i].type))
             return true;
     }
     return false;

@@ -5,11 +5,12 @@
 #define FASTCOPY_PLAN_NAME_TYPES_HPP
 
 #include "plan/chunk.hpp"
+#include "plan/source_table.hpp"
 
 namespace fastcopy::plan {
 
-// Whether a column has values of such a type, or of one that is made of it. Needs a transaction.
-bool prints_names(const RowShape &shape);
+// Whether a column has values of such a type, or of one that is made of it, on either side. Needs a transaction.
+bool prints_names(const RowShape &shape, const SourceColumns &columns);
 
 }  // namespace fastcopy::plan
 

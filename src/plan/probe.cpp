@@ -1,6 +1,5 @@
 #include "plan/probe.hpp"
 
-#include "plan/name_types.hpp"
 #include "source/search_path.hpp"
 
 namespace fastcopy::plan {
@@ -11,7 +10,8 @@ constexpr const char *savepoint = "fastcopy_probe";
 
 // False if a name was not found that the role's own search_path may find. The transaction is back at the
 // savepoint then.
-bool try_to_probe(source::Connection *connection, const SourceTable &table, const RowShape &shape) {
+bool try_to_probe(source::Connection *connection, const SourceTable &table, const RowShape &shape,
+                  bool fixed_path) {
     MemoryContext context = CurrentMemoryContext;
     volatile bool done = false;
     (void)source::query(connection, psprintf("SAVEPOINT %s", savepoint));
@@ -25,7 +25,7 @@ bool try_to_probe(source::Connection *connection, const SourceTable &table, cons
         MemoryContextSwitchTo(context);
         ErrorData *error = CopyErrorData();
         if (!source::is_unresolved_name(error->sqlerrcode) ||
-            connection->last_error != error->sqlerrcode || prints_names(shape))
+            connection->last_error != error->sqlerrcode || fixed_path)
             PG_RE_THROW();
         FlushErrorState();
         FreeErrorData(error);
@@ -53,8 +53,8 @@ void probe(source::Connection *connection, const SourceTable &table, const RowSh
 }
 
 void probe_by_any_path(source::Connection *connection, const SourceTable &table,
-                       const RowShape &shape) {
-    if (!try_to_probe(connection, table, shape)) {
+                       const RowShape &shape, bool fixed_path) {
+    if (!try_to_probe(connection, table, shape, fixed_path)) {
         connection->own_search_path = true;
         probe(connection, table, shape);
     }

@@ -16,9 +16,9 @@ namespace fastcopy::plan {
 void probe(source::Connection *connection, const SourceTable &table, const RowShape &shape);
 
 // The same; where names are not found, once more by the role's own search_path, which the connection then has for
-// all statements on the table (source/search_path).
+// all statements on the table (source/search_path). `fixed_path`: that would change values, see plan/name_types.
 void probe_by_any_path(source::Connection *connection, const SourceTable &table,
-                       const RowShape &shape);
+                       const RowShape &shape, bool fixed_path);
 
 }  // namespace fastcopy::plan
 

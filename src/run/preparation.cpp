@@ -3,6 +3,7 @@
 #include "job/ledger.hpp"
 #include "plan/composites.hpp"
 #include "plan/markers.hpp"
+#include "plan/name_types.hpp"
 #include "plan/planner.hpp"
 #include "plan/probe.hpp"
 #include "plan/row_shape.hpp"
@@ -143,6 +144,13 @@ void move_gate(RunningJob *job, job::Gate gate) {
     wake(&job->crew);
 }
 
+// Finds out by which search_path the source can run what the workers will ask for.
+void probe_source(RunningJob *job, const SourceFacts &facts, const plan::RowShape &shape) {
+    bool fixed_path = plan::prints_names(shape, facts.columns);
+    plan::probe_by_any_path(job->connection, facts.table, shape, fixed_path);
+    search_path::publish(job->area, job->connection, fixed_path);
+}
+
 // Not before it was checked that the role may read the table: errors about that are better than ours.
 void read_rest(RunningJob *job, SourceFacts *facts) {
     facts->leaves = plan::read_leaves(job->connection, facts->table);
@@ -260,8 +268,7 @@ void prepare_new(RunningJob *job) {
     (void)sink::check_insert(target, shape.ncolumns, shape.columns);
     sink::Writer writer = choose_writer(job, target, shape);
     plan::check_composites(job->connection, facts.table, shape, target);
-    plan::probe_by_any_path(job->connection, facts.table, shape);
-    search_path::publish(job->area, job->connection);
+    probe_source(job, facts, shape);
     read_rest(job, &facts);
     marker_wait::begin(job, facts.marker);
     plan::Reader reader = plan::choose_reader(job->connection, facts.table, shape, &facts.leaves);
@@ -380,8 +387,7 @@ void prepare_again(RunningJob *job) {
     if (former.chunks_done < former.chunks) {
         facts = open_source(job);
         plan::check_composites(job->connection, facts.table, shape, target);
-        plan::probe_by_any_path(job->connection, facts.table, shape);
-        search_path::publish(job->area, job->connection);
+        probe_source(job, facts, shape);
         read_rest(job, &facts);
         // With rows that were copied before, the job must not lose what it can be resumed by.
         if (facts.marker.snapshot != nullptr &&
@@ -394,6 +400,7 @@ void prepare_again(RunningJob *job) {
     table_close(target, NoLock);
 
     job->chunks = former.chunks;
+    job->area->done_before = static_cast<uint32>(former.chunks_done);
     MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
     job->done_before = job::ledger::read_done_chunks(id);
     MemoryContextSwitchTo(old);

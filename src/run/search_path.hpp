@@ -7,21 +7,24 @@
 #define FASTCOPY_RUN_SEARCH_PATH_HPP
 
 #include "job/area.hpp"
+#include "job/registry.hpp"
 #include "plan/chunk.hpp"
 #include "source/connection.hpp"
 
 namespace fastcopy::run::search_path {
 
-// By the coordinator, after the probe: tells the workers.
-void publish(job::Area *area, const source::Connection *connection);
+enum class Path : uint32 { empty, own, always_empty };
+
+// By the coordinator, after the probe: tells the workers. `fixed`: a change would change values.
+void publish(job::Area *area, const source::Connection *connection, bool fixed);
 
 // By a worker, for all statements on a connection that has joined the job's snapshot.
 void adopt(job::Area *area, source::Connection *connection);
 
 // By a worker whose statement on the connection has failed: whether it may be run again under the role's own
-// search_path, on a new connection.
-bool may_switch(job::Area *area, const source::Connection *connection, const plan::RowShape &shape,
-                const ErrorData *error);
+// search_path, on a new connection. Not with a filter once this run has done chunks: it could mean something else for the others.
+bool may_switch(job::Area *area, job::JobSlot *slot, const source::Connection *connection,
+                const plan::RowShape &shape, const ErrorData *error);
 
 }  // namespace fastcopy::run::search_path
 

@@ -183,7 +183,7 @@ void check_source_file(Worker *worker, const plan::Chunk &chunk) {
 
 // The target must have all files that this job has written to, and the ledger must know those that this chunk's
 // rows may have gone to: partitions that were attached meanwhile. In the chunk's transaction, after its rows.
-void check_target_files(Worker *worker) {
+void check_target_files(Worker *worker, Relation target) {
     if (!sink::catalogs_have_changed())
         return;
     job::TargetFiles now = sink::read_files(worker->request.target);
@@ -246,7 +246,7 @@ void copy_chunk(Worker *worker, int32 number) {
     check_source_file(worker, chunk);
     worker->reading_source = false;
     marker_wait::wait(worker->area, worker->job_slot);
-    check_target_files(worker);  // may lock the job's row, which the marker is written to
+    check_target_files(worker, target);  // may lock the job's row, which the marker is written to
     table_close(target, NoLock);
 
     job::ledger::CopiedChunk copied{.number = number,
@@ -360,8 +360,8 @@ bool try_chunk(Worker *worker, int32 number, Step step, int retries_left) {
             FlushErrorState();
             raise_unresolved(number, worker->request.target_table, error->message);
         }
-        bool switched =
-            search_path::may_switch(worker->area, worker->connection, worker->shape, error);
+        bool switched = search_path::may_switch(worker->area, worker->job_slot, worker->connection,
+                                                worker->shape, error);
         bool lock_wait = lock_wait::is_cause(worker->connection, error);
         worker->waits_with_others = lock_wait && lock_wait::others_work(me);
         // With others at work, it is theirs: the coordinator makes the crew smaller (run/coordinator).
