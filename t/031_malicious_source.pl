@@ -7,8 +7,9 @@
 #
 # The source is a real one behind FakeSource, which falsifies the conversation at one point.
 #
-# With FASTCOPY_SCENARIO, a regular expression, only scenarios whose names match are run; more of them exist
-# where PG_TEST_EXTRA has the word malicious.
+# With FASTCOPY_SCENARIO, a regular expression, only scenarios whose names match are run; with FASTCOPY_MEASURED_ONLY
+# only those that measure memory, which sanitizers do not run; more of them exist where PG_TEST_EXTRA has the word
+# malicious.
 use strict;
 use warnings;
 
@@ -652,9 +653,7 @@ for my $what (sort keys %texts)
 sub ask
 {
 	my ($sql) = @_;
-	my ($stdout, $stderr) = ('', '');
-	my $status = $target->psql('postgres', $sql, stdout => \$stdout, stderr => \$stderr, on_error_die => 0);
-	return $status == 0 ? $stdout : undef;
+	return eval { $target->safe_psql('postgres', $sql) };
 }
 
 my ($postmaster) = split /\n/, slurp_file($target->data_dir . '/postmaster.pid');
@@ -696,7 +695,7 @@ sub run_scenario
 	my @wrong;
 	my $began = time;
 
-	ask("SELECT fastcopy.forget(job) FROM fastcopy.status; TRUNCATE items, items_text, readings");
+	ask($_) for 'SELECT fastcopy.forget(job) FROM fastcopy.status', 'TRUNCATE items, items_text, readings';
 	my $log_start = -s $target->logfile;
 	my $on        = $s->{on};
 	my $pattern   = $on ? join '|', map { $question{$_} // die "no question $_" } split /\|/, $on : '';
@@ -806,6 +805,7 @@ my $wanted = $ENV{FASTCOPY_SCENARIO};
 for my $scenario (@scenarios)
 {
 	next if defined $wanted && $scenario->{name} !~ /$wanted/;
+	next if $ENV{FASTCOPY_MEASURED_ONLY} && !$scenario->{measures};
 	next if $scenario->{measures} && defined $ENV{FASTCOPY_TEST_UNDER};    # which has a malloc of its own
 	run_scenario($scenario);
 }

@@ -77,8 +77,8 @@ sub rows_of
 #   from, to               tables, as in SQL; `to` defaults to `from`
 #   args                   further arguments of fastcopy.copy, as SQL; truncate => true is added
 #   expected, actual       queries whose results are compared; SELECT * FROM the table by default
-#   workers                array reference; 1, 2, 4 and 8 by default; under valgrind, where each copy takes half a
-#                          minute, 3
+#   workers                array reference; 1, 2, 4 and 8 by default; with sanitizers and under valgrind, where each
+#                          copy takes long and they watch each process by itself, 3
 #   chunk_size             of fastcopy.chunk_size, in kB; 8 by default: a chunk is a block
 #   kinds                  what fastcopy.chunks must say, e.g. 'nulls,range'; not looked at by default
 #   min_chunks, max_chunks likewise
@@ -96,7 +96,7 @@ sub copies_equal
 	my $expected      = rows_of($source, $case{expected} || "SELECT * FROM $case{from}", $source_dbname);
 	my ($rows_expected) = $expected =~ /^(\d+)/;
 	$rows_expected = $case{rows} if defined $case{rows};
-	my @workers  = @{ $case{workers} || ($slowness == 1 ? [ 1, 2, 4, 8 ] : [3]) };
+	my @workers  = @{ $case{workers} || (defined $ENV{FASTCOPY_TEST_UNDER} ? [3] : [ 1, 2, 4, 8 ]) };
 	my $conninfo = conninfo($source, dbname => $source_dbname, %{ $case{source_words} || {} });
 	my $args     = defined $case{args} ? ", $case{args}" : '';
 

@@ -14,6 +14,7 @@ use strict;
 use warnings;
 
 use Exporter 'import';
+use FastcopyInitdb;
 use FastcopySession;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
@@ -30,8 +31,10 @@ our $slowness = ($ENV{FASTCOPY_TEST_UNDER} // '') eq 'valgrind' ? 20 : 1;
 
 # Most of what tests ask is one statement, and what they wait for they ask again and again. A psql for each costs ten
 # times as much as the answer. So safe_psql and poll_query_until ask by themselves where psql would do nothing
-# but send the statement and print what it returns, and leave the rest to it.
+# but send the statement and print what it returns, and leave the rest to it. A new session costs several times as much
+# as an answer, too: a wait keeps its sessions until it is over.
 my %by_psql;
+our $kept;    # within seconds_until: sessions, by socket and database
 
 sub _is_plain
 {
@@ -42,19 +45,35 @@ sub _is_plain
 
 sub _socket { return $_[0]->host . '/.s.PGSQL.' . $_[0]->port }
 
-# What psql -XAtq would print.
-sub _ask
+sub _connect
 {
-	my ($node, $dbname, $sql) = @_;
-	my $session = FastcopySession->connect(
+	my ($node, $dbname) = @_;
+	return FastcopySession->connect(
 		path   => _socket($node),
 		dbname => $dbname,
 		user   => scalar getpwuid($<),
 		name   => $ENV{PGAPPNAME});
-	my $rows = eval { $session->query($sql, 3600) };
-	my $failure = $@;
-	$session->close;
-	die $failure unless $rows;
+}
+
+# What psql -XAtq would print.
+sub _ask
+{
+	my ($node, $dbname, $sql) = @_;
+	my $place   = _socket($node) . " $dbname";
+	my $session = $kept && delete $kept->{$place};
+	my $rows    = $session && eval { $session->query($sql, 3600) };
+	# The server may have been restarted since the last question.
+	die $@ if $session && !$rows && $@->{sqlstate} !~ /^(?:08|57P)/;
+	if (!$rows)
+	{
+		$session->close if $session;
+		$session = _connect($node, $dbname);
+		$rows    = eval { $session->query($sql, 3600) };
+		my $failure = $@;
+		$session->close if !$rows || !$kept;
+		die $failure unless $rows;
+	}
+	$kept->{$place} = $session if $kept;
 	return join "\n", map { join '|', map { $_ // '' } @$_ } @$rows;
 }
 
@@ -93,9 +112,10 @@ sub _poll_query_until
 }
 
 # Clusters speak UTF-8 and sort by byte on every machine. Tests decide what else happens in the
-# background: nothing.
+# background: nothing. A job of several chunks waits for the source's WAL, and thus for its WAL writer.
 my $settings = q(
 autovacuum = off
+wal_writer_delay = 10ms
 max_worker_processes = 24
 max_connections = 60
 );
@@ -189,14 +209,24 @@ sub seconds_until
 	my ($condition, $limit) = @_;
 	my $begin = time;
 	$limit = $PostgreSQL::Test::Utils::timeout_default unless defined $limit;
+	local $kept = {};
+	my $seconds;
 	for (;;)
 	{
-		my $reached = $condition->();
-		my $seconds = time - $begin;
-		return $seconds if $reached;
-		return undef if $seconds > $limit;
+		my $reached = eval { $condition->() ? 1 : 0 };
+		my $failure = $@;
+		$seconds = time - $begin;
+		last if $reached;
+		if (!defined $reached || $seconds > $limit)
+		{
+			$_->close for values %$kept;
+			die $failure unless defined $reached;
+			return undef;
+		}
 		usleep(10_000);
 	}
+	$_->close for values %$kept;
+	return $seconds;
 }
 
 # True when none of these processes of the local machine exists.
