@@ -184,10 +184,9 @@ void count_done_leftovers(RunningJob *job) {
                     errhint("Raise max_worker_processes.")));
 }
 
-// How many chunks nobody works on yet.
+// How many chunks nobody has claimed yet, apart from those that are given back.
 int unclaimed(const RunningJob *job) {
-    auto claimed = static_cast<int>(pg_atomic_read_u32(&me->next_chunk));
-    return job->crew.leftover_count + Max(job->chunks - claimed, 0);
+    return Max(job->chunks - static_cast<int>(pg_atomic_read_u32(&me->next_chunk)), 0);
 }
 
 // Triggers of the target can make workers wait for each other's locks, in any order. When that comes back, fewer of
@@ -230,15 +229,17 @@ void watch(RunningJob *job) {
         ease_conflicts(job, &conflicts);
 
         int wanted = static_cast<int>(pg_atomic_read_u32(&me->workers_wanted));
-        int left = unclaimed(job);
-        if (left == 0 && job->crew.count == 0)
+        int unclaimed_now = unclaimed(job);
+        int left = job->crew.leftover_count + unclaimed_now;
+        if (left == 0 && has_finished(&job->crew))
             return;  // whether all chunks are done is for the ledger to say
         if (left > 0) {
             int now = active(&job->crew);
             if (now > wanted)
                 shrink(&job->crew, wanted);
             else if (now < wanted && job->connection != nullptr)
-                (void)grow(&job->crew, Min(wanted, now + left));
+                (void)grow(&job->crew, Min(wanted, now + job->crew.leftover_count +
+                                                       Max(unclaimed_now - idle(&job->crew), 0)));
             if (job->crew.count == 0 && job->connection != nullptr)
                 raise_no_slot();
         }
@@ -280,6 +281,19 @@ void try_to_analyze(RunningJob *job) {
         FreeErrorData(error);
     }
     PG_END_TRY();
+}
+
+// Workers that had finished take their time to exit, in which the job's last steps were done.
+void wait_until_gone(RunningJob *job) {
+    for (;;) {
+        check_cancel(job);
+        collect(&job->crew);
+        raise_if_failed(job);
+        if (job->crew.count == 0)
+            return;
+        (void)WaitLatch(MyLatch, WL_LATCH_SET | WL_EXIT_ON_PM_DEATH, -1, PG_WAIT_EXTENSION);
+        ResetLatch(MyLatch);
+    }
 }
 
 // Ends the job as done, if it is.
@@ -356,6 +370,7 @@ void run_job(RunningJob *job) {
         try_to_analyze(job);
     if (job->request.sequences)
         move_sequences(job);
+    wait_until_gone(job);
     finish(job);
 }
 

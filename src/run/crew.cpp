@@ -22,6 +22,18 @@ int active(const Crew *crew) {
     return count;
 }
 
+int idle(const Crew *crew) {
+    int count = 0;
+    for (int i = 0; i < crew->count; i++) {
+        job::WorkerSlot *slot = job::worker_slot(crew->members[i].slot.index);
+        bool begun = slot->first_chunk == 0 || pg_atomic_read_u32(&slot->chunks_done) > 0;
+        if (!crew->members[i].retiring && begun && pg_atomic_read_u32(&slot->chunk) == 0 &&
+            pg_atomic_read_u32(&slot->outcome) == static_cast<uint32>(job::Outcome::running))
+            count++;
+    }
+    return count;
+}
+
 int grow(Crew *crew, int wanted) {
     MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);  // handles live as long as we do
     int now = active(crew);
@@ -108,6 +120,15 @@ void collect(Crew *crew) {
         pfree(member->handle);
         *member = crew->members[--crew->count];
     }
+}
+
+bool has_finished(const Crew *crew) {
+    for (int i = 0; i < crew->count; i++) {
+        job::WorkerSlot *slot = job::worker_slot(crew->members[i].slot.index);
+        if (pg_atomic_read_u32(&slot->outcome) != static_cast<uint32>(job::Outcome::finished))
+            return false;
+    }
+    return true;
 }
 
 void wake(const Crew *crew) {

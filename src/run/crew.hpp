@@ -47,8 +47,14 @@ void shrink(Crew *crew, int wanted);
 // How many are at work and not retiring.
 int active(const Crew *crew);
 
+// How many of them have no chunk, and are about to claim one.
+int idle(const Crew *crew);
+
 // Takes those who have stopped off the crew.
 void collect(Crew *crew);
+
+// Whether no member has anything left to do: those that are still there are about to exit.
+bool has_finished(const Crew *crew);
 
 // Wakes all members: the gate has moved.
 void wake(const Crew *crew);

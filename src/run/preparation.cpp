@@ -118,6 +118,10 @@ void refuse_to_lock_source(RunningJob *job) {
 SourceFacts open_source(RunningJob *job) {
     SourceFacts facts{};
     job->connection = connect_coordinator(job);
+    // The first worker gets up and connects while the plan is made; what hinders it is told when the others are
+    // launched. Whether a job that is resumed has anything left for workers is not known yet.
+    if (job->request.resumed_job == 0)
+        (void)grow(&job->crew, 1);
     source::Connection *connection = job->connection;
     facts.table = plan::find_table(connection, job->request.source_table);
     facts.position = plan::read_position(connection);
@@ -259,8 +263,6 @@ void prepare_new(RunningJob *job) {
     Relation target = sink::open_target(request.target);
     job->area->stores_elsewhere = sink::stores_elsewhere(target);
     SourceFacts facts = open_source(job);
-    // The first worker gets up while the plan is made; what hinders it is told when the others are launched.
-    (void)grow(&job->crew, 1);
     const char *integer_datetimes = PQparameterStatus(job->connection->conn, "integer_datetimes");
     plan::RowShape shape =
         plan::match_columns(request, facts.columns, target, source::server_version(job->connection),

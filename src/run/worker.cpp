@@ -93,13 +93,17 @@ void leave_at_exit(int, Datum) {
     job::leave_worker(my_ref);
 }
 
+job::Gate gate_of(Worker *worker) {
+    return static_cast<job::Gate>(pg_atomic_read_u32(&worker->area->gate));
+}
+
 // Waits until the coordinator has moved the gate from where it was. The coordinator ends its workers when it
 // fails.
 job::Gate wait_at_gate(Worker *worker, job::Gate was) {
     for (;;) {
         ResetLatch(MyLatch);
         CHECK_FOR_INTERRUPTS();
-        auto now = static_cast<job::Gate>(pg_atomic_read_u32(&worker->area->gate));
+        job::Gate now = gate_of(worker);
         if (now != was) {
             pg_read_barrier();
             return now;
@@ -108,13 +112,18 @@ job::Gate wait_at_gate(Worker *worker, job::Gate was) {
     }
 }
 
-void join_source(Worker *worker) {
+void connect_to_source(Worker *worker) {
     worker->connection = source::connect(
         worker->request.source, trust_of(worker->request),
         psprintf("fastcopy job " INT64_FORMAT " worker %d", worker->area->job, me->number),
         worker->request.source_encoding);
     pg_atomic_write_u32(&me->source_pid,
                         static_cast<uint32>(source::backend_pid(worker->connection)));
+}
+
+void join_source(Worker *worker) {
+    if (worker->connection == nullptr)
+        connect_to_source(worker);
     snapshot::join(worker->area, worker->connection, worker->job_slot->coordinator_latch);
     pg_atomic_write_u32(&me->holds_snapshot, 1);
     source::notice_vanished_client(worker->connection);
@@ -343,7 +352,7 @@ bool try_chunk(Worker *worker, int32 number, Step step, int retries_left) {
     PG_TRY();
     {
         worker->reading_source = true;
-        if (worker->connection == nullptr)
+        if (pg_atomic_read_u32(&me->holds_snapshot) == 0)
             join_source(worker);
         snapshot::offer_if_wanted(worker->area, worker->connection,
                                   worker->job_slot->coordinator_latch);
@@ -406,13 +415,14 @@ bool do_with_retries(Worker *worker, int32 number, Step step) {
     return true;
 }
 
-// Connects before there is anything to claim, so that nobody waits for a worker that cannot lock the table. Whatever else
-// is wrong will show again with the first chunk, and is dealt with there. False if the lock could not be had.
-bool join_early(Worker *worker) {
+// Connects, or joins the source too, before there is anything to claim: the one to save time, the other so that nobody
+// waits for a worker that cannot lock the table. Whatever else is wrong will show again with the first chunk, and is
+// dealt with there. False if the lock could not be had.
+bool go_ahead(Worker *worker, void (*step)(Worker *worker)) {
     MemoryContext context = CurrentMemoryContext;
     volatile bool locked = true;
     PG_TRY();
-    { join_source(worker); }
+    { step(worker); }
     PG_CATCH();
     {
         MemoryContextSwitchTo(context);
@@ -473,7 +483,7 @@ bool work(Worker *worker) {
     bool done = me->first_chunk == 0 || take_leftover(worker);
     // As long as others do the work.
     while (done && worker->connection == nullptr && has_chunks_left(worker) &&
-           !join_early(worker) && lock_wait::others_work(me))
+           !go_ahead(worker, join_source) && lock_wait::others_work(me))
         retry::back_off(worker->request.retry_delay_ms, 0);
     while (done) {
         reload_configuration();
@@ -562,9 +572,15 @@ void fastcopy_worker_main(Datum argument) {
         MemoryContextSwitchTo(context);
         bool done = true;
         worker.request = job::read_request(worker.area);
+        bool reachable = true;
+        if (gate_of(&worker) == job::Gate::shut) {
+            (void)go_ahead(&worker, connect_to_source);
+            reachable = worker.connection != nullptr;
+        }
         job::Gate gate = wait_at_gate(&worker, job::Gate::shut);
         if (gate == job::Gate::joining) {
-            (void)join_early(&worker);
+            if (reachable)
+                (void)go_ahead(&worker, join_source);
             gate = wait_at_gate(&worker, job::Gate::joining);
         }
         read_plan(&worker, context);
@@ -579,6 +595,7 @@ void fastcopy_worker_main(Datum argument) {
             done = work(&worker);
         pg_atomic_write_u32(&me->outcome, static_cast<uint32>(done ? job::Outcome::finished
                                                                    : job::Outcome::gave_back));
+        SetLatch(worker.job_slot->coordinator_latch);
     }
     PG_CATCH();
     {
