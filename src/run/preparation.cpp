@@ -332,7 +332,10 @@ void check_chunks(RunningJob *job) {
                             errmsg("lost the connection to the source server"),
                             errdetail("The source no longer has the snapshot of the job."),
                             errhint("Resume the job again.")));
-        if (job->crew.count == 0 || job->crew.leftover_count > 0)
+        // Workers that were terminated are replaced, as often as retries are allowed.
+        int wanted = active(&job->crew) + job->crew.leftover_count;
+        (void)grow(&job->crew, Max(wanted, 1));
+        if (job->crew.count == 0)
             ereport(ERROR, (errcode(ERRCODE_OPERATOR_INTERVENTION),
                             errmsg("a fastcopy worker was terminated while it looked for changes "
                                    "of the source table"),

@@ -467,12 +467,17 @@ bool take_leftover(Worker *worker) {
 }
 
 void check(Worker *worker) {
-    for (;;) {
-        CHECK_FOR_INTERRUPTS();
-        int32 chunk = claim(worker, &worker->job_slot->next_check);
-        if (chunk == 0)
-            break;
+    // What a terminated worker has left to this one is a chunk to be checked, not to be copied.
+    int32 chunk = me->first_chunk;
+    pg_atomic_write_u32(&me->chunk, static_cast<uint32>(chunk));
+    me->first_chunk = 0;
+    worker->retries = me->first_retries;
+    if (chunk == 0)
+        chunk = claim(worker, &worker->job_slot->next_check);
+    while (chunk != 0) {
         (void)do_with_retries(worker, chunk, check_chunk);
+        CHECK_FOR_INTERRUPTS();
+        chunk = claim(worker, &worker->job_slot->next_check);
     }
     pgstat_report_activity(STATE_IDLE, nullptr);
     SetLatch(worker->job_slot->coordinator_latch);
