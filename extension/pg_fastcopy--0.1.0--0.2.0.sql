@@ -162,8 +162,11 @@ SELECT s.job,
        s.crew_notice
 FROM (
     SELECT coalesce(j.job, l.job) AS job,
+           -- A job may have ended since the statement's snapshot was taken. Then its state is the one of that snapshot, as
+           -- all other columns are; what is left to find out is whether it was interrupted.
            CASE WHEN j.state IS NULL THEN l.state
-                WHEN j.state IN ('copying', 'indexing') AND l.job IS NULL THEN fastcopy.state_now(j.job)
+                WHEN j.state IN ('copying', 'indexing') AND l.job IS NULL
+                     AND fastcopy.state_now(j.job) = 'interrupted' THEN 'interrupted'
                 ELSE j.state END AS state,
            j.source,
            j.source_table,

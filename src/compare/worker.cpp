@@ -5,6 +5,7 @@
 #include "compare/target_pieces.hpp"
 #include "core/answer_text.hpp"
 #include "run/process.hpp"
+#include "run/snapshot.hpp"
 #include "source/search_path.hpp"
 
 namespace fastcopy::compare {
@@ -147,6 +148,42 @@ void start_as_leader(Worker *worker) {
     SetLatch(area->caller_latch);
 }
 
+// Leaves the error to the leader, who will have recorded it soon.
+void wait_for_leaders_error(Area *area) {
+    constexpr int longest_wait_ms = 10000;
+    constexpr int look_every_ms = 20;
+    TimestampTz since = GetCurrentTimestamp();
+    while (!pg::is_complete(&area->error) &&
+           !TimestampDifferenceExceeds(since, GetCurrentTimestamp(), longest_wait_ms)) {
+        (void)WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, look_every_ms,
+                        PG_WAIT_EXTENSION);
+        ResetLatch(MyLatch);
+        CHECK_FOR_INTERRUPTS();
+    }
+}
+
+// Where the leader's query fails, its snapshot is gone on the source before the leader has read why. That the snapshot
+// is gone is only what follows from it.
+void import_source_snapshot(Worker *worker) {
+    MemoryContext context = CurrentMemoryContext;
+    PG_TRY();
+    {
+        (void)source::query(worker->connection,
+                            psprintf("SET TRANSACTION SNAPSHOT %s",
+                                     quote_literal_cstr(worker->area->snapshots[source_side])));
+    }
+    PG_CATCH();
+    {
+        MemoryContextSwitchTo(context);
+        ErrorData *error = CopyErrorData();
+        FlushErrorState();
+        if (run::snapshot::says_gone(error->sqlerrcode))
+            wait_for_leaders_error(worker->area);
+        ReThrowError(error);
+    }
+    PG_END_TRY();
+}
+
 // Sees both sides as the leader does.
 void join(Worker *worker) {
     pg::begin_reading(worker->area->identity);
@@ -157,9 +194,7 @@ void join(Worker *worker) {
                         errmsg("the comparison has ended")));
     connect(worker);
     source::begin(worker->connection);
-    (void)source::query(worker->connection,
-                        psprintf("SET TRANSACTION SNAPSHOT %s",
-                                 quote_literal_cstr(worker->area->snapshots[source_side])));
+    import_source_snapshot(worker);
     normalise_source(worker->connection);
     source::notice_vanished_client(worker->connection);
     set_float_digits(worker->connection, worker->plan.extra_float_digits);

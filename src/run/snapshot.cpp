@@ -42,14 +42,6 @@ const char *export_from(source::Connection *connection) {
     return source::query(connection, "SELECT pg_catalog.pg_export_snapshot()").at(0, 0);
 }
 
-// How servers say that there is no such snapshot, or none any more: up to version 16, from 17 on, and if
-// the transaction that exported it has just ended.
-bool says_gone(int sqlerrcode) {
-    return sqlerrcode == ERRCODE_INVALID_PARAMETER_VALUE ||
-           sqlerrcode == ERRCODE_UNDEFINED_OBJECT ||
-           sqlerrcode == ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE;
-}
-
 // Begins a transaction by that snapshot. False, without a transaction, if the source has no such snapshot.
 bool import_into(source::Connection *connection, const char *name) {
     MemoryContext context = CurrentMemoryContext;
@@ -86,6 +78,13 @@ void wait_for_change() {
 }
 
 }  // namespace
+
+// Up to version 16, from 17 on, and if the transaction that exported it has just ended.
+bool says_gone(int sqlerrcode) {
+    return sqlerrcode == ERRCODE_INVALID_PARAMETER_VALUE ||
+           sqlerrcode == ERRCODE_UNDEFINED_OBJECT ||
+           sqlerrcode == ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE;
+}
 
 Custody custody(job::Area *area) {
     return static_cast<Custody>(pg_atomic_read_u32(&area->snapshot_custody));

@@ -40,6 +40,9 @@ void offer_if_wanted(job::Area *area, source::Connection *connection, Latch *coo
 // snapshot changes hands. The coordinator ends the job, and with it the wait, if nobody has it any more.
 void join(job::Area *area, source::Connection *connection, Latch *coordinator);
 
+// Whether a source says by that error that it has no such snapshot, or none any more.
+bool says_gone(int sqlerrcode);
+
 // By the coordinator, on a new connection: joins what was offered, and holds it from now on. A connection
 // error if the worker that offered it has lost its connection meanwhile.
 void take_over(job::Area *area, source::Connection *connection);
