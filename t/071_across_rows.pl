@@ -81,6 +81,24 @@ is($target->safe_psql('postgres', "SELECT fastcopy.resume($job); SELECT fastcopy
 is($target->safe_psql('postgres', $valid), 't', '... and the key valid');
 $source->safe_psql('postgres', 'DELETE FROM emp WHERE id = 30000');
 
+# Somebody validates the key while a job has it set aside, with a chunk under way: that chunk's orphan is not believed in.
+$source->safe_psql('postgres', 'UPDATE emp SET boss = CASE WHEN id = 15001 THEN 99999 ELSE nullif(id - 1, 0) END');
+make_emp(q(ALTER TABLE emp ADD CONSTRAINT emp_boss_fkey FOREIGN KEY (boss) REFERENCES emp; CREATE OR REPLACE FUNCTION gate() RETURNS trigger LANGUAGE plpgsql AS $$
+	BEGIN PERFORM pg_advisory_xact_lock_shared(71); RETURN NEW; END$$;
+	CREATE TRIGGER gate BEFORE INSERT ON emp FOR EACH ROW WHEN (NEW.id = 15001) EXECUTE FUNCTION gate()));
+my $gate = $target->background_psql('postgres');
+$gate->query_safe('SELECT pg_advisory_lock(71)');
+$job = $target->safe_psql('postgres', "$small; SELECT fastcopy.start('$conninfo', 'emp', 'emp', 1, indexes => 'rebuild')");
+$target->poll_query_until('postgres', q(SELECT count(*) = 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted)) or die 'no worker came to the gate';
+$target->safe_psql('postgres', 'ALTER TABLE emp VALIDATE CONSTRAINT emp_boss_fkey');
+is($target->safe_psql('postgres', $valid), 't', 'a key that is set aside is validated by somebody');
+$gate->quit;
+is(wait_state($target, $job, 'done|failed'), 'failed', '... and the job finds the orphan that came then');
+is($target->safe_psql('postgres', $valid), 'f', '... and the key is not valid any more');
+$target->safe_psql('postgres', 'ALTER TABLE emp DROP CONSTRAINT emp_pkey CASCADE'); # which the job has left unbuilt
+$target->safe_psql('postgres', "SELECT fastcopy.forget($job)");
+$source->safe_psql('postgres', 'UPDATE emp SET boss = nullif(id + 1, 20001)');
+
 # Partitions.
 $target->safe_psql('postgres', q(DROP TABLE emp; CREATE TABLE emp (id int PRIMARY KEY, boss int REFERENCES emp, note text) PARTITION BY RANGE (id);
 	CREATE TABLE emp_low PARTITION OF emp FOR VALUES FROM (1) TO (7000); CREATE TABLE emp_high PARTITION OF emp DEFAULT));

@@ -1,5 +1,7 @@
 #include "plan/composites.hpp"
 
+#include "plan/type_parts.hpp"
+
 namespace fastcopy::plan {
 
 using source::Rows;
@@ -65,20 +67,6 @@ Oid oid_of(const Rows &rows, int row, Field field) {
     return static_cast<Oid>(rows.number_at(row, field, 0, OID_MAX));
 }
 
-// What a domain, an array or a range of this database is made of; InvalidOid if it is neither.
-Oid inner_of(Oid type) {
-    switch (get_typtype(type)) {
-        case TYPTYPE_DOMAIN:
-            return getBaseType(type);
-        case TYPTYPE_RANGE:
-            return get_range_subtype(type);
-        case TYPTYPE_MULTIRANGE:
-            return get_range_subtype(get_multirange_range(type));
-        default:
-            return get_element_type(type);
-    }
-}
-
 bool is_composite(Oid type) {
     return get_typtype(type) == TYPTYPE_COMPOSITE;
 }
@@ -87,14 +75,6 @@ bool is_composite(Oid type) {
 char layer_of(Oid type) {
     char kind = get_typtype(type);
     return kind == TYPTYPE_BASE && OidIsValid(get_element_type(type)) ? 'a' : kind;
-}
-
-bool has_composite(Oid type) {
-    check_stack_depth();
-    if (is_composite(type))
-        return true;
-    Oid inner = inner_of(type);
-    return OidIsValid(inner) && has_composite(inner);
 }
 
 [[noreturn]] void raise_differs(const Comparison &comparison, const char *type, char *detail) {
@@ -160,8 +140,8 @@ void compare_types(const Comparison &comparison, Oid theirs, Oid ours, int depth
     if (kind == TYPTYPE_COMPOSITE && is_composite(ours))
         return compare_attributes(comparison, row, count, ours, depth);
     char layer = kind == TYPTYPE_BASE && OidIsValid(inner) ? 'a' : kind;
-    if (OidIsValid(inner) && OidIsValid(inner_of(ours)) && layer == layer_of(ours))
-        compare_types(comparison, inner, inner_of(ours), depth + 1);
+    if (OidIsValid(inner) && OidIsValid(inner_type(ours)) && layer == layer_of(ours))
+        compare_types(comparison, inner, inner_type(ours), depth + 1);
 }
 
 Oid column_type(const SourceTable &table, source::Connection *connection, const char *column) {
@@ -181,7 +161,7 @@ void check_composites(source::Connection *connection, const SourceTable &table,
     for (int i = 0; i < shape.ncolumns; i++) {
         Oid ours = get_atttype(RelationGetRelid(target),
                                get_attnum(RelationGetRelid(target), shape.columns[i]));
-        if (!OidIsValid(ours) || !has_composite(ours))
+        if (!OidIsValid(ours) || !any_part(ours, is_composite))
             continue;
         if (comparison.column == nullptr)
             comparison.types = read_types(connection, table);

@@ -426,6 +426,7 @@ void fail(RunningJob *job, int sqlerrcode) {
     if (error == nullptr)
         error = &job->area->error;
     tell_of_indexes(job);
+    keep_aside_after_failure(job);
     job::State state = cancelled ? job::State::cancelled : job::State::failed;
     pg::begin_ledger_transaction();
     job::ledger::end_job(job->area->job, state, cancelled ? nullptr : error);

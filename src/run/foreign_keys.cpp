@@ -18,6 +18,38 @@ void note_foreign_keys(RunningJob *job) {
         sink::set_validated(keys.keys[i].oid, false);
 }
 
+void keep_aside(RunningJob *job) {
+    job::ledger::OpenForeignKeys keys = job::ledger::read_open_foreign_keys(job->area->job);
+    for (int i = 0; i < keys.count; i++) {
+        if (keys.keys[i].set_aside)
+            (void)sink::keep_aside(keys.keys[i].oid, true);
+    }
+}
+
+void keep_aside_after_failure(RunningJob *job) {
+    constexpr int tries = 50;
+    constexpr long delay_ms = 100;
+    for (int left = tries; left > 0; left--) {
+        bool done = true;
+        pg::begin_ledger_transaction();
+        job::ledger::OpenForeignKeys keys = job::ledger::read_open_foreign_keys(job->area->job);
+        for (int i = 0; i < keys.count; i++) {
+            if (keys.keys[i].set_aside)
+                done = sink::keep_aside(keys.keys[i].oid, false) && done;
+        }
+        pg::commit_transaction();
+        if (done)
+            return;
+        (void)WaitLatch(MyLatch, WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, delay_ms, PG_WAIT_EXTENSION);
+    }
+    ereport(
+        LOG,
+        (errmsg("fastcopy job " INT64_FORMAT " could not lock %s to see whether its foreign "
+                "keys are still set aside",
+                job->area->job, job->request.target_table),
+         errhint("If a foreign key was validated while the job was running, validate it again.")));
+}
+
 void check_foreign_keys(RunningJob *job) {
     pg::begin_ledger_transaction();
     MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);

@@ -3,6 +3,7 @@
 #include "job/ledger.hpp"
 #include "plan/composites.hpp"
 #include "plan/markers.hpp"
+#include "plan/money.hpp"
 #include "plan/name_types.hpp"
 #include "plan/planner.hpp"
 #include "plan/probe.hpp"
@@ -270,6 +271,7 @@ void prepare_new(RunningJob *job) {
     (void)sink::check_insert(target, shape.ncolumns, shape.columns);
     sink::Writer writer = choose_writer(job, target, shape);
     plan::check_composites(job->connection, facts.table, shape, target);
+    plan::check_money(job->connection, shape);
     probe_source(job, facts, shape);
     read_rest(job, &facts);
     marker_wait::begin(job, facts.marker);
@@ -392,6 +394,7 @@ void prepare_again(RunningJob *job) {
     if (former.chunks_done < former.chunks) {
         facts = open_source(job);
         plan::check_composites(job->connection, facts.table, shape, target);
+        plan::check_money(job->connection, shape);
         probe_source(job, facts, shape);
         read_rest(job, &facts);
         // With rows that were copied before, the job must not lose what it can be resumed by.
@@ -422,6 +425,7 @@ void prepare_again(RunningJob *job) {
     launch_crew(job, must_count ? former.chunks : former.chunks - former.chunks_done);
     if (must_count)
         check_chunks(job);
+    keep_aside(job);
     job::ledger::begin_again(id, request, facts.markers, sink::read_files(request.target));
     note_ways(job, former.chunks_done < former.chunks ? &reader : nullptr, writer);
 }

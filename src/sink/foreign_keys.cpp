@@ -204,6 +204,22 @@ void set_validated(Oid foreign_key, bool validated) {
     table_close(catalog, RowExclusiveLock);
 }
 
+bool keep_aside(Oid foreign_key, bool wait) {
+    HeapTuple tuple = SearchSysCache1(CONSTROID, ObjectIdGetDatum(foreign_key));
+    if (!HeapTupleIsValid(tuple))
+        return true;
+    Oid table = form_of(tuple)->conrelid;
+    ReleaseSysCache(tuple);
+    // The lock of VALIDATE CONSTRAINT: none is under way that has not seen all rows.
+    if (wait)
+        LockRelationOid(table, ShareUpdateExclusiveLock);
+    else if (!ConditionalLockRelationOid(table, ShareUpdateExclusiveLock))
+        return false;
+    if (!is_set_aside(foreign_key))
+        set_validated(foreign_key, false);
+    return true;
+}
+
 bool is_set_aside(Oid foreign_key) {
     HeapTuple tuple = SearchSysCache1(CONSTROID, ObjectIdGetDatum(foreign_key));
     if (!HeapTupleIsValid(tuple))

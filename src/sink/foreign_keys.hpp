@@ -24,6 +24,10 @@ job::TargetForeignKeys find_foreign_keys(Oid target, bool to_itself_only);
 // over. The caller has locked the table.
 void set_validated(Oid foreign_key, bool validated);
 
+// Marks a key that is set aside not valid again if somebody has validated it meanwhile: rows that were not checked may
+// have come since. False if its table is locked by somebody and the caller does not want to wait.
+bool keep_aside(Oid foreign_key, bool wait);
+
 // Whether the key exists and is not valid.
 bool is_set_aside(Oid foreign_key);
 
