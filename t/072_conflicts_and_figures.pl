@@ -11,6 +11,7 @@ use FastcopyTest;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
+use Time::HiRes qw(time);
 
 my ($source, $target) = start_pair(target_conf => "deadlock_timeout = '100ms'\n");
 my $conninfo = conninfo($source);
@@ -40,6 +41,33 @@ is($target->safe_psql('postgres', 'SELECT (SELECT count(*) FROM orders), (SELECT
 like($target->safe_psql('postgres', 'SELECT crew_notice FROM fastcopy.status'),
 	qr/^\d+ deadlocks or serialization failures between workers: it goes on with [12] of 4$/, '... and the status says with how many');
 
+# A chunk that waits for the only worker left costs the coordinator nothing meanwhile.
+sub cpu_seconds
+{
+	my ($pid) = @_;
+	my @fields = split / /, slurp_file("/proc/$pid/stat") =~ s/^.*\) //sr;
+	return ($fields[11] + $fields[12]) / 100;
+}
+$target->safe_psql('postgres', q(
+	CREATE TABLE gated (id int, customer int, note text);
+	CREATE FUNCTION gated() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN PERFORM pg_advisory_xact_lock_shared(71); RETURN NEW; END$$;
+	CREATE TRIGGER gated BEFORE INSERT ON gated FOR EACH ROW EXECUTE FUNCTION gated()));
+my $gate = $target->background_psql('postgres');
+$gate->query_safe('SELECT pg_advisory_lock(71)');
+my $job = $target->safe_psql('postgres', "SET fastcopy.chunk_size = '64kB'; SELECT fastcopy.start('$conninfo', 'orders', 'gated', 2)");
+my $at_gate = q(SELECT count(*) = %d FROM pg_locks WHERE locktype = 'advisory' AND NOT granted);
+$target->poll_query_until('postgres', sprintf $at_gate, 2) or die 'the workers did not come to the gate';
+$target->safe_psql('postgres', "SELECT fastcopy.set_workers($job, 1)");
+$target->safe_psql('postgres', "SELECT pg_terminate_backend(pid, 10000) FROM fastcopy.workers WHERE job = $job ORDER BY worker DESC LIMIT 1");
+$target->poll_query_until('postgres', sprintf $at_gate, 1) or die 'a terminated worker stays';
+my $coordinator = $target->safe_psql('postgres', q(SELECT pid FROM pg_stat_activity WHERE backend_type = 'fastcopy coordinator'));
+my ($began, $used) = (time, cpu_seconds($coordinator));
+$target->safe_psql('postgres', 'SELECT 1') for 1 .. 200;
+my ($elapsed, $cpu) = (time - $began, cpu_seconds($coordinator) - $used);
+cmp_ok($cpu, '<', 0.1 * $elapsed, sprintf 'a coordinator that only waits uses %.2f CPU s in %.2f s', $cpu, $elapsed);
+$gate->quit;
+is($target->safe_psql('postgres', "SELECT fastcopy.wait($job); SELECT count(*) FROM gated"), "done\n20000", '... and the chunk is copied in the end');
+
 # Rows that a trigger routes elsewhere or drops.
 $source->safe_psql('postgres', q(CREATE TABLE m (id int, d date); INSERT INTO m SELECT g, date '2023-01-01' + g % 200 FROM generate_series(1, 1000) g));
 $target->safe_psql('postgres', q(
@@ -50,10 +78,10 @@ $target->safe_psql('postgres', q(
 is($target->safe_psql('postgres', "SELECT fastcopy.copy('$conninfo', 'm', 'm', 2)"), '1000', 'copy returns the rows it has read');
 is($target->safe_psql('postgres', 'SELECT rows_copied, rows_stored FROM fastcopy.status ORDER BY job DESC LIMIT 1'), '1000|0', '... and the status has those that the table took, too');
 is($target->safe_psql('postgres', "SELECT source_rows, target_rows, differs FROM fastcopy.compare('$conninfo', 'm', 'm') WHERE range = 'total'"), '1000|1000|f', 'compare counts the rows of the children');
-my $gate = $target->background_psql('postgres');
+$gate = $target->background_psql('postgres');
 $gate->query_safe('SELECT pg_advisory_lock(72)');
 $target->safe_psql('postgres', 'TRUNCATE m');
-my $job = $target->safe_psql('postgres', "SET fastcopy.chunk_size = '8kB'; SELECT fastcopy.start('$conninfo', 'm', 'm', 2)");
+$job = $target->safe_psql('postgres', "SET fastcopy.chunk_size = '8kB'; SELECT fastcopy.start('$conninfo', 'm', 'm', 2)");
 ok(defined seconds_until(sub { $target->safe_psql('postgres', "SELECT chunks - chunks_done FROM fastcopy.status WHERE job = $job") eq '1' }), 'a job stops at its gate');
 $target->safe_psql('postgres', "SELECT fastcopy.cancel($job)");
 wait_state($target, $job, 'cancelled');

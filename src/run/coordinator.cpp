@@ -153,17 +153,24 @@ void wait_for_news(RunningJob *job) {
 }
 
 // A worker may have been terminated between the commit of its chunk and its counting, or before it saw that the
-// chunk was done by a former run of the job, which counted it.
+// chunk was done by a former run of the job, which counted it. A chunk whose worker has gone does not become done
+// until another takes it, which may be hours later.
 void count_done_leftovers(RunningJob *job) {
     Crew *crew = &job->crew;
-    if (crew->leftover_count == 0)
+    bool any = false;
+    for (int i = 0; i < crew->leftover_count; i++)
+        any = any || !crew->leftovers[i].looked_up;
+    if (!any)
         return;
     MemoryContext context = CurrentMemoryContext;
     pg::begin_ledger_transaction();
     for (int i = crew->leftover_count - 1; i >= 0; i--) {
+        if (crew->leftovers[i].looked_up)
+            continue;
         plan::Chunk chunk = job::ledger::read_chunk(job->area->job, crew->leftovers[i].chunk);
         if (!chunk.done && crew->leftovers[i].unresolved)
             raise_unresolved(chunk.number, job->request.target_table, "a worker was terminated");
+        crew->leftovers[i].looked_up = true;
         if (!chunk.done)
             continue;
         crew->leftovers[i] = crew->leftovers[--crew->leftover_count];

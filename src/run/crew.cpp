@@ -72,7 +72,7 @@ namespace {
 
 void keep_chunk(Crew *crew, int32 chunk, int32 retries, bool unresolved) {
     if (chunk != 0)
-        crew->leftovers[crew->leftover_count++] = Leftover{chunk, retries, unresolved};
+        crew->leftovers[crew->leftover_count++] = Leftover{chunk, retries, unresolved, false};
 }
 
 // What a worker gives back counts as no attempt.

@@ -21,6 +21,7 @@ struct Leftover {
     int32 chunk;
     int32 retries;    // failed attempts so far
     bool unresolved;  // other servers may have committed it
+    bool looked_up;   // in the ledger, which says that it is not done
 };
 
 struct Crew {
