@@ -462,8 +462,8 @@ my %stalled = (
 	target_table => 'public.kept', columns => \q(ARRAY['id']), filter => 'public.gate()');
 
 for my $case (
-	[ 1, qr/^no background worker slot is free for the job's workers$/,     'no slot for a worker' ],
-	[ 2, qr/^no background worker slot is free for the job's coordinator$/, 'no slot for a coordinator' ])
+	[ 1, qr/^out of background worker slots$/, 'no slot for a worker' ],
+	[ 2, qr/^out of background worker slots$/, 'no slot for a coordinator' ])
 {
 	my ($workers, $message, $name) = @$case;
 	$job = $target->safe_psql('postgres', $chunky . start(%stalled, workers => $workers));

@@ -361,7 +361,7 @@ is($status, 0, 'fewer slots than asked for');
 like($stderr, qr/WARNING:  53400: only \d of 8 workers could be started/, '... is a warning');
 $target->append_conf('postgresql.conf', "max_worker_processes = 0\n");
 $target->restart;
-fails_with($target, $call->("'t'", "'t'"), '53400', qr/no background worker slot is free/, 'no slot', hint => qr/max_worker_processes/);
+fails_with($target, $call->("'t'", "'t'"), '53400', qr/^out of background worker slots$/, 'no slot', hint => qr/max_worker_processes/);
 
 unlike(slurp_file($target->logfile), qr/sesame/, 'no password in the log');
 

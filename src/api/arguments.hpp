@@ -3,7 +3,7 @@
 #ifndef FASTCOPY_API_ARGUMENTS_HPP
 #define FASTCOPY_API_ARGUMENTS_HPP
 
-#include "job/area.hpp"
+#include "job/request.hpp"
 
 namespace fastcopy::api {
 

@@ -3,7 +3,8 @@
 #include "api/resume.hpp"
 #include "api/sql_objects.hpp"
 #include "job/ledger.hpp"
-#include "run/process.hpp"
+#include "pg/background.hpp"
+#include "pg/wait.hpp"
 #include "settings.hpp"
 #include "source/foreign_server.hpp"
 
@@ -48,14 +49,14 @@ Databases connectable_databases(MemoryContext context) {
 // Has a helper look into the database, and waits for it. Without a free slot the database is passed over.
 void look_into(Oid database) {
     BackgroundWorkerHandle *handle;
-    if (!run::launch(resumer_type, resumer_type, "fastcopy_resumer_main",
-                     ObjectIdGetDatum(database), BgWorkerStart_RecoveryFinished, &handle)) {
+    if (!pg::launch(resumer_type, resumer_type, "fastcopy_resumer_main", ObjectIdGetDatum(database),
+                    BgWorkerStart_RecoveryFinished, &handle)) {
         ereport(WARNING,
                 (errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
                  errmsg("could not look for interrupted fastcopy jobs in database with OID %u",
                         database),
-                 errdetail("No background worker slot is free."),
-                 errhint("Raise max_worker_processes.")));
+                 errdetail("The server is out of background worker slots."),
+                 errhint("Increase max_worker_processes.")));
         return;
     }
     (void)WaitForBackgroundWorkerShutdown(handle);
@@ -136,7 +137,7 @@ void fastcopy_launcher_main(Datum) {
     using namespace fastcopy;
     using namespace fastcopy::api;
 
-    run::install_signal_handlers();
+    pg::install_signal_handlers();
     // No database: the shared catalogs are enough.
     BackgroundWorkerInitializeConnection(nullptr, nullptr, 0);
     CurrentMemoryContext =
@@ -146,18 +147,15 @@ void fastcopy_launcher_main(Datum) {
         for (int i = 0; i < databases.count; i++)
             look_into(databases.oids[i]);
     }
-    for (;;) {
-        (void)WaitLatch(MyLatch, WL_LATCH_SET | WL_EXIT_ON_PM_DEATH, -1, PG_WAIT_EXTENSION);
-        ResetLatch(MyLatch);
-        CHECK_FOR_INTERRUPTS();
-    }
+    for (;;)
+        (void)pg::wait_latch();
 }
 
 void fastcopy_resumer_main(Datum database) {
     using namespace fastcopy;
     using namespace fastcopy::api;
 
-    run::install_signal_handlers();
+    pg::install_signal_handlers();
     // As the bootstrap superuser, to see all jobs.
     BackgroundWorkerInitializeConnectionByOid(DatumGetObjectId(database), InvalidOid, 0);
     CurrentMemoryContext =

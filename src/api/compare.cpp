@@ -4,7 +4,9 @@
 #include "api/waiting.hpp"
 #include "compare/area.hpp"
 #include "compare/worker.hpp"
+#include "pg/background.hpp"
 #include "pg/set_result.hpp"
+#include "pg/wait.hpp"
 #include "settings.hpp"
 #include "source/search_path.hpp"
 
@@ -100,11 +102,7 @@ bool stand_in_the_way(Team *team) {
 
 // Sleeps until there is news, and looks now and then whether this session stands in the way.
 void wait_for_news(Team *team) {
-    int events = WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, look_every_ms,
-                           PG_WAIT_EXTENSION);
-    ResetLatch(MyLatch);
-    CHECK_FOR_INTERRUPTS();
-    if ((events & WL_TIMEOUT) != 0 && stand_in_the_way(team))
+    if (!pg::wait_latch(look_every_ms) && stand_in_the_way(team))
         raise_blocked(team->target_table);
 }
 
@@ -126,10 +124,7 @@ bool wait_until(Team *team, bool (*reached)(Area *area)) {
 bool run_team(Team *team, int workers, compare::Plan *plan) {
     grow(team, 1);
     if (team->count == 0)
-        ereport(ERROR, (errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
-                        errmsg("no background worker slot is free for the comparison's workers"),
-                        errhint("Wait for other background workers to end, or raise "
-                                "max_worker_processes.")));
+        pg::raise_no_worker_slot();
     if (!wait_until(team, is_planned))
         return false;
     // A leader that has gone again has failed.
@@ -142,10 +137,7 @@ bool run_team(Team *team, int workers, compare::Plan *plan) {
     int useful = Min(workers, Max(pieces, 1));
     grow(team, useful);
     if (team->count < useful)
-        ereport(WARNING, (errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
-                          errmsg("only %d of %d workers could be started", team->count, workers),
-                          errdetail("The server has no more free background worker slots."),
-                          errhint("Raise max_worker_processes.")));
+        pg::warn_of_fewer_workers(team->count, workers);
     return wait_until(team, is_done);
 }
 

@@ -2,6 +2,8 @@
 
 #include "api/waiting.hpp"
 #include "job/registry.hpp"
+#include "pg/background.hpp"
+#include "pg/wait.hpp"
 #include "run/coordinator.hpp"
 
 namespace fastcopy::api {
@@ -26,13 +28,6 @@ void abandon(int, Datum argument) {
         TerminateBackgroundWorker(pending->handle);
 }
 
-[[noreturn]] void raise_no_coordinator() {
-    ereport(ERROR, (errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
-                    errmsg("no background worker slot is free for the job's coordinator"),
-                    errhint("Wait for other background workers to end, or raise "
-                            "max_worker_processes.")));
-}
-
 // Waits until the coordinator has answered; false when the job could not start.
 bool wait_for_answer(job::Area *area, const Pending &pending, const char *target_table) {
     for (;;) {
@@ -47,11 +42,7 @@ bool wait_for_answer(job::Area *area, const Pending &pending, const char *target
         if (status == BGWH_STOPPED &&
             pg_atomic_read_u32(&area->answer) == static_cast<uint32>(job::Answer::pending))
             return false;
-        int events = WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-                               look_every_ms, PG_WAIT_EXTENSION);
-        ResetLatch(MyLatch);
-        CHECK_FOR_INTERRUPTS();
-        if ((events & WL_TIMEOUT) != 0 && status == BGWH_STARTED && waits_for_me(pid))
+        if (!pg::wait_latch(look_every_ms) && status == BGWH_STARTED && waits_for_me(pid))
             raise_blocked_by_me(target_table);
     }
 }
@@ -70,7 +61,7 @@ int64 launch_job(const job::Request &request, const pg::Identity &identity) {
     PG_ENSURE_ERROR_CLEANUP(abandon, PointerGetDatum(&pending));
     {
         if (!run::launch_coordinator(pending.slot, &pending.handle))
-            raise_no_coordinator();
+            pg::raise_no_worker_slot();
         ready = wait_for_answer(area, pending, request.target_table);
     }
     PG_END_ENSURE_ERROR_CLEANUP(abandon, PointerGetDatum(&pending));
@@ -87,11 +78,7 @@ int64 launch_job(const job::Request &request, const pg::Identity &identity) {
                         errhint("The server log may say why.")));
     }
     if (area->workers_launched < request.workers)
-        ereport(WARNING, (errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
-                          errmsg("only %d of %d workers could be started", area->workers_launched,
-                                 request.workers),
-                          errdetail("The server has no more free background worker slots."),
-                          errhint("Raise max_worker_processes.")));
+        pg::warn_of_fewer_workers(area->workers_launched, request.workers);
     if (area->stores_elsewhere)
         ereport(WARNING,
                 (errmsg("rows of foreign tables cannot be copied exactly once"),

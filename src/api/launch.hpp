@@ -7,7 +7,8 @@
 #ifndef FASTCOPY_API_LAUNCH_HPP
 #define FASTCOPY_API_LAUNCH_HPP
 
-#include "job/area.hpp"
+#include "job/request.hpp"
+#include "pg/identity.hpp"
 
 namespace fastcopy::api {
 

@@ -1,6 +1,6 @@
 #include "api/source_argument.hpp"
 
-#include "source/connection.hpp"
+#include "source/conninfo.hpp"
 #include "source/foreign_server.hpp"
 
 namespace fastcopy::api {

@@ -1,6 +1,6 @@
 #include "compare/area.hpp"
 
-#include "pg/packing.hpp"
+#include "pg/shmem.hpp"
 
 namespace fastcopy::compare {
 
@@ -60,10 +60,9 @@ dsm_segment *create_area(const job::Request &request, const pg::Identity &identi
 }
 
 Area *attach_area(dsm_handle handle) {
-    dsm_segment *segment = dsm_attach(handle);
+    dsm_segment *segment = pg::map_segment(handle);
     if (segment == nullptr)
         return nullptr;
-    dsm_pin_mapping(segment);
     auto *area = static_cast<Area *>(dsm_segment_address(segment));
     if (!enter(area))
         return nullptr;

@@ -18,7 +18,9 @@
 
 #include "compare/plan.hpp"
 #include "core/tally.hpp"
-#include "job/area.hpp"
+#include "job/request.hpp"
+#include "pg/error_report.hpp"
+#include "pg/identity.hpp"
 
 namespace fastcopy::compare {
 
@@ -51,7 +53,7 @@ struct Area {
     pg::ErrorReport error;
     uint32 workers;
     uint32 request_size;
-    Results results[FLEXIBLE_ARRAY_MEMBER];  // one per worker, then the serialised job::Request
+    Results results[FLEXIBLE_ARRAY_MEMBER];  // one per worker, then the packed job::Request
 };
 
 // Makes the area for so many workers. The mapping belongs to the current resource owner.

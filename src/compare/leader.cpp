@@ -9,6 +9,7 @@
 #include "plan/probe.hpp"
 #include "plan/row_shape.hpp"
 #include "source/encoding.hpp"
+#include "source/session.hpp"
 
 namespace fastcopy::compare {
 
@@ -70,22 +71,21 @@ void write_query(const plan::RowShape &shape, const char *range, bool hash, cons
 
 void cut_source(source::Connection *connection, const job::Request &request,
                 const plan::SourceTable &table, const plan::SourceColumns &columns,
-                const plan::SourceLeaves &leaves, const plan::RowShape &shape, Side *side) {
-    // The key is for the ranges, not for the way of reading.
-    job::Request cut = request;
-    cut.key = nullptr;
-    plan::Plan chunks = plan::cut(connection, cut, table, columns, leaves);
+                plan::Leaves *leaves, const plan::RowShape &shape, Side *side) {
+    // Pieces are cut by where rows lie; the key is for the ranges.
+    plan::CutOptions options{.source_table = request.source_table,
+                             .key = nullptr,
+                             .workers = request.workers,
+                             .chunk_size_kb = request.chunk_size_kb,
+                             .ring_per_chunk = false};
+    plan::Plan chunks = plan::cut(connection, options, table, columns, leaves);
     plan::Chunk all{};
     all.relation = table.name;
     all.kind = plan::Kind::whole;
     const char *by_name = plan::from_clause(all, shape);
     bool is_total =
         chunks.count == 1 && strcmp(plan::from_clause(chunks.chunks[0], shape), by_name) == 0;
-    allocate_pieces(side, chunks.count, is_total ? nullptr : by_name);
-    for (int i = 0; i < chunks.count; i++)
-        side->pieces[i + (side->counted ? 1 : 0)] =
-            Piece{plan::from_clause(chunks.chunks[i], shape),
-                  chunks.chunks[i].kind == plan::Kind::whole, false};
+    set_pieces(side, chunks, shape, is_total ? nullptr : by_name);
 }
 
 [[noreturn]] void raise_names_differ() {
@@ -110,11 +110,11 @@ Plan lead(Area *area, const job::Request &request, source::Connection *connectio
     plan::SourceTable table = plan::find_table(connection, request.source_table);
     strlcpy(area->snapshots[source_side], plan::begin_and_export(connection, table),
             sizeof(area->snapshots[source_side]));
-    normalise_source(connection);
+    source::normalize_for_comparison(connection);
     source::notice_vanished_client(connection);
 
     int version = source::server_version(connection);
-    const char *encoding = PQparameterStatus(connection->conn, "server_encoding");
+    const char *encoding = source::parameter(connection, "server_encoding");
     bool same_encoding =
         encoding != nullptr && pg_char_to_encoding(encoding) == GetDatabaseEncoding();
 
@@ -129,13 +129,13 @@ Plan lead(Area *area, const job::Request &request, source::Connection *connectio
         raise_names_differ();
     plan::probe(connection, table, shape);
     check_filter(target, shape);
-    plan::SourceLeaves leaves = plan::read_leaves(connection, table);
+    plan::Leaves leaves = plan::read_leaves(connection, table);
     (void)plan::choose_reader(connection, table, shape, &leaves);
     plan.ranges = choose_ranges(connection, request, table, columns, leaves, target, same_encoding);
     bool hash = hashes_agree(connection, same_encoding);
     plan.sums = hash ? 1 : 2;
 
-    cut_source(connection, request, table, columns, leaves, shape, &plan.sides[source_side]);
+    cut_source(connection, request, table, columns, &leaves, shape, &plan.sides[source_side]);
     cut_target(target, request, shape, &plan.sides[target_side]);
     for (int side : {source_side, target_side})
         write_query(shape, plan.ranges.expressions[side], hash,

@@ -6,26 +6,55 @@ namespace fastcopy::compare {
 
 namespace {
 
-void put_strings(StringInfo bytes, int count, const char *const *texts) {
-    for (int i = 0; i < count; i++)
-        pg::put_string(bytes, texts[i]);
+template <typename Archive>
+void visit(Archive &archive, Ranges &ranges) {
+    archive.value(ranges.by);
+    for (const char *&expression : ranges.expressions)
+        archive.text(expression);
+    archive.text(ranges.column);
+    archive.text(ranges.shown);
+    archive.value(ranges.nbounds);
+    archive.texts(ranges.bounds, ranges.nbounds);
+    archive.texts(ranges.literals, ranges.nbounds);
 }
 
-const char **get_strings(const char **in, int count) {
-    auto **texts = static_cast<const char **>(palloc(sizeof(char *) * Max(count, 1)));
-    for (int i = 0; i < count; i++)
-        texts[i] = pg::get_string(in);
-    return texts;
+template <typename Archive>
+void visit(Archive &archive, Side &side) {
+    archive.text(side.head);
+    archive.text(side.tail);
+    archive.value(side.count);
+    archive.value(side.counted);
+    archive.elements(side.pieces, side.count);
+    for (int i = 0; i < side.count; i++) {
+        archive.text(side.pieces[i].from);
+        archive.value(side.pieces[i].whole);
+        archive.value(side.pieces[i].total);
+    }
+}
+
+template <typename Archive>
+void visit(Archive &archive, Plan &plan) {
+    visit(archive, plan.ranges);
+    archive.value(plan.sums);
+    archive.value(plan.extra_float_digits);
+    for (Side &side : plan.sides)
+        visit(archive, side);
 }
 
 }  // namespace
 
-void allocate_pieces(Side *side, int count, const char *all) {
+void set_pieces(Side *side, const plan::Plan &chunks, const plan::RowShape &shape,
+                const char *all) {
     side->counted = all != nullptr;
-    side->count = count + (side->counted ? 1 : 0);
+    side->count = chunks.count + (side->counted ? 1 : 0);
     side->pieces = static_cast<Piece *>(palloc0(sizeof(Piece) * Max(side->count, 1)));
+    Piece *piece = side->pieces;
     if (side->counted)
-        side->pieces[0] = Piece{all, true, true};
+        *piece++ = Piece{all, true, true};
+    for (int i = 0; i < chunks.count; i++) {
+        const plan::Chunk &chunk = chunks.chunks[i];
+        *piece++ = Piece{plan::from_clause(chunk, shape), chunk.kind == plan::Kind::whole, false};
+    }
 }
 
 char *query_of(const Side &side, int piece) {
@@ -35,52 +64,14 @@ char *query_of(const Side &side, int piece) {
 }
 
 void pack(StringInfo bytes, const Plan &plan) {
-    pg::put(bytes, plan.ranges.by);
-    put_strings(bytes, 2, plan.ranges.expressions);
-    pg::put_string(bytes, plan.ranges.column);
-    pg::put_string(bytes, plan.ranges.shown);
-    pg::put(bytes, plan.ranges.nbounds);
-    put_strings(bytes, plan.ranges.nbounds, plan.ranges.bounds);
-    put_strings(bytes, plan.ranges.nbounds, plan.ranges.literals);
-    pg::put(bytes, plan.sums);
-    pg::put(bytes, plan.extra_float_digits);
-    for (const Side &side : plan.sides) {
-        pg::put_string(bytes, side.head);
-        pg::put_string(bytes, side.tail);
-        pg::put(bytes, side.count);
-        pg::put(bytes, side.counted);
-        for (int i = 0; i < side.count; i++) {
-            pg::put_string(bytes, side.pieces[i].from);
-            pg::put(bytes, side.pieces[i].whole);
-            pg::put(bytes, side.pieces[i].total);
-        }
-    }
+    pg::Packer packer{bytes};
+    visit(packer, const_cast<Plan &>(plan));
 }
 
 Plan unpack(const char *in) {
-    Plan plan;
-    plan.ranges.by = pg::get<By>(&in);
-    for (const char *&expression : plan.ranges.expressions)
-        expression = pg::get_string(&in);
-    plan.ranges.column = pg::get_string(&in);
-    plan.ranges.shown = pg::get_string(&in);
-    plan.ranges.nbounds = pg::get<int>(&in);
-    plan.ranges.bounds = get_strings(&in, plan.ranges.nbounds);
-    plan.ranges.literals = get_strings(&in, plan.ranges.nbounds);
-    plan.sums = pg::get<int>(&in);
-    plan.extra_float_digits = pg::get<int>(&in);
-    for (Side &side : plan.sides) {
-        side.head = pg::get_string(&in);
-        side.tail = pg::get_string(&in);
-        side.count = pg::get<int>(&in);
-        side.counted = pg::get<bool>(&in);
-        side.pieces = static_cast<Piece *>(palloc(sizeof(Piece) * Max(side.count, 1)));
-        for (int i = 0; i < side.count; i++) {
-            side.pieces[i].from = pg::get_string(&in);
-            side.pieces[i].whole = pg::get<bool>(&in);
-            side.pieces[i].total = pg::get<bool>(&in);
-        }
-    }
+    Plan plan{};
+    pg::Unpacker unpacker{in};
+    visit(unpacker, plan);
     return plan;
 }
 

@@ -11,6 +11,7 @@
 #define FASTCOPY_COMPARE_PLAN_HPP
 
 #include "compare/ranges.hpp"
+#include "plan/planner.hpp"
 
 namespace fastcopy::compare {
 
@@ -37,8 +38,8 @@ struct Plan {
     Side sides[2];
 };
 
-// Makes room for `count` pieces, and before them the total of the rows that follow FROM in `all`; nullptr: none.
-void allocate_pieces(Side *side, int count, const char *all);
+// Makes the chunks the side's pieces, after a piece that counts what follows FROM in `all`; nullptr: no such piece.
+void set_pieces(Side *side, const plan::Plan &chunks, const plan::RowShape &shape, const char *all);
 
 char *query_of(const Side &side, int piece);
 

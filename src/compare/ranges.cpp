@@ -1,6 +1,8 @@
 #include "compare/ranges.hpp"
 
-#include "core/range_split.hpp"
+#include <initializer_list>
+
+#include "plan/bounds.hpp"
 #include "sink/target.hpp"
 #include "source/encoding.hpp"
 
@@ -18,16 +20,8 @@ struct Order {
     bool common_class;  // the two columns are of the same kind, so that nobody has to ask for it
 };
 
-bool is_integer(Oid type) {
-    return type == INT2OID || type == INT4OID || type == INT8OID;
-}
-
 bool is_text(Oid type) {
     return type == TEXTOID || type == VARCHAROID || type == BPCHAROID || type == NAMEOID;
-}
-
-bool is_instant(Oid type) {
-    return type == DATEOID || type == TIMESTAMPOID || type == TIMESTAMPTZOID;
 }
 
 // Types whose order is in their nature, by their names in pg_catalog.
@@ -61,9 +55,9 @@ const char *ordered_type(Oid type) {
 }
 
 Order common_order(const plan::SourceColumn &source, const sink::TargetColumn &target) {
-    if (is_integer(source.type) && is_integer(target.type))
+    if (plan::is_integer(source.type) && plan::is_integer(target.type))
         return Order{"pg_catalog.int8", false, true};
-    auto is_number = [](Oid type) { return is_integer(type) || type == NUMERICOID; };
+    auto is_number = [](Oid type) { return plan::is_integer(type) || type == NUMERICOID; };
     if (is_number(source.type) && is_number(target.type))
         return Order{"pg_catalog.numeric", false, true};
     const char *type = ordered_type(source.type);
@@ -83,14 +77,6 @@ const char *primary_key(Connection *connection, const plan::SourceTable &table) 
         " AND pg_catalog.has_column_privilege(i.indrelid, a.attnum, 'SELECT')",
         1, &oid);
     return rows.count == 1 ? rows.at(0, 0) : nullptr;
-}
-
-const plan::SourceColumn *find(const plan::SourceColumns &columns, const char *name) {
-    for (int i = 0; i < columns.count; i++) {
-        if (strcmp(columns.columns[i].name, name) == 0)
-            return &columns.columns[i];
-    }
-    return nullptr;
 }
 
 // What is compared with the bounds, and the bounds' form in it.
@@ -126,75 +112,27 @@ Key make_key(const char *name, Oid type, Order order, bool same_encoding, const 
     return key;
 }
 
-// Values of the key in the order that both sides share, as text and as they stand in SQL; from the statistics of
-// the table with all its children, or of the leaves.
-Rows read_statistics(Connection *connection, const plan::SourceTable &table,
-                     const plan::SourceLeaves &leaves, const Key &key) {
-    // Where there are very many leaves, a part of them tells enough.
-    constexpr int most_leaves = 200;
-    StringInfoData oids;
-    initStringInfo(&oids);
-    for (int i = 0; i < Min(leaves.count, most_leaves); i++)
-        appendStringInfo(&oids, "%s%u", i > 0 ? "," : "", leaves.leaves[i].oid);
-    const char *in_order = "d.v";
-    const char *in_sql = "d.v";
+// Bounds in the order that both sides share: from the statistics of the table with all its children, or of the leaves;
+// without statistics, evenly spaced where an index finds the least and the greatest key.
+plan::Bounds find_bounds(Connection *connection, const plan::SourceTable &table,
+                         const plan::Leaves &leaves, const Key &key) {
+    plan::KeyOrder order{
+        .type = key.order.type, .sort = "d.v", .form = "d.v::pg_catalog.text", .distinct = true};
     if (key.as_utf8) {
-        in_order = source::utf8_expression("d.v", key.encoding);
-        in_sql = psprintf("pg_catalog.concat('\\x', pg_catalog.encode(%s, 'hex'))", in_order);
+        order.type = "pg_catalog.text";
+        order.sort = source::utf8_expression("d.v", key.encoding);
+        order.form = psprintf("pg_catalog.concat('\\x', pg_catalog.encode(%s, 'hex'))", order.sort);
     } else if (key.order.as_text) {
-        in_order = "d.v COLLATE pg_catalog.\"C\"";
+        order.sort = "d.v COLLATE pg_catalog.\"C\"";
     }
-    char *sql = psprintf(
-        "SELECT d.v::pg_catalog.text, %s FROM (SELECT DISTINCT u.v::%s AS v"
-        " FROM pg_catalog.pg_stats s JOIN pg_catalog.pg_class c ON c.relname = s.tablename"
-        " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace AND n.nspname = s.schemaname"
-        " CROSS JOIN LATERAL pg_catalog.unnest(coalesce(s.histogram_bounds, s.most_common_vals)"
-        "::pg_catalog.text::pg_catalog.text[]) u(v)"
-        " WHERE s.attname = $1 AND u.v IS NOT NULL"
-        " AND (s.inherited AND c.oid = $2 OR NOT s.inherited AND c.oid = ANY "
-        "($3::pg_catalog.oid[]))"
-        ") d ORDER BY %s",
-        in_sql, key.as_utf8 ? "pg_catalog.text" : key.order.type, in_order);
-    const char *params[] = {key.name, psprintf("%u", table.oid), psprintf("{%s}", oids.data)};
-    return source::query(connection, sql, 3, params);
-}
-
-// Takes at most as many values as there may be bounds, evenly spaced.
-void pick(const Rows &values, Ranges *ranges) {
-    uint32 picked[most_bounds];
-    size_t count = core::pick_evenly(static_cast<size_t>(values.count), most_bounds,
-                                     std::span<std::uint32_t>(picked, most_bounds));
-    for (size_t i = 0; i < count; i++) {
-        int row = static_cast<int>(picked[i]);
-        ranges->bounds[i] = values.at(row, 0);
-        ranges->literals[i] = values.at(row, values.columns > 1 ? 1 : 0);
-    }
-    ranges->nbounds = static_cast<int>(count);
-}
-
-// Without statistics, but with an index that knows the least and the greatest key: even steps between.
-void step(Connection *connection, const plan::SourceLeaf &leaf, const Key &key, Ranges *ranges) {
-    bool integer = is_integer(key.type) && !key.order.as_text;
-    bool instant = is_instant(key.type) && !key.order.as_text;
-    if (!integer && !instant)
-        return;
-    plan::SplitKey index = plan::find_key(connection, leaf, key.name);
-    if (!index.found || !index.usual_order)
-        return;
-    if (instant)
-        return pick(plan::read_even_instants(connection, leaf, index, most_bounds + 1), ranges);
-    Rows extremes = plan::read_extremes(connection, leaf, index);
-    if (extremes.at_or_null(0, 0) == nullptr)
-        return;
-    std::int64_t values[most_bounds];
-    int64 least = extremes.number_at(0, 0, PG_INT64_MIN, PG_INT64_MAX);
-    int64 greatest = extremes.number_at(0, 1, PG_INT64_MIN, PG_INT64_MAX);
-    size_t count = core::integer_bounds(least, greatest, most_bounds + 1,
-                                        std::span<std::int64_t>(values, most_bounds));
-    for (size_t i = 0; i < count; i++)
-        ranges->bounds[i] = ranges->literals[i] =
-            psprintf(INT64_FORMAT, static_cast<int64>(values[i]));
-    ranges->nbounds = static_cast<int>(count);
+    constexpr uint32 ranges = most_bounds + 1;
+    plan::Bounds bounds = plan::pick_bounds(
+        plan::read_key_values(connection, key.name, order, table.oid, leaves), ranges);
+    if (bounds.count > 0 || leaves.count != 1 || key.order.as_text ||
+        !(plan::is_integer(key.type) || plan::is_instant(key.type)))
+        return bounds;
+    plan::SplitKey index = plan::find_key(connection, leaves.leaves[0], key.name);
+    return index.found ? plan::spread_bounds(connection, leaves.leaves[0], index, ranges) : bounds;
 }
 
 char *range_expression(const Key &key, const char *expression, const Ranges &ranges) {
@@ -217,13 +155,13 @@ char *range_expression(const Key &key, const char *expression, const Ranges &ran
 
 Ranges choose_ranges(Connection *connection, const job::Request &request,
                      const plan::SourceTable &table, const plan::SourceColumns &columns,
-                     const plan::SourceLeaves &leaves, Relation target, bool same_encoding) {
+                     const plan::Leaves &leaves, Relation target, bool same_encoding) {
     Ranges ranges{};
     ranges.by = By::hash;
     const char *name = request.key != nullptr ? request.key : primary_key(connection, table);
     if (name == nullptr)
         return ranges;
-    const plan::SourceColumn *column = find(columns, name);
+    const plan::SourceColumn *column = plan::find_column(columns, name);
     sink::TargetColumn counterpart = sink::find_column(target, name);
     if (request.key != nullptr && column == nullptr)
         raise_no_key("source", request.source_table, name);
@@ -236,13 +174,12 @@ Ranges choose_ranges(Connection *connection, const job::Request &request,
         return ranges;
 
     Key key = make_key(name, column->type, order, same_encoding, request.source_encoding);
-    ranges.bounds = static_cast<const char **>(palloc(sizeof(char *) * most_bounds));
-    ranges.literals = static_cast<const char **>(palloc(sizeof(char *) * most_bounds));
-    pick(read_statistics(connection, table, leaves, key), &ranges);
-    if (ranges.nbounds == 0 && leaves.count == 1)
-        step(connection, leaves.leaves[0], key, &ranges);
-    if (ranges.nbounds == 0)
+    plan::Bounds bounds = find_bounds(connection, table, leaves, key);
+    if (bounds.count == 0)
         return ranges;
+    ranges.nbounds = bounds.count;
+    ranges.bounds = bounds.texts;
+    ranges.literals = bounds.forms;
     ranges.by = By::key;
     ranges.column = quote_identifier(name);
     ranges.shown = key.shown;

@@ -11,7 +11,7 @@
 #ifndef FASTCOPY_COMPARE_RANGES_HPP
 #define FASTCOPY_COMPARE_RANGES_HPP
 
-#include "job/area.hpp"
+#include "job/request.hpp"
 #include "plan/source_table.hpp"
 
 namespace fastcopy::compare {
@@ -40,7 +40,7 @@ struct Ranges {
 // By the key that the request names, or the first column of the source's primary key, or the hash.
 Ranges choose_ranges(source::Connection *connection, const job::Request &request,
                      const plan::SourceTable &table, const plan::SourceColumns &columns,
-                     const plan::SourceLeaves &leaves, Relation target, bool same_encoding);
+                     const plan::Leaves &leaves, Relation target, bool same_encoding);
 
 int count(const Ranges &ranges);
 

@@ -12,10 +12,7 @@
 namespace fastcopy::compare {
 
 // Settings of this process. `own_search_path`: the one it has, behind pg_catalog, rather than none.
-void normalise_here(bool own_search_path);
-
-// After source::begin, whose settings it adds to.
-void normalise_source(source::Connection *connection);
+void normalize_here(bool own_search_path);
 
 // Floats in both sessions, once the plan says how.
 void set_float_digits(source::Connection *connection, int digits);

@@ -1,22 +1,11 @@
 #include "compare/target_pieces.hpp"
 
-#include "core/range_split.hpp"
 #include "pg/acl.hpp"
 #include "plan/front_door.hpp"
 
 namespace fastcopy::compare {
 
 namespace {
-
-// A relation that holds rows of the target.
-struct Leaf {
-    const char *name;  // quoted, schema-qualified
-    char relkind;
-    bool by_name;  // not by ONLY and ctid
-    bool has_blocks;
-    uint32 blocks;
-    uint64 bytes;  // with TOAST
-};
 
 const char *quoted_name(Relation relation) {
     return psprintf("%s.%s", plan::quote_always(get_namespace_name(RelationGetNamespace(relation))),
@@ -46,101 +35,61 @@ plan::FrontDoor ask_front_door(Relation target, const plan::RowShape &shape) {
     return plan::read_plan(json);
 }
 
-Leaf describe_leaf(Relation relation, bool by_name) {
-    Leaf leaf{};
+plan::Leaf describe_leaf(Relation relation, bool by_name) {
+    plan::Leaf leaf{};
+    leaf.oid = RelationGetRelid(relation);
     leaf.name = quoted_name(relation);
     leaf.relkind = relation->rd_rel->relkind;
+    leaf.readable = true;
     leaf.by_name = by_name;
-    leaf.has_blocks = !by_name &&
-                      (leaf.relkind == RELKIND_RELATION || leaf.relkind == RELKIND_MATVIEW) &&
-                      relation->rd_tableam == GetHeapamTableAmRoutine();
-    if (!leaf.has_blocks)
+    leaf.block_size = BLCKSZ;
+    leaf.is_heap = !by_name &&
+                   (leaf.relkind == RELKIND_RELATION || leaf.relkind == RELKIND_MATVIEW) &&
+                   relation->rd_tableam == GetHeapamTableAmRoutine();
+    if (!leaf.is_heap)
         return leaf;
-    leaf.blocks = RelationGetNumberOfBlocks(relation);
-    leaf.bytes = static_cast<uint64>(leaf.blocks) * BLCKSZ;
+    leaf.heap_bytes = static_cast<int64>(RelationGetNumberOfBlocks(relation)) * BLCKSZ;
     if (OidIsValid(relation->rd_rel->reltoastrelid)) {
         Relation toast = table_open(relation->rd_rel->reltoastrelid, AccessShareLock);
-        leaf.bytes += static_cast<uint64>(RelationGetNumberOfBlocks(toast)) * BLCKSZ;
+        leaf.toast_bytes = static_cast<int64>(RelationGetNumberOfBlocks(toast)) * BLCKSZ;
         table_close(toast, NoLock);
     }
     return leaf;
 }
 
-// Larger ones first.
-int by_size(const ListCell *a, const ListCell *b) {
-    uint64 size_a = static_cast<const Leaf *>(lfirst(a))->bytes;
-    uint64 size_b = static_cast<const Leaf *>(lfirst(b))->bytes;
-    return size_a > size_b ? -1 : size_a < size_b ? 1 : 0;
-}
-
-// The leaves, as Leaf; NIL if one of them can only be read through the target, or all of them.
-List *find_leaves(Relation target, const plan::RowShape &shape) {
-    List *leaves = NIL;
+// The leaves; none if one of them, or the table, can only be read by the target's name.
+plan::Leaves find_leaves(Relation target, const plan::RowShape &shape) {
+    constexpr plan::Leaves none{};
     if (target->rd_rel->relkind == RELKIND_VIEW)
-        return NIL;
+        return none;
     plan::FrontDoor door = ask_front_door(target, shape);
     if (door.obstacle != nullptr)
-        return NIL;
-    int scans = 0;
+        return none;
     List *relids = find_all_inheritors(RelationGetRelid(target), AccessShareLock, nullptr);
+    plan::Leaves leaves{};
+    leaves.leaves = static_cast<plan::Leaf *>(palloc(sizeof(plan::Leaf) * list_length(relids)));
+    bool by_leaves = true;
     ListCell *cell;
     foreach (cell, relids) {
+        if (!by_leaves)
+            break;
         Relation relation = table_open(lfirst_oid(cell), NoLock);
-        // What other sessions keep in temporary children is nobody's but theirs.
+        // Only their own sessions can read temporary children.
         if (relation->rd_rel->relkind != RELKIND_PARTITIONED_TABLE &&
             !RELATION_IS_OTHER_TEMP(relation)) {
-            bool readable = is_readable(relation);
-            if (!readable) {
-                table_close(relation, NoLock);
-                return NIL;
-            }
             const plan::PlanScan *scan =
                 plan::find_scan(door, get_namespace_name(RelationGetNamespace(relation)),
                                 RelationGetRelationName(relation));
-            // The children are leaves themselves.
-            if (scan != nullptr && !scan->plain && relation->rd_rel->relhassubclass) {
-                table_close(relation, NoLock);
-                return NIL;
-            }
-            if (scan != nullptr) {
-                auto *leaf = static_cast<Leaf *>(palloc(sizeof(Leaf)));
-                *leaf = describe_leaf(relation, !scan->plain);
-                leaves = lappend(leaves, leaf);
-                scans++;
-            }
+            // A scan by name would read the children too, which are leaves themselves.
+            by_leaves = is_readable(relation) &&
+                        (scan == nullptr || scan->plain || !relation->rd_rel->relhassubclass);
+            if (by_leaves && scan != nullptr)
+                leaves.leaves[leaves.count++] = describe_leaf(relation, !scan->plain);
         }
         table_close(relation, NoLock);
     }
-    // A scan of something else would be missed.
-    return scans == door.count ? leaves : NIL;
-}
-
-void add_piece(List **pieces, const plan::Chunk &chunk, const plan::RowShape &shape) {
-    auto *piece = static_cast<Piece *>(palloc(sizeof(Piece)));
-    piece->from = plan::from_clause(chunk, shape);
-    piece->whole = chunk.kind == plan::Kind::whole;
-    piece->total = false;
-    *pieces = lappend(*pieces, piece);
-}
-
-void cut_leaf(List **pieces, const Leaf &leaf, uint64 bytes, const plan::RowShape &shape) {
-    plan::Chunk chunk{};
-    chunk.relation = leaf.name;
-    chunk.kind = plan::Kind::whole;
-    chunk.only = !leaf.by_name &&
-                 (leaf.relkind == RELKIND_RELATION || leaf.relkind == RELKIND_FOREIGN_TABLE);
-    uint32 count = leaf.has_blocks && leaf.blocks > 0
-                       ? core::block_chunk_count(leaf.blocks, leaf.bytes, bytes)
-                       : 1;
-    if (count == 1)
-        return add_piece(pieces, chunk, shape);
-    chunk.kind = plan::Kind::blocks;
-    for (uint32 i = 0; i < count; i++) {
-        core::BlockRange range = core::block_range(leaf.blocks, count, i);
-        chunk.first_block = range.first;
-        chunk.end_block = i + 1 < count ? static_cast<int64>(range.end) : -1;
-        add_piece(pieces, chunk, shape);
-    }
+    // The plan must scan nothing else.
+    return by_leaves && leaves.count == door.count ? leaves : none;
 }
 
 }  // namespace
@@ -187,28 +136,20 @@ void check_filter(Relation target, const plan::RowShape &shape) {
 
 void cut_target(Relation target, const job::Request &request, const plan::RowShape &shape,
                 Side *side) {
-    List *leaves = find_leaves(target, shape);
-    List *pieces = NIL;
-    ListCell *cell;
     plan::Chunk all{};
+    all.number = 1;
     all.relation = quoted_name(target);
     all.kind = plan::Kind::whole;
-    if (leaves == NIL)
-        add_piece(&pieces, all, shape);
-    uint64 total = 0;
-    foreach (cell, leaves)
-        total += static_cast<const Leaf *>(lfirst(cell))->bytes;
-    uint64 bytes = core::chunk_bytes(total, static_cast<unsigned>(request.workers),
-                                     static_cast<uint64>(request.chunk_size_kb) * 1024);
-    list_sort(leaves, by_size);
-    foreach (cell, leaves)
-        cut_leaf(&pieces, *static_cast<const Leaf *>(lfirst(cell)), bytes, shape);
-
-    allocate_pieces(side, list_length(pieces),
-                    leaves != NIL ? plan::from_clause(all, shape) : nullptr);
-    int i = side->counted ? 1 : 0;
-    foreach (cell, pieces)
-        side->pieces[i++] = *static_cast<const Piece *>(lfirst(cell));
+    plan::Leaves leaves = find_leaves(target, shape);
+    if (leaves.count == 0)
+        return set_pieces(side, plan::Plan{.count = 1, .chunks = &all, .bytes_expected = 0}, shape,
+                          nullptr);
+    plan::CutOptions options{.source_table = request.source_table,
+                             .key = nullptr,
+                             .workers = request.workers,
+                             .chunk_size_kb = request.chunk_size_kb,
+                             .ring_per_chunk = false};
+    set_pieces(side, plan::cut_here(options, &leaves), shape, plan::from_clause(all, shape));
 }
 
 }  // namespace fastcopy::compare

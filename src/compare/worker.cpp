@@ -4,9 +4,11 @@
 #include "compare/session.hpp"
 #include "compare/target_pieces.hpp"
 #include "core/answer_text.hpp"
-#include "run/process.hpp"
+#include "pg/background.hpp"
+#include "pg/wait.hpp"
 #include "run/snapshot.hpp"
 #include "source/search_path.hpp"
+#include "source/session.hpp"
 
 namespace fastcopy::compare {
 
@@ -23,6 +25,11 @@ struct Worker {
     source::Connection *connection;
     Plan plan;
 };
+
+// This process.
+Worker self;
+// The caller raises the error; the server log needs no copy of it.
+constexpr bool logs_errors = false;
 
 // The next piece of a side, or none.
 uint32 claim(Worker *worker, int side) {
@@ -121,9 +128,8 @@ void read_pieces(Worker *worker, uint32 source_piece, uint32 target_piece) {
 }
 
 void connect(Worker *worker) {
-    worker->connection = source::connect(worker->request.source, run::trust_of(worker->request),
-                                         psprintf("fastcopy compare worker %d", worker->number),
-                                         worker->request.source_encoding);
+    worker->connection =
+        source::connect(worker->request, psprintf("fastcopy compare worker %d", worker->number));
 }
 
 // For all pieces, which have no catalogs in them.
@@ -155,10 +161,7 @@ void wait_for_leaders_error(Area *area) {
     TimestampTz since = GetCurrentTimestamp();
     while (!pg::is_complete(&area->error) &&
            !TimestampDifferenceExceeds(since, GetCurrentTimestamp(), longest_wait_ms)) {
-        (void)WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, look_every_ms,
-                        PG_WAIT_EXTENSION);
-        ResetLatch(MyLatch);
-        CHECK_FOR_INTERRUPTS();
+        (void)pg::wait_latch(look_every_ms);
     }
 }
 
@@ -195,7 +198,7 @@ void join(Worker *worker) {
     connect(worker);
     source::begin(worker->connection);
     import_source_snapshot(worker);
-    normalise_source(worker->connection);
+    source::normalize_for_comparison(worker->connection);
     source::notice_vanished_client(worker->connection);
     set_float_digits(worker->connection, worker->plan.extra_float_digits);
     use_search_path(worker);
@@ -205,17 +208,14 @@ void join(Worker *worker) {
 void wait_for_others(Area *area) {
     uint32 pieces = area->pieces[source_side] + area->pieces[target_side];
     while (pg_atomic_read_u32(&area->pieces_done) < pieces ||
-           pg_atomic_read_u32(&area->stage) != static_cast<uint32>(Stage::known)) {
-        (void)WaitLatch(MyLatch, WL_LATCH_SET | WL_EXIT_ON_PM_DEATH, -1, PG_WAIT_EXTENSION);
-        ResetLatch(MyLatch);
-        CHECK_FOR_INTERRUPTS();
-    }
+           pg_atomic_read_u32(&area->stage) != static_cast<uint32>(Stage::known))
+        (void)pg::wait_latch();
 }
 
 void work(Worker *worker) {
-    run::show_activity(psprintf("fastcopy compare worker %d", worker->number),
-                       psprintf("comparing %s", worker->request.target_table));
-    normalise_here(worker->request.own_search_path);
+    pg::show_activity(psprintf("fastcopy compare worker %d", worker->number),
+                      psprintf("comparing %s", worker->request.target_table));
+    normalize_here(worker->request.own_search_path);
     if (worker->number == 0)
         start_as_leader(worker);
     MemoryContext per_piece =
@@ -241,13 +241,19 @@ void work(Worker *worker) {
     }
 }
 
+void run_worker() {
+    self.request = read_request(self.area);
+    work(&self);
+    pg_atomic_write_u32(&self.results->finished, 1);
+}
+
 }  // namespace
 
 bool launch_worker(dsm_handle area, int number, BackgroundWorkerHandle **handle) {
     Datum argument = UInt64GetDatum(static_cast<uint64>(area) << 32 | static_cast<uint32>(number));
     // A standby can be compared too.
-    return run::launch(worker_type, psprintf("%s %d", worker_type, number), "fastcopy_compare_main",
-                       argument, BgWorkerStart_ConsistentState, handle);
+    return pg::launch(worker_type, psprintf("%s %d", worker_type, number), "fastcopy_compare_main",
+                      argument, BgWorkerStart_ConsistentState, handle);
 }
 
 }  // namespace fastcopy::compare
@@ -256,35 +262,19 @@ void fastcopy_compare_main(Datum argument) {
     using namespace fastcopy;
     using namespace fastcopy::compare;
 
-    run::install_signal_handlers();
-    static Worker worker;
-    worker.area = attach_area(static_cast<dsm_handle>(DatumGetUInt64(argument) >> 32));
-    if (worker.area == nullptr)
+    pg::install_signal_handlers();
+    Area *area = attach_area(static_cast<dsm_handle>(DatumGetUInt64(argument) >> 32));
+    if (area == nullptr)
         return;
-    worker.number = static_cast<int>(static_cast<uint32>(DatumGetUInt64(argument)));
-    worker.results = &worker.area->results[worker.number];
-    pg::watch_fatal(&worker.area->error, &no_chunk, true);
-    CurrentMemoryContext =
-        AllocSetContextCreate(TopMemoryContext, "fastcopy compare worker", ALLOCSET_DEFAULT_SIZES);
-    MemoryContext context = CurrentMemoryContext;
-    pg::connect_as(worker.area->identity);
-
-    PG_TRY();
-    {
-        MemoryContextSwitchTo(context);
-        worker.request = read_request(worker.area);
-        work(&worker);
-        pg_atomic_write_u32(&worker.results->finished, 1);
-    }
-    PG_CATCH();
-    {
-        // The caller raises it; this process has nothing to add for the server's log.
-        MemoryContextSwitchTo(context);
-        pg::record(&worker.area->error, CopyErrorData(), no_chunk);
-        FlushErrorState();
-        debug_query_string = nullptr;
-        SetLatch(worker.area->caller_latch);
-        pg::abort_transaction();
-    }
-    PG_END_TRY();
+    self.area = area;
+    self.number = static_cast<int>(static_cast<uint32>(DatumGetUInt64(argument)));
+    self.results = &area->results[self.number];
+    pg::Frame frame{.name = "fastcopy compare worker",
+                    .identity = &area->identity,
+                    .report = &area->error,
+                    .chunk = &no_chunk,
+                    .reports_terminations = true,
+                    .logs_errors = &logs_errors};
+    if (pg::guarded(frame, run_worker) != 0)
+        SetLatch(area->caller_latch);
 }

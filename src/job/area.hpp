@@ -15,46 +15,11 @@
 #ifndef FASTCOPY_JOB_AREA_HPP
 #define FASTCOPY_JOB_AREA_HPP
 
+#include "job/request.hpp"
 #include "pg/error_report.hpp"
-#include "pg/guc.hpp"
 #include "pg/identity.hpp"
 
 namespace fastcopy::job {
-
-// What fastcopy.start was asked for. Strings point into the session's memory.
-struct Request {
-    const char *source;        // conninfo as given, with its password
-    const char *safe_source;   // the same without any password, for people and the ledger
-    const char *source_table;  // resolved by the source, so as given
-    const char *target_table;  // schema-qualified name of `target`
-    Oid target;
-    int workers;
-    const char *key;     // nullptr: the planner chooses
-    const char *filter;  // nullptr: all rows
-    int ncolumns;        // -1: all columns
-    const char **columns;
-    bool truncate;
-    bool rebuild_indexes;
-    bool triggers;
-    bool statistics;
-    const char *source_encoding;  // of the bytes of a SQL_ASCII source; nullptr: as they come
-    bool sequences;               // move those of the target's columns on
-    bool foreign_keys;            // those that no trigger checks are checked in the end
-    int chunk_size_kb;            // 0: the planner chooses
-    bool lz4_toast;
-    bool password_required;  // as source::Trust
-    int retry_limit;
-    int retry_delay_ms;
-    // The caller's settings of these names; all index builds of the job share them.
-    int maintenance_work_mem_kb;
-    int max_parallel_maintenance_workers;
-    pg::Settings settings;  // see job/caller_settings.hpp
-    // Of a comparison only: under the search_path that the role has by default, on both sides.
-    bool own_search_path;
-    // Of fastcopy.resume only: the job to take up again; 0 for a new one.
-    int64 resumed_job;
-    bool accept_changes;
-};
 
 enum class Answer : uint32 { pending, ready, failed };
 // What workers wait for: at `joining` they connect to the source and lock what they will read, at `checking` they count
@@ -85,12 +50,8 @@ struct Area {
     pg::ErrorReport error;
     uint32 request_size;
     bool request_wiped;
-    char request[FLEXIBLE_ARRAY_MEMBER];  // serialised Request
+    char request[FLEXIBLE_ARRAY_MEMBER];  // a packed Request
 };
-
-// A request as bytes, which hold the password, and back; strings are palloc'd in the current context.
-void pack_request(StringInfo bytes, const Request &request);
-Request unpack_request(const char *in);
 
 // Makes the segment and writes the request into it. The mapping belongs to the current resource owner.
 dsm_segment *create_area(const Request &request, const pg::Identity &identity);

@@ -2,6 +2,13 @@
 
 namespace fastcopy::pg {
 
+dsm_segment *map_segment(dsm_handle handle) {
+    dsm_segment *segment = dsm_attach(handle);
+    if (segment != nullptr)
+        dsm_pin_mapping(segment);
+    return segment;
+}
+
 #if PG_VERSION_NUM >= 170000
 
 namespace {

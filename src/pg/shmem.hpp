@@ -16,6 +16,9 @@ namespace fastcopy::pg {
 // server start, by `initialise`) if need be. `lock` gets the lock that comes with it.
 void *named_segment(const char *name, size_t size, void (*initialise)(void *memory), LWLock **lock);
 
+// Maps a dynamic segment for the life of this process; nullptr if it is gone.
+dsm_segment *map_segment(dsm_handle handle);
+
 }  // namespace fastcopy::pg
 
 #endif

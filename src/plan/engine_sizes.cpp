@@ -16,7 +16,7 @@ bool is_there(Connection *connection, const char *condition) {
 
 }  // namespace
 
-int64 distributed_size(Connection *connection, const SourceLeaves &leaves) {
+int64 distributed_size(Connection *connection, const Leaves &leaves) {
     if (!is_there(connection, "pg_catalog.to_regclass('pg_catalog.citus_shards') IS NOT NULL"))
         return 0;
     StringInfoData oids;
@@ -35,7 +35,7 @@ int64 distributed_size(Connection *connection, const SourceLeaves &leaves) {
     return rows.number_at(0, 0, 0, most_bytes);
 }
 
-void add_compressed_sizes(Connection *connection, SourceLeaves *leaves) {
+void add_compressed_sizes(Connection *connection, Leaves *leaves) {
     if (!is_there(connection,
                   "coalesce(pg_catalog.has_table_privilege(pg_catalog.to_regclass("
                   "'_timescaledb_catalog.compression_chunk_size'), 'SELECT')"
@@ -48,7 +48,7 @@ void add_compressed_sizes(Connection *connection, SourceLeaves *leaves) {
         " FROM _timescaledb_catalog.compression_chunk_size s"
         " JOIN _timescaledb_catalog.chunk k ON k.id = s.chunk_id");
     for (int i = 0; i < leaves->count; i++) {
-        SourceLeaf *leaf = &leaves->leaves[i];
+        Leaf *leaf = &leaves->leaves[i];
         for (int row = 0; leaf->by_name && row < rows.count; row++) {
             if (strcmp(rows.at(row, 0), leaf->schema) != 0 ||
                 strcmp(rows.at(row, 1), leaf->relation) != 0)

@@ -10,10 +10,10 @@
 namespace fastcopy::plan {
 
 // The bytes of a table with these leaves that Citus keeps, on all nodes; 0: nobody says.
-int64 distributed_size(source::Connection *connection, const SourceLeaves &leaves);
+int64 distributed_size(source::Connection *connection, const Leaves &leaves);
 
 // Adds to chunks of a hypertable what was in them before they were compressed: so much will be read.
-void add_compressed_sizes(source::Connection *connection, SourceLeaves *leaves);
+void add_compressed_sizes(source::Connection *connection, Leaves *leaves);
 
 }  // namespace fastcopy::plan
 

@@ -148,8 +148,8 @@ void sort_scans(FrontDoor *door) {
 
 // The table as one leaf.
 void read_as_a_whole(source::Connection *connection, const SourceTable &table, bool across_nodes,
-                     SourceLeaves *leaves) {
-    SourceLeaf whole{};
+                     Leaves *leaves) {
+    Leaf whole{};
     whole.oid = table.oid;
     whole.relkind = table.relkind;
     whole.name = table.name;
@@ -161,13 +161,13 @@ void read_as_a_whole(source::Connection *connection, const SourceTable &table, b
     whole.heap_bytes = across_nodes ? distributed_size(connection, *leaves) : 0;
     for (int i = 0; i < leaves->count && !across_nodes; i++)
         whole.heap_bytes += leaves->leaves[i].heap_bytes + leaves->leaves[i].toast_bytes;
-    leaves->leaves = static_cast<SourceLeaf *>(palloc(sizeof(SourceLeaf)));
+    leaves->leaves = static_cast<Leaf *>(palloc(sizeof(Leaf)));
     leaves->leaves[0] = whole;
     leaves->count = 1;
 }
 
 // A scan of anything but a leaf: by no fast path can its rows be had.
-void look_for_strangers(const SourceLeaves &leaves, FrontDoor *door) {
+void look_for_strangers(const Leaves &leaves, FrontDoor *door) {
     int known = 0;
     for (int i = 0; i < leaves.count; i++) {
         if (find_scan(*door, leaves.leaves[i].schema, leaves.leaves[i].relation) != nullptr)
@@ -178,9 +178,9 @@ void look_for_strangers(const SourceLeaves &leaves, FrontDoor *door) {
 }
 
 // What is read by a leaf's name has the rows of its children too, which are leaves themselves.
-void look_for_parents(const SourceLeaves &leaves, FrontDoor *door) {
+void look_for_parents(const Leaves &leaves, FrontDoor *door) {
     for (int i = 0; i < leaves.count && door->obstacle == nullptr; i++) {
-        const SourceLeaf &leaf = leaves.leaves[i];
+        const Leaf &leaf = leaves.leaves[i];
         const PlanScan *scan = find_scan(*door, leaf.schema, leaf.relation);
         if (scan != nullptr && !scan->plain && leaf.has_children)
             door->obstacle = "a scan of rows that are kept elsewhere, of a table with children";
@@ -223,7 +223,7 @@ const PlanScan *find_scan(const FrontDoor &door, const char *schema, const char 
 }
 
 Reader choose_reader(source::Connection *connection, const SourceTable &table,
-                     const RowShape &shape, SourceLeaves *leaves) {
+                     const RowShape &shape, Leaves *leaves) {
     // Citus asks its nodes for their plans. A transaction that has read a shard of the coordinator's own before may not do
     // so again, unless it forgets of the nodes.
     (void)source::query(connection, "SAVEPOINT explain");
@@ -243,7 +243,7 @@ Reader choose_reader(source::Connection *connection, const SourceTable &table,
     bool all_plain = true;
     int kept = 0;
     for (int i = 0; i < leaves->count; i++) {
-        SourceLeaf leaf = leaves->leaves[i];
+        Leaf leaf = leaves->leaves[i];
         const PlanScan *scan = find_scan(door, leaf.schema, leaf.relation);
         if (scan == nullptr)
             continue;

@@ -55,7 +55,7 @@ struct Reader {
 
 // Asks the source for the plan, and makes the leaves what is to be read: those in the plan, or the table as a whole.
 Reader choose_reader(source::Connection *connection, const SourceTable &table,
-                     const RowShape &shape, SourceLeaves *leaves);
+                     const RowShape &shape, Leaves *leaves);
 
 }  // namespace fastcopy::plan
 

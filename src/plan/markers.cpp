@@ -1,6 +1,7 @@
 #include "plan/markers.hpp"
 
 #include "core/answer_text.hpp"
+#include "pg/wait.hpp"
 
 namespace fastcopy::plan {
 
@@ -58,7 +59,7 @@ char *hash(const StringInfoData &facts) {
     return TextDatumGetCString(DirectFunctionCall1(md5_text, bytes));
 }
 
-char *hash_of_relations(const SourceLeaves &leaves) {
+char *hash_of_relations(const Leaves &leaves) {
     StringInfoData text;
     initStringInfo(&text);
     for (int i = 0; i < leaves.count; i++)
@@ -91,8 +92,7 @@ const char *read_position(Connection *connection) {
 }
 
 job::SourceMarkers read_markers(Connection *connection, const SourceColumns &columns,
-                                const SourceLeaves &leaves, const char *position,
-                                MarkerWait *wait) {
+                                const Leaves &leaves, const char *position, MarkerWait *wait) {
     job::SourceMarkers markers{};
     *wait = MarkerWait{};
     markers.relations = hash_of_relations(leaves);
@@ -154,10 +154,7 @@ Durable wait_until_durable(Connection *connection, const MarkerWait &wait) {
         Durable durable = is_durable(connection, wait);
         if (durable != Durable::not_yet)
             return durable;
-        (void)WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, look_every_ms,
-                        PG_WAIT_EXTENSION);
-        ResetLatch(MyLatch);
-        CHECK_FOR_INTERRUPTS();
+        (void)pg::wait_latch(look_every_ms);
     }
 }
 
@@ -199,7 +196,7 @@ bool nothing_has_run(const job::SourceMarkers &then, const job::SourceMarkers &n
     return before.xmin == before.xmax && to_bounds(now.snapshot).xmax == before.xmax;
 }
 
-bool is_checkable(const char *relation, bool only, const SourceLeaves &leaves) {
+bool is_checkable(const char *relation, bool only, const Leaves &leaves) {
     bool all_heaps = true;
     for (int i = 0; i < leaves.count; i++) {
         if (only && strcmp(leaves.leaves[i].name, relation) == 0)

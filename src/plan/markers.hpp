@@ -56,7 +56,7 @@ struct MarkerWait {
 // The markers of the snapshot that the connection's transaction reads by, without the snapshot if it has to be waited
 // for. `position` is what read_position has answered: nullptr if the role may not ask for such things.
 job::SourceMarkers read_markers(source::Connection *connection, const SourceColumns &columns,
-                                const SourceLeaves &leaves, const char *position, MarkerWait *wait);
+                                const Leaves &leaves, const char *position, MarkerWait *wait);
 
 // Whether the snapshot is a marker by now; `never` after so long a wait that something must be wrong.
 enum class Durable { yes, not_yet, never };
@@ -75,7 +75,7 @@ const char *difference(const job::SourceMarkers &then, const job::SourceMarkers 
 bool nothing_has_run(const job::SourceMarkers &then, const job::SourceMarkers &now);
 
 // Whether all rows of a chunk's relation have an xmin that tells. `only`: as in Chunk.
-bool is_checkable(const char *relation, bool only, const SourceLeaves &leaves);
+bool is_checkable(const char *relation, bool only, const Leaves &leaves);
 
 // The query that counts a chunk's rows: how many there are, and how many as new as the former snapshot.
 char *count_statement(const Chunk &chunk, const RowShape &shape, const char *snapshot);

@@ -12,7 +12,6 @@
 #ifndef FASTCOPY_PLAN_PLANNER_HPP
 #define FASTCOPY_PLAN_PLANNER_HPP
 
-#include "job/area.hpp"
 #include "plan/chunk.hpp"
 #include "plan/source_table.hpp"
 
@@ -24,16 +23,24 @@ struct Plan {
     uint64 bytes_expected;
 };
 
-// Cuts the table. Chunks are numbered from 1, those of the largest leaves first. `ring_per_chunk`:
-// the writer takes a new ring of buffers for each chunk, so chunks are made larger.
-Plan cut(source::Connection *connection, const job::Request &request, const SourceTable &table,
-         const SourceColumns &columns, const SourceLeaves &leaves, bool ring_per_chunk = false);
+struct CutOptions {
+    const char *source_table;  // as the caller has named it
+    const char *key;           // nullptr: the planner chooses
+    int workers;
+    int chunk_size_kb;  // 0: the planner chooses
+    bool
+        ring_per_chunk;  // the writer takes a new ring of buffers for each chunk: make chunks larger
+};
+
+// Cuts the table. Sorts the leaves by size; chunks are numbered from 1, those of the largest leaves first.
+Plan cut(source::Connection *connection, const CutOptions &options, const SourceTable &table,
+         const SourceColumns &columns, Leaves *leaves);
+
+// The same for leaves of this server: heaps by their blocks, each other leaf as one chunk.
+Plan cut_here(const CutOptions &options, Leaves *leaves);
 
 // The same job in one chunk: the rows of the table and its children by one statement.
 Plan keep_whole(const SourceTable &table, const Plan &plan);
-
-// Bytes of heap and TOAST: what a job's progress is measured by.
-uint64 size_of(const SourceLeaves &leaves);
 
 }  // namespace fastcopy::plan
 

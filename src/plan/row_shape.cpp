@@ -111,14 +111,6 @@ bool is_written_by_type(const SourceColumn &source, const sink::TargetColumn &ta
     return source.built_in == target.built_in && strcmp(source.type_name, target.type_name) == 0;
 }
 
-const SourceColumn *find(const SourceColumns &source, const char *name) {
-    for (int i = 0; i < source.count; i++) {
-        if (strcmp(source.columns[i].name, name) == 0)
-            return &source.columns[i];
-    }
-    return nullptr;
-}
-
 [[noreturn]] void raise_no_place(const job::Request &request, const char *name, bool generated) {
     ereport(ERROR,
             (errcode(generated ? ERRCODE_INVALID_COLUMN_REFERENCE : ERRCODE_UNDEFINED_COLUMN),
@@ -144,7 +136,7 @@ RowShape match_columns(const job::Request &request, const SourceColumns &source,
 
     for (int i = 0; i < wanted; i++) {
         const char *name = all ? source.columns[i].name : request.columns[i];
-        const SourceColumn *column = find(source, name);
+        const SourceColumn *column = find_column(source, name);
         if (column == nullptr)
             ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
                             errmsg("column \"%s\" of source table \"%s\" does not exist", name,

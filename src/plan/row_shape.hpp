@@ -8,7 +8,7 @@
 #ifndef FASTCOPY_PLAN_ROW_SHAPE_HPP
 #define FASTCOPY_PLAN_ROW_SHAPE_HPP
 
-#include "job/area.hpp"
+#include "job/request.hpp"
 #include "plan/chunk.hpp"
 #include "plan/source_table.hpp"
 

@@ -2,6 +2,7 @@
 
 #include "job/ledger.hpp"
 #include "pg/signals.hpp"
+#include "pg/wait.hpp"
 #include "run/foreign_keys.hpp"
 #include "run/marker_wait.hpp"
 #include "run/preparation.hpp"
@@ -18,6 +19,7 @@ namespace {
 job::SlotRef my_ref;
 job::JobSlot *me = nullptr;
 job::Area *my_area = nullptr;
+RunningJob running;
 constexpr int32 no_chunk = 0;
 
 // The only way a job's live state changes.
@@ -118,14 +120,9 @@ void recover(RunningJob *job) {
     snapshot::take_over(job->area, job->connection);
 }
 
-// Waits for the latch, or for news from the source, which has none to tell but that it is gone.
+// Waits for the latch, or for the loss of the connection to the source.
 void listen_to_source(RunningJob *job) {
-    source::wait_readable(job->connection,
-                          marker_wait::is_pending(job) ? marker_wait::look_every_ms : -1);
-    bool alive = source::consume(job->connection);
-    (void)PQisBusy(job->connection->conn);  // has libpq look at what it has read
-    if (!alive)
-        source::raise_remote_error(job->connection, nullptr, nullptr);
+    source::listen(job->connection, marker_wait::is_pending(job) ? marker_wait::look_every_ms : -1);
 }
 
 // Waits for something to do, with or without a connection to the source.
@@ -147,9 +144,7 @@ void wait_for_news(RunningJob *job) {
                          ") copies the others.",
                          job->area->job)));
     // Nobody tells when the last worker loses its connection: look often.
-    (void)WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 200,
-                    PG_WAIT_EXTENSION);
-    ResetLatch(MyLatch);
+    (void)pg::wait_latch(200);
 }
 
 // A worker may have been terminated between the commit of its chunk and its counting, or before it saw that the
@@ -183,12 +178,6 @@ void count_done_leftovers(RunningJob *job) {
     pg::commit_transaction();
     MemoryContextSwitchTo(context);
     SetLatch(MyLatch);  // a wait for a lock may have reset it
-}
-
-[[noreturn]] void raise_no_slot() {
-    ereport(ERROR, (errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
-                    errmsg("no background worker slot is free for the job's workers"),
-                    errhint("Raise max_worker_processes.")));
 }
 
 // How many chunks nobody has claimed yet, apart from those that are given back.
@@ -229,7 +218,7 @@ void watch(RunningJob *job) {
         if (marker_wait::is_pending(job))
             survive_loss(job, marker_wait::look);
         check_cancel(job);
-        reload_configuration();
+        pg::reload_configuration();
         collect(&job->crew);
         raise_if_failed(job);
         count_done_leftovers(job);
@@ -248,7 +237,7 @@ void watch(RunningJob *job) {
                 (void)grow(&job->crew, Min(wanted, now + job->crew.leftover_count +
                                                        Max(unclaimed_now - idle(&job->crew), 0)));
             if (job->crew.count == 0 && job->connection != nullptr)
-                raise_no_slot();
+                pg::raise_no_worker_slot();
         }
         wait_for_news(job);
     }
@@ -298,8 +287,7 @@ void wait_until_gone(RunningJob *job) {
         raise_if_failed(job);
         if (job->crew.count == 0)
             return;
-        (void)WaitLatch(MyLatch, WL_LATCH_SET | WL_EXIT_ON_PM_DEATH, -1, PG_WAIT_EXTENSION);
-        ResetLatch(MyLatch);
+        (void)pg::wait_latch();
     }
 }
 
@@ -343,7 +331,7 @@ void build_indexes(RunningJob *job) {
     move_to(job::State::indexing);
     for (;;) {
         check_cancel(job);
-        reload_configuration();
+        pg::reload_configuration();
         collect(&job->crew);
         raise_if_failed(job);
         if (job->crew.count == 0) {
@@ -353,9 +341,8 @@ void build_indexes(RunningJob *job) {
         }
         staff_index_builds(job);
         if (job->crew.count == 0)
-            raise_no_slot();
-        (void)WaitLatch(MyLatch, WL_LATCH_SET | WL_EXIT_ON_PM_DEATH, -1, PG_WAIT_EXTENSION);
-        ResetLatch(MyLatch);
+            pg::raise_no_worker_slot();
+        (void)pg::wait_latch();
     }
 }
 
@@ -441,6 +428,25 @@ void fail(RunningJob *job, int sqlerrcode) {
     move_to(state);
 }
 
+// The same. If the ledger cannot be written, it says that the job runs; as nobody owns it, it reads `interrupted`.
+void fail_or_leave(int sqlerrcode) {
+    PG_TRY();
+    { fail(&running, sqlerrcode); }
+    PG_CATCH();
+    {
+        EmitErrorReport();
+        FlushErrorState();
+        pg::abort_transaction();
+    }
+    PG_END_TRY();
+}
+
+void run_coordinator() {
+    running.request = job::read_request(running.area);
+    running.crew = make_crew(my_ref);
+    run_job(&running);
+}
+
 }  // namespace
 
 void raise_cancelled() {
@@ -470,10 +476,8 @@ void raise_if_failed(RunningJob *job) {
 
 source::Connection *connect_coordinator(RunningJob *job) {
     MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
-    source::Connection *connection =
-        source::connect(job->request.source, trust_of(job->request),
-                        psprintf("fastcopy job " INT64_FORMAT " coordinator", job->area->job),
-                        job->request.source_encoding);
+    source::Connection *connection = source::connect(
+        job->request, psprintf("fastcopy job " INT64_FORMAT " coordinator", job->area->job));
     MemoryContextSwitchTo(old);
     return connection;
 }
@@ -488,63 +492,24 @@ void fastcopy_coordinator_main(Datum argument) {
     using namespace fastcopy;
     using namespace fastcopy::run;
 
-    install_signal_handlers();
+    pg::install_signal_handlers();
     my_ref = job::to_slot_ref(argument);
     me = job::adopt_job(my_ref);
     if (me == nullptr)
         return;
     before_shmem_exit(release_at_exit, 0);
 
-    static RunningJob job;
-    job.slot = me;
-    job.area = job::attach_area(me->area);
-    if (job.area == nullptr)
+    running.slot = me;
+    running.area = job::attach_area(me->area);
+    if (running.area == nullptr)
         return;
-    my_area = job.area;
-    pg::watch_fatal(&job.area->error, &no_chunk, true);
-    CurrentMemoryContext =
-        AllocSetContextCreate(TopMemoryContext, "fastcopy coordinator", ALLOCSET_DEFAULT_SIZES);
-    MemoryContext context = CurrentMemoryContext;
-    pg::connect_as(job.area->identity);
-
-    volatile bool failed = false;
-    volatile int failure = 0;
-    PG_TRY();
-    {
-        MemoryContextSwitchTo(context);
-        job.request = job::read_request(job.area);
-        job.crew = make_crew(my_ref);
-        run_job(&job);
-    }
-    PG_CATCH();
-    {
-        MemoryContextSwitchTo(context);
-        ErrorData *error = CopyErrorData();
-        pg::record(&job.area->error, error, no_chunk);
-        failed = true;
-        failure = error->sqlerrcode;
-        if (job.in_ledger)
-            EmitErrorReport();
-        FlushErrorState();
-        debug_query_string = nullptr;
-        pg::abort_transaction();
-    }
-    PG_END_TRY();
-
-    if (failed) {
-        PG_TRY();
-        {
-            MemoryContextSwitchTo(context);
-            fail(&job, failure);
-        }
-        PG_CATCH();
-        {
-            // The ledger could not be written: it keeps saying that the job runs, and with nobody
-            // to own it the job reads interrupted.
-            EmitErrorReport();
-            FlushErrorState();
-            pg::abort_transaction();
-        }
-        PG_END_TRY();
-    }
+    my_area = running.area;
+    pg::Frame frame{.name = "fastcopy coordinator",
+                    .identity = &my_area->identity,
+                    .report = &my_area->error,
+                    .chunk = &no_chunk,
+                    .reports_terminations = true,
+                    .logs_errors = &running.in_ledger};
+    if (int failure = pg::guarded(frame, run_coordinator); failure != 0)
+        fail_or_leave(failure);
 }

@@ -1,5 +1,6 @@
 #include "run/crew.hpp"
 
+#include "pg/wait.hpp"
 #include "run/worker.hpp"
 
 namespace fastcopy::run {
@@ -150,10 +151,7 @@ void dismiss(Crew *crew) {
             return;
         // The postmaster sets the latch when a worker stops; the timeout covers one that it could
         // not even start.
-        (void)WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 1000,
-                        PG_WAIT_EXTENSION);
-        ResetLatch(MyLatch);
-        CHECK_FOR_INTERRUPTS();
+        (void)pg::wait_latch(1000);
     }
 }
 

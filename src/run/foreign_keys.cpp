@@ -63,8 +63,8 @@ void check_foreign_keys(RunningJob *job) {
         pg::begin_transaction(job->area->identity);
         take_on_settings(job->request);
         const char *name = get_constraint_name(key.oid);
-        show_activity(psprintf("fastcopy job " INT64_FORMAT, job->area->job),
-                      psprintf("checking foreign key %s", name != nullptr ? name : ""));
+        pg::show_activity(psprintf("fastcopy job " INT64_FORMAT, job->area->job),
+                          psprintf("checking foreign key %s", name != nullptr ? name : ""));
         if (sink::check_foreign_key(key.oid) && key.set_aside)
             sink::set_validated(key.oid, true);
         job::ledger::mark_foreign_key_done(job->area->job, key.oid, started_at);

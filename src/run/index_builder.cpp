@@ -30,8 +30,8 @@ bool build(job::Area *area, const job::Request &request, int32 number) {
     Oid index = job::ledger::read_index(area->job, number);
     if (OidIsValid(index)) {
         if (sink::lock_for_build(index) && !sink::is_usable_or_gone(index)) {
-            show_activity(psprintf("fastcopy job " INT64_FORMAT " index %d", area->job, number),
-                          psprintf("REINDEX INDEX %s", sink::quoted_relation(index)));
+            pg::show_activity(psprintf("fastcopy job " INT64_FORMAT " index %d", area->job, number),
+                              psprintf("REINDEX INDEX %s", sink::quoted_relation(index)));
             sink::rebuild(index);
         }
         job::ledger::mark_index_done(area->job, number, started_at);
@@ -48,7 +48,7 @@ void build_indexes(job::JobSlot *job_slot, job::WorkerSlot *me, job::Area *area,
     share_resources(job_slot, request);
     SetConfigOption("synchronous_commit", "on", PGC_USERSET, PGC_S_SESSION);
     for (;;) {
-        reload_configuration();
+        pg::reload_configuration();
         CHECK_FOR_INTERRUPTS();
         if (pg_atomic_read_u32(&me->retire) != 0)
             break;

@@ -43,8 +43,7 @@ const char *try_to_find_waiters(job::Area *area, source::Connection *connection)
         source::drain(connection);
         // What the transaction had set goes with it.
         (void)source::query(connection, "ROLLBACK; SET search_path = ''");
-        if (source::server_version(connection) >= 90600)
-            waiters = find_waiters(area, connection);
+        waiters = find_waiters(area, connection);
     }
     PG_CATCH();
     {
@@ -75,8 +74,7 @@ void publish(job::Area *area, const char *statement) {
 }
 
 void lock(job::Area *area, job::WorkerSlot *me, source::Connection *connection) {
-    if (source::server_version(connection) >= 90300)
-        (void)source::query(connection, psprintf("SET lock_timeout = '%s'", longest_wait));
+    (void)source::query(connection, psprintf("SET lock_timeout = '%s'", longest_wait));
     if (area->lock_statement[0] == '\0')
         return;
     (void)source::query(connection, area->lock_statement);

@@ -1,6 +1,7 @@
 #include "run/marker_wait.hpp"
 
 #include "job/ledger.hpp"
+#include "pg/wait.hpp"
 #include "run/snapshot.hpp"
 
 namespace fastcopy::run::marker_wait {
@@ -39,12 +40,8 @@ void wait(job::Area *area, const job::JobSlot *slot) {
     // A coordinator that has lost its connection cannot look, and may want a worker to hold the snapshot: then the chunk
     // is done without, which only makes the job harder to resume.
     while (pg_atomic_read_u32(&area->marker_pending) != 0 &&
-           snapshot::custody(area) == snapshot::Custody::held) {
-        (void)WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 5 * look_every_ms,
-                        PG_WAIT_EXTENSION);
-        ResetLatch(MyLatch);
-        CHECK_FOR_INTERRUPTS();
-    }
+           snapshot::custody(area) == snapshot::Custody::held)
+        (void)pg::wait_latch(5 * look_every_ms);
 }
 
 }  // namespace fastcopy::run::marker_wait

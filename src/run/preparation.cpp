@@ -1,6 +1,7 @@
 #include "run/preparation.hpp"
 
 #include "job/ledger.hpp"
+#include "pg/wait.hpp"
 #include "plan/composites.hpp"
 #include "plan/markers.hpp"
 #include "plan/money.hpp"
@@ -22,6 +23,7 @@
 #include "sink/target.hpp"
 #include "sink/target_files.hpp"
 #include "sink/target_lock.hpp"
+#include "source/session.hpp"
 
 namespace fastcopy::run {
 
@@ -31,7 +33,7 @@ namespace {
 struct SourceFacts {
     plan::SourceTable table;
     plan::SourceColumns columns;
-    plan::SourceLeaves leaves;
+    plan::Leaves leaves;
     const char *position;  // in the WAL, before the snapshot was taken
     job::SourceMarkers markers;
     plan::MarkerWait marker;
@@ -170,16 +172,13 @@ void launch_crew(RunningJob *job, int chunks) {
     int useful = Min(job->request.workers, chunks);
     int launched = grow(&job->crew, useful);
     if (launched == 0 && useful > 0)
-        ereport(ERROR, (errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
-                        errmsg("no background worker slot is free for the job's workers"),
-                        errhint("Wait for other background workers to end, or raise "
-                                "max_worker_processes.")));
+        pg::raise_no_worker_slot();
     job->area->workers_launched = launched < useful ? launched : job->request.workers;
 }
 
 void show_job(const RunningJob *job) {
-    show_activity(psprintf("fastcopy job " INT64_FORMAT, job->area->job),
-                  psprintf("copying %s", job->request.target_table));
+    pg::show_activity(psprintf("fastcopy job " INT64_FORMAT, job->area->job),
+                      psprintf("copying %s", job->request.target_table));
 }
 
 // Locks the target against everybody else for the rest of the transaction, and checks again what was checked
@@ -230,9 +229,7 @@ void take_up(RunningJob *job, int64 id) {
             case job::Claim::being_left:
                 break;
         }
-        (void)WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 100,
-                        PG_WAIT_EXTENSION);
-        ResetLatch(MyLatch);
+        (void)pg::wait_latch(100);
         check_cancel(job);
     }
 }
@@ -264,7 +261,7 @@ void prepare_new(RunningJob *job) {
     Relation target = sink::open_target(request.target);
     job->area->stores_elsewhere = sink::stores_elsewhere(target);
     SourceFacts facts = open_source(job);
-    const char *integer_datetimes = PQparameterStatus(job->connection->conn, "integer_datetimes");
+    const char *integer_datetimes = source::parameter(job->connection, "integer_datetimes");
     plan::RowShape shape =
         plan::match_columns(request, facts.columns, target, source::server_version(job->connection),
                             integer_datetimes == nullptr || strcmp(integer_datetimes, "on") == 0);
@@ -278,8 +275,13 @@ void prepare_new(RunningJob *job) {
     plan::Reader reader = plan::choose_reader(job->connection, facts.table, shape, &facts.leaves);
     bool by_copy_from = writer.way == sink::Way::copy &&
                         !sink::takes_fast_path(target, shape.ncolumns, shape.columns, shape.binary);
+    plan::CutOptions options{.source_table = request.source_table,
+                             .key = request.key,
+                             .workers = request.workers,
+                             .chunk_size_kb = request.chunk_size_kb,
+                             .ring_per_chunk = by_copy_from};
     plan::Plan plan =
-        plan::cut(job->connection, request, facts.table, facts.columns, facts.leaves, by_copy_from);
+        plan::cut(job->connection, options, facts.table, facts.columns, &facts.leaves);
     table_close(target, exclusive ? RowExclusiveLock : NoLock);
     keep_in_one_transaction(job, facts, &plan);
 
@@ -342,9 +344,7 @@ void check_chunks(RunningJob *job) {
                             errmsg("a fastcopy worker was terminated while it looked for changes "
                                    "of the source table"),
                             errhint("Resume the job again.")));
-        (void)WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 200,
-                        PG_WAIT_EXTENSION);
-        ResetLatch(MyLatch);
+        (void)pg::wait_latch(200);
     }
 }
 

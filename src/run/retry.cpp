@@ -1,6 +1,7 @@
 #include "run/retry.hpp"
 
 #include "pg/random.hpp"
+#include "pg/wait.hpp"
 
 namespace fastcopy::run::retry {
 
@@ -57,10 +58,7 @@ void back_off(int first_delay_ms, int retries) {
         long left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), deadline);
         if (left <= 0)
             return;
-        (void)WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, left,
-                        PG_WAIT_EXTENSION);
-        ResetLatch(MyLatch);
-        CHECK_FOR_INTERRUPTS();
+        (void)pg::wait_latch(left);
     }
 }
 

@@ -1,6 +1,8 @@
 #include "run/snapshot.hpp"
 
 #include "job/registry.hpp"
+#include "pg/wait.hpp"
+#include "source/session.hpp"
 
 namespace fastcopy::run::snapshot {
 
@@ -70,13 +72,6 @@ bool import_into(source::Connection *connection, const char *name) {
     return imported;
 }
 
-void wait_for_change() {
-    (void)WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, look_every_ms,
-                    PG_WAIT_EXTENSION);
-    ResetLatch(MyLatch);
-    CHECK_FOR_INTERRUPTS();
-}
-
 }  // namespace
 
 // Up to version 16, from 17 on, and if the transaction that exported it has just ended.
@@ -110,7 +105,7 @@ void join(job::Area *area, source::Connection *connection, Latch *coordinator) {
     for (;;) {
         State now = look(area);
         if (now.custody != Custody::held)
-            wait_for_change();
+            (void)pg::wait_latch(look_every_ms);
         else if (import_into(connection, now.name))
             return;
         else if (change(area, Custody::held, now.name, Custody::wanted, nullptr))

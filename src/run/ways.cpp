@@ -15,7 +15,7 @@ sink::Writer choose_writer(const RunningJob *job, Relation target, const plan::R
     return writer;
 }
 
-void check_ways(const RunningJob *job, const plan::SourceLeaves &leaves) {
+void check_ways(const RunningJob *job, const plan::Leaves &leaves) {
     int count;
     const char **relations = job::ledger::read_only_relations(job->area->job, &count);
     for (int i = 0; i < count; i++) {

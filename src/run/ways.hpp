@@ -16,7 +16,7 @@ sink::Writer choose_writer(const RunningJob *job, Relation target, const plan::R
 
 // Of a job that is resumed: an ERROR unless the chunks that are left can still be read as they were planned. A table may
 // have been distributed since, or its rows compressed; with ONLY, they would not be found.
-void check_ways(const RunningJob *job, const plan::SourceLeaves &leaves);
+void check_ways(const RunningJob *job, const plan::Leaves &leaves);
 
 // Tells the log, the ledger, and the session that waits. `reader` is nullptr when nothing is left to be read.
 void note_ways(RunningJob *job, const plan::Reader *reader, const sink::Writer &writer);

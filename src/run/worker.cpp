@@ -2,6 +2,7 @@
 
 #include "job/ledger.hpp"
 #include "pg/toast.hpp"
+#include "pg/wait.hpp"
 #include "plan/chunk.hpp"
 #include "plan/markers.hpp"
 #include "run/index_builder.hpp"
@@ -16,6 +17,7 @@
 #include "sink/target_files.hpp"
 #include "source/connection.hpp"
 #include "source/row_stream.hpp"
+#include "source/session.hpp"
 
 namespace fastcopy::run {
 
@@ -47,6 +49,9 @@ struct Worker {
     int unchecked_count;           // foreign keys that are set aside
     Oid *unchecked;
 };
+
+Worker self;
+constexpr bool logs_errors = true;
 
 // The rows of a chunk on their way from the source to the sink.
 struct Feed {
@@ -101,22 +106,19 @@ job::Gate gate_of(Worker *worker) {
 // fails.
 job::Gate wait_at_gate(Worker *worker, job::Gate was) {
     for (;;) {
-        ResetLatch(MyLatch);
-        CHECK_FOR_INTERRUPTS();
         job::Gate now = gate_of(worker);
         if (now != was) {
             pg_read_barrier();
             return now;
         }
-        (void)WaitLatch(MyLatch, WL_LATCH_SET | WL_EXIT_ON_PM_DEATH, -1, PG_WAIT_EXTENSION);
+        (void)pg::wait_latch();
     }
 }
 
 void connect_to_source(Worker *worker) {
     worker->connection = source::connect(
-        worker->request.source, trust_of(worker->request),
-        psprintf("fastcopy job " INT64_FORMAT " worker %d", worker->area->job, me->number),
-        worker->request.source_encoding);
+        worker->request,
+        psprintf("fastcopy job " INT64_FORMAT " worker %d", worker->area->job, me->number));
     pg_atomic_write_u32(&me->source_pid,
                         static_cast<uint32>(source::backend_pid(worker->connection)));
 }
@@ -233,8 +235,8 @@ void copy_chunk(Worker *worker, int32 number) {
     current_range = plan::describe(chunk);
     char *statement =
         psprintf("COPY %s FROM fastcopy source %s", worker->request.target_table, current_range);
-    show_activity(psprintf("fastcopy job " INT64_FORMAT " chunk %d", worker->area->job, number),
-                  statement);
+    pg::show_activity(psprintf("fastcopy job " INT64_FORMAT " chunk %d", worker->area->job, number),
+                      statement);
 
     Relation target = sink::open_target(worker->request.target);
     sink::check_types(target, worker->shape.ncolumns, worker->shape.columns, worker->shape.types);
@@ -284,8 +286,9 @@ void check_chunk(Worker *worker, int32 number) {
         current_range = plan::describe(chunk);
         const char *statement =
             plan::count_statement(chunk, worker->shape, worker->former_snapshot);
-        show_activity(psprintf("fastcopy job " INT64_FORMAT " chunk %d", worker->area->job, number),
-                      psprintf("looking for changes in %s", current_range));
+        pg::show_activity(
+            psprintf("fastcopy job " INT64_FORMAT " chunk %d", worker->area->job, number),
+            psprintf("looking for changes in %s", current_range));
         worker->reading_source = true;
         source::Rows counts =
             source::query(worker->connection, source_statement(worker, chunk, statement));
@@ -491,7 +494,7 @@ bool work(Worker *worker) {
            !go_ahead(worker, join_source) && lock_wait::others_work(me))
         retry::back_off(worker->request.retry_delay_ms, 0);
     while (done) {
-        reload_configuration();
+        pg::reload_configuration();
         CHECK_FOR_INTERRUPTS();
         int32 chunk = claim(worker, &worker->job_slot->next_chunk);
         if (chunk == 0)
@@ -532,6 +535,35 @@ void read_plan(Worker *worker, MemoryContext context) {
     MemoryContextSwitchTo(context);
 }
 
+void run_worker() {
+    MemoryContext context = CurrentMemoryContext;
+    bool done = true;
+    self.request = job::read_request(self.area);
+    bool reachable = true;
+    if (gate_of(&self) == job::Gate::shut) {
+        (void)go_ahead(&self, connect_to_source);
+        reachable = self.connection != nullptr;
+    }
+    job::Gate gate = wait_at_gate(&self, job::Gate::shut);
+    if (gate == job::Gate::joining) {
+        if (reachable)
+            (void)go_ahead(&self, join_source);
+        gate = wait_at_gate(&self, job::Gate::joining);
+    }
+    read_plan(&self, context);
+    if (gate == job::Gate::checking) {
+        check(&self);
+        (void)wait_at_gate(&self, job::Gate::checking);
+    }
+    if (pg_atomic_read_u32(&self.job_slot->state) == static_cast<uint32>(job::State::indexing))
+        build_indexes(self.job_slot, me, self.area, self.request);
+    else
+        done = work(&self);
+    pg_atomic_write_u32(
+        &me->outcome, static_cast<uint32>(done ? job::Outcome::finished : job::Outcome::gave_back));
+    SetLatch(self.job_slot->coordinator_latch);
+}
+
 }  // namespace
 
 bool launch_worker(job::SlotRef job, int32 number, int32 first_chunk, int32 first_retries,
@@ -551,67 +583,25 @@ void fastcopy_worker_main(Datum argument) {
     using namespace fastcopy;
     using namespace fastcopy::run;
 
-    install_signal_handlers();
+    pg::install_signal_handlers();
     my_ref = job::to_slot_ref(argument);
     me = job::adopt_worker(my_ref);
     if (me == nullptr)
         return;
     before_shmem_exit(leave_at_exit, 0);
 
-    static Worker worker;
-    worker.job_slot = job::job_slot(me->job_index);
-    worker.area = job::attach_area(worker.job_slot->area);
-    if (worker.area == nullptr)
+    self.job_slot = job::job_slot(me->job_index);
+    self.area = job::attach_area(self.job_slot->area);
+    if (self.area == nullptr)
         return;
-    pg::watch_fatal(&worker.area->error, &current_chunk, false);
-    CurrentMemoryContext =
-        AllocSetContextCreate(TopMemoryContext, "fastcopy worker", ALLOCSET_DEFAULT_SIZES);
-    MemoryContext context = CurrentMemoryContext;
-    pg::connect_as(worker.area->identity);
-
     ErrorContextCallback callback{error_context_stack, add_chunk_context, nullptr};
     error_context_stack = &callback;
-
-    PG_TRY();
-    {
-        MemoryContextSwitchTo(context);
-        bool done = true;
-        worker.request = job::read_request(worker.area);
-        bool reachable = true;
-        if (gate_of(&worker) == job::Gate::shut) {
-            (void)go_ahead(&worker, connect_to_source);
-            reachable = worker.connection != nullptr;
-        }
-        job::Gate gate = wait_at_gate(&worker, job::Gate::shut);
-        if (gate == job::Gate::joining) {
-            if (reachable)
-                (void)go_ahead(&worker, join_source);
-            gate = wait_at_gate(&worker, job::Gate::joining);
-        }
-        read_plan(&worker, context);
-        if (gate == job::Gate::checking) {
-            check(&worker);
-            (void)wait_at_gate(&worker, job::Gate::checking);
-        }
-        if (pg_atomic_read_u32(&worker.job_slot->state) ==
-            static_cast<uint32>(job::State::indexing))
-            build_indexes(worker.job_slot, me, worker.area, worker.request);
-        else
-            done = work(&worker);
-        pg_atomic_write_u32(&me->outcome, static_cast<uint32>(done ? job::Outcome::finished
-                                                                   : job::Outcome::gave_back));
-        SetLatch(worker.job_slot->coordinator_latch);
-    }
-    PG_CATCH();
-    {
-        MemoryContextSwitchTo(context);
-        ErrorData *error = CopyErrorData();
-        pg::record(&worker.area->error, error, current_chunk);
+    pg::Frame frame{.name = "fastcopy worker",
+                    .identity = &self.area->identity,
+                    .report = &self.area->error,
+                    .chunk = &current_chunk,
+                    .reports_terminations = false,
+                    .logs_errors = &logs_errors};
+    if (pg::guarded(frame, run_worker) != 0)
         pg_atomic_write_u32(&me->outcome, static_cast<uint32>(job::Outcome::failed));
-        EmitErrorReport();
-        FlushErrorState();
-        debug_query_string = nullptr;
-        pg::abort_transaction();
-    }
-    PG_END_TRY();
 }

@@ -3,6 +3,7 @@
 #include "core/answer_text.hpp"
 #include "source/connection.hpp"
 #include "source/encoding.hpp"
+#include "source/remote_error.hpp"
 
 namespace fastcopy::source {
 

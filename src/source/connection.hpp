@@ -2,15 +2,14 @@
 // the socket and the postmaster's death, and answers to interrupts at once.
 //
 // The connection owns its PGconn, one reserved file descriptor and one wait event set. It is closed by
-// close(), or by the process's exit: coordinators and workers never outlive an error, so there is no
-// other path. PGresults never leave this module: answers are copied into palloc'd memory and cleared,
-// so an error cannot orphan them.
+// close() or at the process's exit. An error closes nothing: a process that continues after an error of
+// the source closes its connection itself. PGresults never leave this module: answers are copied into palloc'd
+// memory and cleared, so that an error cannot leak them.
 #ifndef FASTCOPY_SOURCE_CONNECTION_HPP
 #define FASTCOPY_SOURCE_CONNECTION_HPP
 
-#include "pg/postgres.hpp"
+#include "job/request.hpp"
 #include "source/answer.hpp"
-#include "source/credentials.hpp"
 
 namespace fastcopy::source {
 
@@ -31,17 +30,14 @@ struct Connection {
     int last_error;        // SQLSTATE of the last error that the source has raised
 };
 
-// Checks a connection string or URI without connecting, and returns it in keyword form without
-// anything secret in it, for people to see. An ERROR when it cannot be parsed.
-char *without_secrets(const char *source);
-
-// Connects with credentials that can be trusted, or raises an ERROR that says what libpq said. `encoding`: see
-// source/encoding.hpp; nullptr for none.
-Connection *connect(const char *source, Trust trust, const char *application_name,
-                    const char *encoding);
+// Connects to the request's source, with credentials that its caller may use; an ERROR with libpq's message if that
+// fails.
+Connection *connect(const job::Request &request, const char *application_name);
 void close(Connection *connection);
 
 int server_version(const Connection *connection);  // as PQserverVersion: 150004
+// A parameter that the server has reported, such as server_encoding; nullptr if it has not.
+const char *parameter(const Connection *connection, const char *name);
 int backend_pid(const Connection *connection);
 
 // Runs statements (simple protocol) or one statement with text parameters (extended protocol), and
@@ -57,20 +53,12 @@ void send(Connection *connection, const char *sql);
 // Has the source parse one statement without running it.
 void check_syntax(Connection *connection, const char *sql);
 
-// Begins the job's transaction on the source, and sets for it what makes a session's output independent of
-// the settings of its server, database and role, and keeps the server from ending it. Within the
-// transaction, so that it holds behind a pooler too. It takes no snapshot yet.
-void begin(Connection *connection);
-
-// Tells the source to look now and then whether we are still there, while it has nothing to send. Takes a
-// snapshot.
-void notice_vanished_client(Connection *connection);
-
-// Sends statements whose last is a COPY TO STDOUT, and returns once the source has begun to copy.
-void start_copy(Connection *connection, const char *sql);
-
-// Has libpq read what has come, and throws away notifications. False: the connection is lost.
+// Has libpq read what has come, and discards notifications. False: the connection is lost.
 bool consume(Connection *connection);
+
+// Waits for input on a connection that has no statement under way, or until the time is over; an ERROR if the
+// connection is lost.
+void listen(Connection *connection, long timeout_ms);
 
 // Waits for input until libpq has a whole result, then returns it (nullptr: no more).
 PGresult *next_result(Connection *connection);
@@ -80,10 +68,6 @@ void drain(Connection *connection);
 
 // Returns when the socket is readable, the latch was set or the time is over (-1: never); processes interrupts.
 void wait_readable(Connection *connection, long timeout_ms = -1);
-
-// Raises the source's error: that of `result`, or of the connection when it has none. Clears the
-// result. `sql` is the statement for the context line.
-[[noreturn]] void raise_remote_error(Connection *connection, PGresult *result, const char *sql);
 
 }  // namespace fastcopy::source
 

@@ -6,7 +6,7 @@ namespace {
 
 // The name of the encoding of the source's database, as the server reports it.
 const char *server_encoding(const Connection *connection) {
-    const char *name = PQparameterStatus(connection->conn, "server_encoding");
+    const char *name = parameter(connection, "server_encoding");
     return name != nullptr ? name : "";
 }
 

@@ -1,6 +1,7 @@
 #include "source/foreign_server.hpp"
 
 #include "pg/acl.hpp"
+#include "source/conninfo.hpp"
 
 namespace fastcopy::source {
 
@@ -20,15 +21,8 @@ void append_options(StringInfo conninfo, List *options) {
     ListCell *cell;
     foreach (cell, options) {
         auto *option = static_cast<DefElem *>(lfirst(cell));
-        if (!is_libpq_option(option->defname))
-            continue;
-        appendStringInfo(conninfo, "%s='", option->defname);
-        for (const char *c = defGetString(option); *c != '\0'; c++) {
-            if (*c == '\'' || *c == '\\')
-                appendStringInfoChar(conninfo, '\\');
-            appendStringInfoChar(conninfo, *c);
-        }
-        appendStringInfoString(conninfo, "' ");
+        if (is_libpq_option(option->defname))
+            append_option(conninfo, option->defname, defGetString(option));
     }
 }
 

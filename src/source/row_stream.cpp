@@ -1,6 +1,8 @@
 #include "source/row_stream.hpp"
 
 #include "core/answer_text.hpp"
+#include "source/memory_limit.hpp"
+#include "source/remote_error.hpp"
 
 namespace fastcopy::source {
 
@@ -51,6 +53,26 @@ int take(Connection *connection, char *buffer, int room) {
         connection->held = nullptr;
     }
     return got;
+}
+
+// Sends statements whose last is a COPY TO STDOUT, and returns once the source has begun to copy.
+void start_copy(Connection *connection, const char *sql) {
+    memory_limit::allow_large_rows();
+    send(connection, sql);
+    for (;;) {
+        PGresult *result = next_result(connection);
+        ExecStatusType status = PQresultStatus(result);
+        if (status == PGRES_COMMAND_OK) {
+            PQclear(result);
+            continue;
+        }
+        if (status == PGRES_FATAL_ERROR)
+            raise_remote_error(connection, result, sql);
+        PQclear(result);
+        if (status != PGRES_COPY_OUT)
+            raise_odd_answer(PQresStatus(status));
+        return;
+    }
 }
 
 }  // namespace

@@ -1,0 +1,53 @@
+// A request: what fastcopy.start, resume or compare was asked for, resolved and checked by the calling session.
+//
+// It reaches the background processes as bytes in shared memory, and lies nowhere else: the connection string in it
+// has the password. visit() names the fields once, for both ways.
+#ifndef FASTCOPY_JOB_REQUEST_HPP
+#define FASTCOPY_JOB_REQUEST_HPP
+
+#include "pg/guc.hpp"
+
+namespace fastcopy::job {
+
+// Strings are palloc'd.
+struct Request {
+    const char *source;        // conninfo as given, with its password
+    const char *safe_source;   // the same without any password, for users and the ledger
+    const char *source_table;  // as given: the source resolves it
+    const char *target_table;  // schema-qualified name of `target`
+    Oid target;
+    int workers;
+    const char *key;     // nullptr: the planner chooses
+    const char *filter;  // nullptr: all rows
+    int ncolumns;        // -1: all columns
+    const char **columns;
+    bool truncate;
+    bool rebuild_indexes;
+    bool triggers;
+    bool statistics;
+    const char *source_encoding;  // of the bytes of a SQL_ASCII source; nullptr: as they come
+    bool sequences;               // advance those of the target's columns
+    bool foreign_keys;            // check at the end those that no trigger checks
+    int chunk_size_kb;            // 0: the planner chooses
+    bool lz4_toast;
+    bool password_required;  // false: as source::Trust::superuser
+    int retry_limit;
+    int retry_delay_ms;
+    // The caller's settings of these names, which all index builds of the job share.
+    int maintenance_work_mem_kb;
+    int max_parallel_maintenance_workers;
+    pg::Settings settings;  // see job/caller_settings.hpp
+    // Of a comparison only: read both sides under the search_path that the role has by default.
+    bool own_search_path;
+    // Of fastcopy.resume only: the job to resume; 0 for a new one.
+    int64 resumed_job;
+    bool accept_changes;
+};
+
+// A request as bytes, and back; strings are palloc'd in the current context.
+void pack_request(StringInfo bytes, const Request &request);
+Request unpack_request(const char *in);
+
+}  // namespace fastcopy::job
+
+#endif

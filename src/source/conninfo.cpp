@@ -1,0 +1,48 @@
+#include "source/conninfo.hpp"
+
+#include "core/redact.hpp"
+
+namespace fastcopy::source {
+
+void append_option(StringInfo conninfo, const char *keyword, const char *value) {
+    bool quote = value[0] == '\0' || value[strcspn(value, " '\\")] != '\0';
+    appendStringInfo(conninfo, "%s%s=%s", conninfo->len > 0 ? " " : "", keyword, quote ? "'" : "");
+    for (const char *c = value; *c != '\0'; c++) {
+        if (*c == '\'' || *c == '\\')
+            appendStringInfoChar(conninfo, '\\');
+        appendStringInfoChar(conninfo, *c);
+    }
+    appendStringInfoString(conninfo, quote ? "'" : "");
+}
+
+char *without_secrets(const char *source) {
+    char *error = nullptr;
+    PQconninfoOption *options = PQconninfoParse(source, &error);
+    if (options == nullptr) {
+        char *message = error != nullptr ? pchomp(error) : pstrdup("out of memory");
+        PQfreemem(error);
+        char shown[512];
+        shown[core::redact(message, std::span<char>(shown, sizeof(shown) - 1))] = '\0';
+        ereport(
+            ERROR,
+            (errcode(ERRCODE_SYNTAX_ERROR), errmsg("invalid connection string for the source"),
+             errdetail_internal("%s", shown),
+             errhint("Give keywords and values as in 'host=old dbname=shop', or a postgresql:// "
+                     "URI.")));
+    }
+
+    StringInfoData safe;
+    initStringInfo(&safe);
+    for (PQconninfoOption *option = options; option->keyword != nullptr; option++) {
+        // libpq marks passwords with "*", and options for its own use with "D", some of which are as good as a
+        // password.
+        if (option->val == nullptr || option->val[0] == '\0' || option->dispchar[0] == '*' ||
+            option->dispchar[0] == 'D')
+            continue;
+        append_option(&safe, option->keyword, option->val);
+    }
+    PQconninfoFree(options);
+    return safe.data;
+}
+
+}  // namespace fastcopy::source
