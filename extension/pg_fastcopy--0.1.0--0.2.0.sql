@@ -62,13 +62,19 @@ GRANT SELECT ON fastcopy.settings TO PUBLIC;
 ALTER TABLE fastcopy.chunk ADD COLUMN may_drop_rows boolean NOT NULL DEFAULT false;
 UPDATE fastcopy.chunk SET may_drop_rows = true WHERE done AND rows <> rows_sent;
 
--- The encoding of a SQL_ASCII source, the sequences of the target's columns, and what a job has to say to its owner.
-
+-- The encoding of a SQL_ASCII source, and whether the sequences of the target's columns are advanced.
 ALTER TABLE fastcopy.job
     ADD source_encoding text,
-    ADD sequences boolean NOT NULL DEFAULT true,
-    ADD notice text,
-    ADD crew_notice text; -- with how many workers it goes on whose workers were in each other's way
+    ADD sequences boolean NOT NULL DEFAULT true;
+
+-- What a job's owner should know: one row per topic, each with one writer.
+CREATE TABLE fastcopy.notice (
+    job bigint NOT NULL REFERENCES fastcopy.job ON DELETE CASCADE,
+    topic text NOT NULL,
+    text text NOT NULL,
+    PRIMARY KEY (job, topic)
+);
+COMMENT ON TABLE fastcopy.notice IS 'ledger of the notices of pg_fastcopy jobs';
 
 DROP FUNCTION fastcopy.start(text, text, text, integer, text, text, text[], boolean, text, boolean, boolean);
 DROP FUNCTION fastcopy.copy(text, text, text, integer, text, text, text[], boolean, text, boolean, boolean);
@@ -158,8 +164,7 @@ SELECT s.job,
        s.notice,
        s.reader,
        s.writer,
-       s.warning,
-       s.crew_notice
+       s.warning
 FROM (
     SELECT coalesce(j.job, l.job) AS job,
            -- A job may have ended since the statement's snapshot was taken. Then its state is the one of that snapshot, as
@@ -198,11 +203,10 @@ FROM (
            (SELECT count(*) FILTER (WHERE i.done)::integer FROM fastcopy.index i WHERE i.job = j.job) AS indexes_done,
            (SELECT count(*)::integer FROM fastcopy.index i WHERE i.job = j.job) AS indexes,
            (SELECT coalesce(sum(k.rows), 0)::bigint FROM fastcopy.chunk k WHERE k.job = j.job AND k.done) AS rows_stored,
-           j.notice,
+           (SELECT pg_catalog.string_agg(n.text, E'\n' ORDER BY n.topic) FROM fastcopy.notice n WHERE n.job = j.job) AS notice,
            j.reader,
            j.writer,
-           j.warning,
-           j.crew_notice
+           j.warning
     FROM fastcopy.job j
     FULL JOIN fastcopy.live_jobs() l ON l.job = j.job
     LEFT JOIN LATERAL (

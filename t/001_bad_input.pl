@@ -149,7 +149,7 @@ CREATE TABLE public.generated (id integer, name text, note json,
 CREATE TABLE public.other (x integer);
 ));
 refused(start(target_table => 'public.narrow'),
-	'42703', qr/^column "place" of source table "public.items" has no place in target table "public.narrow"$/,
+	'42703', qr/^column "place" of source table "public.items" does not exist in target table "public.narrow"$/,
 	'source column absent on the target', hint => qr/columns =>/);
 refused(start(columns => \q(ARRAY['id', 'nowhere'])),
 	'42703', qr/^column "nowhere" of source table "public.items" does not exist$/,
@@ -280,7 +280,7 @@ $target->safe_psql('postgres', 'REVOKE INSERT ON public.items FROM loader');
 for my $option ('passfile', 'service', 'sslcert', 'sslkey')
 {
 	refused(start(source => conninfo($source, user => 'scram', password => 'sesame', $option => '/nowhere')),
-		'42501', qr/^connection option "$option" is for superusers$/, "$option of a role that is not a superuser",
+		'42501', qr/^connection option "$option" is superuser-only$/, "$option of a role that is not a superuser",
 		@as_loader);
 }
 refused(start(source => $as_reader), '42501', qr/permission denied for table items/,
@@ -409,7 +409,7 @@ refused('BEGIN; TRUNCATE public.items; ' . start(),
 
 # A lock that conflicts is found out by looking, half a second later: the deadlock detector cannot see
 # this one.
-my $blocked = qr/^the copy into "public.items" waits for a lock of the calling transaction$/;
+my $blocked = qr/^cannot wait for the copy into public.items: the current transaction blocks it$/;
 for my $case (
 	[ 'LOCK TABLE public.items IN ACCESS EXCLUSIVE MODE', 'target locked' ],
 	[ 'LOCK TABLE public.items IN SHARE MODE',            'target locked against writing' ],
@@ -431,7 +431,7 @@ for my $case (
 	$target->safe_psql('postgres', 'TRUNCATE public.items; INSERT INTO public.items (id) VALUES (1000)')
 	  if $statement =~ /DELETE/;
 	fails_with($target, "BEGIN; $statement; SELECT " . call('copy'),
-		'55006', qr/waits for a lock of the calling transaction$/, $name);
+		'55006', qr/the current transaction blocks it$/, $name);
 	no_leftovers($source, $target, $name);
 	is($target->safe_psql('postgres', 'SELECT state FROM fastcopy.status'), 'cancelled',
 		"$name: the job is cancelled");

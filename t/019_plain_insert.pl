@@ -34,8 +34,8 @@ sub make_target
 # Which way the rows went that have been copied since.
 sub way_taken
 {
-	my %ways = ('the short way' => 'plain', 'through COPY FROM' => 'copy');
-	my %taken = map { $ways{$_} => 1 } slurp_file($target->logfile, $log_offset) =~ /DEBUG:  rows of \S+ go (.*)/g;
+	my %ways = ('multi-insert' => 'plain', 'COPY FROM' => 'copy');
+	my %taken = map { $ways{$_} => 1 } slurp_file($target->logfile, $log_offset) =~ /DEBUG:  copying into ".*" using (.*)/g;
 	return join ' and ', sort keys %taken;
 }
 
@@ -249,7 +249,7 @@ if ($target->pg_version < 16)
 			INSERT INTO t SELECT a FROM generate_series(1, 3) a, generate_series(1, 2000); COPY t TO '$copy_of_t' (FORMAT binary)));
 		make_target('plain', $shape);
 		is($target->safe_psql('postgres', "SELECT fastcopy.copy('$conninfo', 't', 't', 1)"), '6000', "a leaf generates $type: copied");
-		is(way_taken(), 'plain', "a leaf generates $type: the short way");
+		is(way_taken(), 'plain', "a leaf generates $type: the fast path");
 		my $rows = 'SELECT tableoid::regclass, a, b, count(*) FROM t GROUP BY 1, 2, 3 ORDER BY 1, 2';
 		my $stored = $target->safe_psql('postgres', $rows);
 		is($stored, $target->safe_psql('postgres', "TRUNCATE t; COPY t (a) FROM '$copy_of_t' (FORMAT binary); $rows"),

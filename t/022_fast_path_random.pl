@@ -98,8 +98,8 @@ sub run_case
 	$node->psql('postgres', $sql, stdout => \$stdout, stderr => \$stderr, on_error_stop => 0);
 	my ($before, $by_copy, $by_fastcopy, $after) = split /^== \w+\n/m, $stderr, -1;
 	my ($copy_error, $error) = (error_of($by_copy // ''), error_of($by_fastcopy // ''));
-	my ($way) = slurp_file($node->logfile, $offset) =~ /DEBUG:  rows of \S+ go (.*)/;
-	$way = !defined $way ? 'none' : $way eq 'the short way' ? 'plain' : 'copy';
+	my ($way) = slurp_file($node->logfile, $offset) =~ /DEBUG:  copying into ".*" using (.*)/;
+	$way = !defined $way ? 'none' : $way eq 'multi-insert' ? 'plain' : 'copy';
 	$count{$way}++;
 	$count{refused}++ if $copy_error ne '';
 

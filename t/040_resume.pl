@@ -236,11 +236,11 @@ my @harmful = (
 	[ 'a delete',                   'DELETE FROM t WHERE id = 100',                 qr/^Chunk \d+ had \d+ rows; now it has \d+, of which 0 are new/ ],
 	[ 'a delete and VACUUM',        [ 'DELETE FROM t WHERE id = 100', 'VACUUM t' ], qr/^Chunk \d+ had/ ],
 	[ 'an insert into free space',  [ 'DELETE FROM t WHERE id = 100', 'VACUUM t', "INSERT INTO t VALUES (100, -1400, repeat('x', 60) || 100)" ], qr/^Chunk \d+ had/ ],
-	[ 'TRUNCATE and reloading',     "CREATE TEMP TABLE k AS TABLE t; TRUNCATE t; INSERT INTO t TABLE k", qr/^It has other files/ ],
-	[ 'VACUUM FULL',                'VACUUM FULL t',                                qr/^It has other files/ ],
-	[ 'a rewriting ALTER TABLE',    'ALTER TABLE t ALTER id TYPE numeric',          qr/^Its columns are not the same any more\.$/ ],
-	[ 'a new column',               'ALTER TABLE t ADD extra int',                  qr/^Its columns are not the same any more\.$/ ],
-	[ 'a new child',                "CREATE TABLE t_child () INHERITS (t)",         qr/^It has other files.*or other partitions\.$/ ],
+	[ 'TRUNCATE and reloading',     "CREATE TEMP TABLE k AS TABLE t; TRUNCATE t; INSERT INTO t TABLE k", qr/^The table has other files/ ],
+	[ 'VACUUM FULL',                'VACUUM FULL t',                                qr/^The table has other files/ ],
+	[ 'a rewriting ALTER TABLE',    'ALTER TABLE t ALTER id TYPE numeric',          qr/^The columns of the table have changed\.$/ ],
+	[ 'a new column',               'ALTER TABLE t ADD extra int',                  qr/^The columns of the table have changed\.$/ ],
+	[ 'a new child',                "CREATE TABLE t_child () INHERITS (t)",         qr/^The table has other files.*or other partitions\.$/ ],
 );
 for my $case (@harmful)
 {
@@ -286,7 +286,7 @@ make_tables();
 $job = fail_at(1500);
 $target->safe_psql('postgres', 'TRUNCATE t');
 fails_with($target, "SELECT fastcopy.resume($job)", '55000', qr/^target table public\.t may have lost rows that were copied into it$/,
-	'a target that was truncated is an error', detail => qr/^It has other files/, hint => qr/accept_changes/);
+	'a target that was truncated is an error', detail => qr/^The table has other files/, hint => qr/accept_changes/);
 $job = fail_at(1500);
 $target->safe_psql('postgres', 'VACUUM FULL t');
 resumes_to_the_end($job, 'after VACUUM FULL of the target, accepted', 'accept_changes => true');
@@ -305,7 +305,7 @@ $job = fail_at(1500);
 $target->stop('immediate');
 $target->start;
 fails_with($target, "SELECT fastcopy.resume($job)", '55000', qr/^target table public\.t may have lost rows/,
-	'an unlogged target after a crash is an error', detail => qr/^It is unlogged, and was emptied/);
+	'an unlogged target after a crash is an error', detail => qr/^The table is unlogged, and was emptied/);
 is($target->safe_psql('postgres', "SELECT fastcopy.resume($job, accept_changes => true) = $job; SELECT fastcopy.wait($job)"),
 	"t\ndone", '... unless that is accepted');
 make_tables(unlogged => 1);

@@ -156,7 +156,7 @@ $target->stop('immediate');
 $log_end = -s $target->logfile;
 let_go_after_start();
 is(state_of($job), 'interrupted|0', 'a job whose role cannot log in does not go on');
-like(slurp_file($target->logfile, $log_end), qr/fastcopy job $job could not be resumed: its role cannot log in/, 'and the log says why');
+like(slurp_file($target->logfile, $log_end), qr/fastcopy job $job could not be resumed: role of the job cannot log in/, 'and the log says why');
 $target->safe_psql('postgres', 'ALTER ROLE app LOGIN');
 
 $job = held_job('app', 'old');

@@ -263,7 +263,7 @@ $hold->quit;
 my $call = sub { "SELECT * FROM fastcopy.compare('$conninfo', " . join(', ', @_) . ')' };
 fails_with($target, $call->("'nowhere'", "'t'"), '42P01', qr/relation "nowhere" does not exist/, 'no such source table');
 fails_with($target, $call->("'t'", "'nowhere'"), '42P01', qr/relation "nowhere" does not exist/, 'no such target table');
-fails_with($target, $call->("'t'", "'heap'"), '42703', qr/column "id" of source table "t" has no place in target table "public.heap"/, 'no such column');
+fails_with($target, $call->("'t'", "'heap'"), '42703', qr/column "id" of source table "t" does not exist in target table "public.heap"/, 'no such column');
 fails_with($target, $call->("'t'", "'t'", "key => 'k'"), '42703', qr/key column "k" of source table "t" does not exist/, 'no such key');
 fails_with($target, $call->("'t'", "'t'", "columns => '{id,zz}'"), '42703', qr/column "zz" of source table "t" does not exist/, 'no such column asked for');
 fails_with($target, $call->("'t'", "'t'", "filter => 'id ='"), '42601', qr/syntax error/, 'a bad filter');
@@ -274,7 +274,7 @@ fails_with($target, $call->("'t'", "'t'", 'workers => NULL'), '22004', qr/"worke
 fails_with($target, "SELECT * FROM fastcopy.compare('host=/nowhere', 't', 't')", '08001', qr/could not connect to the source/, 'no source');
 fails_with($target, "BEGIN; CREATE TABLE young (id integer); " . $call->("'t'", "'young'"), '55000', qr/created or altered by the calling transaction/, 'a target nobody else can see');
 fails_with($target, "CREATE TEMP TABLE brief (LIKE t); " . $call->("'t'", "'brief'"), '0A000', qr/temporary table/, 'a temporary target');
-fails_with($target, "BEGIN; LOCK TABLE t IN ACCESS EXCLUSIVE MODE; " . $call->("'t'", "'t'"), '55006', qr/waits for a lock of the calling transaction/, 'a session in its own way');
+fails_with($target, "BEGIN; LOCK TABLE t IN ACCESS EXCLUSIVE MODE; " . $call->("'t'", "'t'"), '55006', qr/the current transaction blocks it/, 'a session in its own way');
 fails_with($target, $call->("'t'", "'t'", "filter => '1 / (id - 4000) < 5'"), '22012', qr/division by zero/, 'an error in the middle');
 is($target->safe_psql('postgres', 'DO $$ BEGIN BEGIN PERFORM fastcopy.compare(' . "'$conninfo', 't', 't'" . '); EXCEPTION WHEN division_by_zero THEN NULL; END; END $$; SELECT 1'),
 	'1', 'in a subtransaction');

@@ -38,8 +38,8 @@ $target->safe_psql('postgres', q(
 is($target->safe_psql('postgres', "SET fastcopy.chunk_size = '64kB'; SET fastcopy.retry_limit = 0; SELECT fastcopy.copy('$conninfo', 'orders', 'orders', 4)"), '20000',
 	'workers that wait for each other, without a retry to spare');
 is($target->safe_psql('postgres', 'SELECT (SELECT count(*) FROM orders), (SELECT sum(n) FROM counts)'), '20000|20000', '... and each row was counted once');
-like($target->safe_psql('postgres', 'SELECT crew_notice FROM fastcopy.status'),
-	qr/^\d+ deadlocks or serialization failures between workers: it goes on with [12] of 4$/, '... and the status says with how many');
+like($target->safe_psql('postgres', 'SELECT notice FROM fastcopy.status'),
+	qr/^\d+ deadlocks or serialization failures between workers: the job continues with [12] of 4$/, '... and the status says with how many');
 
 # A chunk that waits for the only worker left costs the coordinator nothing meanwhile.
 sub cpu_seconds

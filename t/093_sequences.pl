@@ -80,7 +80,7 @@ for my $case ([ '', qr/may not read column "Id"/ ], [ 'GRANT SELECT ON "Mine"."T
 	$target->safe_psql('postgres', "$grant; TRUNCATE \"Mine\".\"Their\"");
 	my ($status, $stdout, $stderr) = run_verbose($target, $call, user => 'writer');
 	is($stdout, 1000, "rows are copied by who $reason");
-	like($stderr, qr/NOTICE:.*"Mine"\."Their_Id_seq" was not moved.*role writer: it $reason.*: run \Q$statement\E/, 'and a NOTICE says what to run');
+	like($stderr, qr/NOTICE:.*"Mine"\."Their_Id_seq" was not advanced.*role writer: it $reason.*: run \Q$statement\E/, 'and a NOTICE says what to run');
 	like($target->safe_psql('postgres', 'SELECT notice FROM fastcopy.status ORDER BY job DESC LIMIT 1'), qr/\Q$statement\E/, 'as does the view');
 }
 is($target->safe_psql('postgres', q(SELECT last_value, is_called FROM "Mine"."Their_Id_seq")), '1|f', 'nothing was moved');

@@ -120,7 +120,7 @@ my ($sqlstate, $error, $detail, $hint) = split /\|/,
   $target->safe_psql('postgres', "SELECT sqlstate, error, detail, hint FROM fastcopy.status WHERE job = $job");
 is($sqlstate, '55P03', 'replacement: the job fails at last');
 like($error, qr/could not lock the source table/, 'with the reason');
-like($detail, qr/Process $pid of the source waits for AccessExclusiveLock on public\.items, and so for this job/, 'and who it is');
+like($detail, qr/Process $pid of the source waits for AccessExclusiveLock on public\.items; blocked by this job/, 'and who it is');
 like($hint, qr/fastcopy\.resume\($job\)/, 'and what to do');
 ok($source->poll_query_until('postgres', "SELECT state = 'idle' FROM pg_stat_activity WHERE pid = $pid"), 'they get their lock');
 $session->quit;

@@ -3,7 +3,7 @@
 namespace fastcopy::api {
 
 bool is_owner(Oid owner) {
-    // A dropped role has no members left, but superusers may still clean up after it.
+    // A dropped role has no members; superusers may still clean up.
     return superuser() || (SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(owner)) &&
                            has_privs_of_role(GetUserId(), owner));
 }

@@ -1,12 +1,13 @@
 #include "api/arguments.hpp"
 
 #include "api/source_argument.hpp"
+#include "settings.hpp"
 
 namespace fastcopy::api {
 
 namespace {
 
-// Most workers a job may ask for; the limit of max_parallel_workers.
+// The maximum number of workers of a job, which is that of max_parallel_workers.
 constexpr int max_workers = 1024;
 
 void read_columns(FunctionCallInfo fcinfo, int n, job::Request *request) {
@@ -21,7 +22,7 @@ void read_columns(FunctionCallInfo fcinfo, int n, job::Request *request) {
     if (count == 0)
         ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
                         errmsg("argument \"columns\" must not be empty"),
-                        errhint("Leave it out for all columns.")));
+                        errhint("Leave the argument out to copy all columns.")));
     request->ncolumns = count;
     request->columns = static_cast<const char **>(palloc(sizeof(char *) * count));
     for (int i = 0; i < count; i++) {
@@ -32,7 +33,7 @@ void read_columns(FunctionCallInfo fcinfo, int n, job::Request *request) {
     }
 }
 
-// Resolves the target by the caller's search_path, and refuses what other processes cannot see yet.
+// Resolves the target by the caller's search_path. An ERROR if other processes cannot see the table yet.
 void resolve_target(const char *name, job::Request *request) {
     List *names = textToQualifiedNameList(cstring_to_text(name));
     request->target = RangeVarGetRelid(makeRangeVarFromNameList(names), NoLock, false);
@@ -52,7 +53,7 @@ void resolve_target(const char *name, job::Request *request) {
             (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
              errmsg("target table \"%s\" was created or altered by the calling transaction", name),
              errdetail("Background workers cannot see it before this transaction commits."),
-             errhint("Commit first.")));
+             errhint("Commit the transaction first.")));
 }
 
 }  // namespace
@@ -82,8 +83,7 @@ const char *encoding_argument(FunctionCallInfo fcinfo, int n, const char *name) 
     if (value == nullptr)
         return nullptr;
     int encoding = pg_char_to_encoding(value);
-    // In encodings for clients only, a byte of a character may be that of a backslash, which the source would
-    // have doubled.
+    // In client-only encodings, a byte of a character may equal a backslash, which the source would have doubled.
     if (!PG_VALID_BE_ENCODING(encoding) || encoding == PG_SQL_ASCII)
         ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
                         errmsg("invalid value for argument \"%s\": \"%s\"", name, value),
@@ -107,8 +107,7 @@ const char *encoding_argument(FunctionCallInfo fcinfo, int n, const char *name) 
 void check_workers(int workers) {
     if (workers < 1 || workers > max_workers)
         ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-                        errmsg("number of workers must be between 1 and %d", max_workers),
-                        errdetail("It was %d.", workers)));
+                        errmsg("number of workers must be between 1 and %d", max_workers)));
 }
 
 job::Request read_table_arguments(FunctionCallInfo fcinfo) {
@@ -130,6 +129,14 @@ job::Request read_table_arguments(FunctionCallInfo fcinfo) {
     request.password_required = resolved.trust == source::Trust::own_password_only;
     resolve_target(target_table, &request);
     return request;
+}
+
+void read_job_settings(job::Request *request) {
+    request->lz4_toast = settings::lz4_toast;
+    request->retry_limit = settings::retry_limit;
+    request->retry_delay_ms = settings::retry_delay_ms;
+    request->maintenance_work_mem_kb = maintenance_work_mem;
+    request->max_parallel_maintenance_workers = max_parallel_maintenance_workers;
 }
 
 }  // namespace fastcopy::api

@@ -1,5 +1,5 @@
 // Arguments of the SQL functions that take a source table and a target table: read, and checked as far as
-// the calling session can.
+// possible in the calling session.
 #ifndef FASTCOPY_API_ARGUMENTS_HPP
 #define FASTCOPY_API_ARGUMENTS_HPP
 
@@ -9,7 +9,7 @@ namespace fastcopy::api {
 
 [[noreturn]] void raise_null(const char *argument);
 
-// A text argument, palloc'd; nullptr for NULL, unless it is required: then NULL is an ERROR with its name.
+// A text argument, palloc'd; nullptr for NULL, unless the argument is required: then NULL is an ERROR.
 const char *text_argument(FunctionCallInfo fcinfo, int n, const char *required_name);
 bool bool_argument(FunctionCallInfo fcinfo, int n, const char *name);
 
@@ -21,7 +21,10 @@ const char *encoding_argument(FunctionCallInfo fcinfo, int n, const char *name);
 // in this order. The rest of the request is left zero.
 job::Request read_table_arguments(FunctionCallInfo fcinfo);
 
-// An ERROR unless a job may ask for so many workers.
+// Reads the settings of the calling session by which a job runs, new or resumed.
+void read_job_settings(job::Request *request);
+
+// An ERROR unless the number of workers is within the limits.
 void check_workers(int workers);
 
 }  // namespace fastcopy::api

@@ -46,7 +46,7 @@ Databases connectable_databases(MemoryContext context) {
     return databases;
 }
 
-// Has a helper look into the database, and waits for it. Without a free slot the database is passed over.
+// Starts a helper for the database, and waits for its end. If no slot is free, the database is skipped.
 void look_into(Oid database) {
     BackgroundWorkerHandle *handle;
     if (!pg::launch(resumer_type, resumer_type, "fastcopy_resumer_main", ObjectIdGetDatum(database),
@@ -63,7 +63,7 @@ void look_into(Oid database) {
     pfree(handle);
 }
 
-// The most often that a job is resumed here in a row without a chunk done.
+// The maximum number of consecutive resumes without a chunk done.
 constexpr int most_vain_resumes = 3;
 
 struct Interrupted {
@@ -86,12 +86,12 @@ Interrupted interrupted_jobs(MemoryContext context) {
 
 void resume_as_owner(int64 job) {
     pg::begin_ledger_transaction();
-    job::ledger::Former former = job::ledger::read_former(job);
+    job::ledger::ResumeState former = job::ledger::read_resume_state(job);
     if (source::is_server_name(former.source)) {
-        // Workers of such a role connect as whoever has logged in, and that must not be the superuser here.
+        // Workers of a role that cannot log in would connect as the session user, here a superuser.
         if (!pg::may_log_in(former.owner))
             ereport(ERROR, (errcode(ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION),
-                            errmsg("its role cannot log in")));
+                            errmsg("role of the job cannot log in")));
         SetUserIdAndSecContext(former.owner, SECURITY_LOCAL_USERID_CHANGE);
         (void)resume_job(job, nullptr, 0, false);
         ereport(LOG, (errmsg("fastcopy job " INT64_FORMAT " was resumed", job)));
@@ -138,7 +138,7 @@ void fastcopy_launcher_main(Datum) {
     using namespace fastcopy::api;
 
     pg::install_signal_handlers();
-    // No database: the shared catalogs are enough.
+    // Without a database: shared catalogs suffice.
     BackgroundWorkerInitializeConnection(nullptr, nullptr, 0);
     CurrentMemoryContext =
         AllocSetContextCreate(TopMemoryContext, "fastcopy launcher", ALLOCSET_DEFAULT_SIZES);

@@ -1,15 +1,15 @@
-// Auto-resume: after a restart of the server, interrupted jobs go on by themselves.
+// Auto-resume: after a restart of the server, interrupted jobs are resumed.
 //
-// It exists only when the library is in shared_preload_libraries, and takes one background worker slot. The
-// launcher waits until the server takes connections and, if fastcopy.auto_resume is on, has a helper look
-// into each database, one after the other. The helper resumes the jobs that read `interrupted` and whose
-// source is a foreign server: a connection string's password is kept nowhere. A job goes on as its owner, by
-// the same function and with the same checks as if the owner had called fastcopy.resume. One that cannot
-// is told to the log and stays interrupted; so does that of a role that cannot log in, and one that was
-// resumed many times without a chunk done: it may be what brings the server down.
+// It requires the library to be in shared_preload_libraries, and takes one background worker slot. The
+// launcher waits until the server accepts connections and, if fastcopy.auto_resume is on, starts a helper
+// for each database, one after the other. The helper resumes the jobs that read `interrupted` and whose
+// source is a foreign server: the password of a connection string is not kept. A job is resumed as its owner, by
+// the same function and with the same checks as if the owner had called fastcopy.resume. A job that cannot be resumed
+// is logged and stays interrupted; so does a job whose role cannot log in, and a job that was
+// resumed many times without a chunk done: it may be what crashes the server.
 //
-// The launcher then sleeps until the server stops. It must not exit: PostgreSQL forgets a worker that has, and
-// would not start it again after the next crash.
+// The launcher then sleeps until the server stops. It must not exit: PostgreSQL forgets a worker that has exited, and
+// would not restart it after the next crash.
 #ifndef FASTCOPY_API_AUTO_RESUME_HPP
 #define FASTCOPY_API_AUTO_RESUME_HPP
 
@@ -17,7 +17,7 @@
 
 namespace fastcopy::api {
 
-// To be called while shared_preload_libraries are loaded.
+// Call it while shared_preload_libraries are loaded.
 void register_launcher();
 
 }  // namespace fastcopy::api

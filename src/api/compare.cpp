@@ -1,4 +1,4 @@
-// fastcopy.compare: starts the workers of a comparison, waits for them, and tells what differs.
+// fastcopy.compare: starts the workers of a comparison, waits for them, and returns the differences.
 #include "api/arguments.hpp"
 #include "api/sql_objects.hpp"
 #include "api/waiting.hpp"
@@ -20,7 +20,7 @@ using compare::source_side;
 using compare::Tally;
 using compare::target_side;
 
-// The workers, as the calling session knows them.
+// The workers of a comparison, in the calling session.
 struct Team {
     Area *area;
     const char *target_table;
@@ -29,7 +29,7 @@ struct Team {
     BackgroundWorkerHandle **members;
 };
 
-// On an error or at the session's end: nobody else would end them.
+// Terminates all workers, on an error or at the session's end.
 void dismiss(int, Datum argument) {
     auto *team = reinterpret_cast<Team *>(DatumGetPointer(argument));
     for (int i = 0; i < team->count; i++)
@@ -41,7 +41,7 @@ void wait_until_gone(Team *team) {
         (void)WaitForBackgroundWorkerShutdown(team->members[i]);
 }
 
-// When all is done: who has not even started need not any more. The others end by themselves.
+// When all pieces are done: terminates workers that have not started. The others exit.
 void dismiss_late(Team *team) {
     for (int i = 0; i < team->count; i++) {
         pid_t pid;
@@ -81,7 +81,7 @@ bool has_lost_one(Team *team) {
     return false;
 }
 
-bool stand_in_the_way(Team *team) {
+bool blocks_a_worker(Team *team) {
     for (int i = 0; i < team->count; i++) {
         pid_t pid;
         if (GetBackgroundWorkerPid(team->members[i], &pid) == BGWH_STARTED && waits_for_me(pid))
@@ -90,20 +90,10 @@ bool stand_in_the_way(Team *team) {
     return false;
 }
 
-[[noreturn]] void raise_blocked(const char *target_table) {
-    ereport(ERROR,
-            (errcode(ERRCODE_OBJECT_IN_USE),
-             errmsg("the comparison of \"%s\" waits for a lock of the calling transaction",
-                    target_table),
-             errdetail("It runs in background processes with transactions of their own, which "
-                       "cannot go on before this transaction ends."),
-             errhint("Call it in a transaction that has not locked or altered the target.")));
-}
-
-// Sleeps until there is news, and looks now and then whether this session stands in the way.
+// Waits for news; checks from time to time whether this session blocks a worker.
 void wait_for_news(Team *team) {
-    if (!pg::wait_latch(look_every_ms) && stand_in_the_way(team))
-        raise_blocked(team->target_table);
+    if (!pg::wait_latch(look_every_ms) && blocks_a_worker(team))
+        raise_blocked_comparison(team->target_table);
 }
 
 // Waits until `reached`; false if the comparison has failed.
@@ -113,21 +103,21 @@ bool wait_until(Team *team, bool (*reached)(Area *area)) {
             return true;
         if (pg::is_complete(&team->area->error))
             return false;
-        // It may have got there just before it stopped.
+        // Check again: it may have got there just before it stopped.
         if (has_lost_one(team) && !reached(team->area))
             return false;
         wait_for_news(team);
     }
 }
 
-// The leader first, then as many others as there is work for. False if the comparison has failed.
+// Launches the leader, then as many others as there are pieces for. False if the comparison has failed.
 bool run_team(Team *team, int workers, compare::Plan *plan) {
     grow(team, 1);
     if (team->count == 0)
         pg::raise_no_worker_slot();
     if (!wait_until(team, is_planned))
         return false;
-    // A leader that has gone again has failed.
+    // The plan lives as long as the leader: without it, the leader has failed.
     if (!compare::read_plan(team->area->plan, plan))
         return false;
     pg_atomic_write_u32(&team->area->stage, static_cast<uint32>(compare::Stage::known));
@@ -149,7 +139,7 @@ bool run_team(Team *team, int workers, compare::Plan *plan) {
                     errhint("The server log may say why.")));
 }
 
-// Adds up what all workers have of a range on one side.
+// Adds up the workers' tallies of a range on one side.
 void add_up(const Area *area, int side, int range, Tally *total) {
     for (uint32 i = 0; i < area->workers; i++) {
         const Tally &tally = area->results[i].tallies[side][range];
@@ -163,7 +153,7 @@ bool are_equal(const Tally &a, const Tally &b) {
     return a.rows == b.rows && a.sums[0] == b.sums[0] && a.sums[1] == b.sums[1];
 }
 
-// As text; the second sum only where it was taken.
+// The checksum as text, with the second sum if there is one.
 Datum checksum(const Tally &tally, int sums) {
     char digits[2 * core::sum_digits + 1];
     for (int i = 0; i < sums; i++)
@@ -189,7 +179,7 @@ void put_row(ReturnSetInfo *result, const char *range, const char *lower, const 
     tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 }
 
-// What the table's name gives must be what its pieces have given; else the comparison itself is not to be trusted.
+// Warns if the number of rows by the table's name is not the sum of its pieces: the comparison cannot be trusted then.
 // The total shows the rows by the name.
 bool check_total(const Area *area, const compare::Plan &plan, int side, const char *table,
                  Tally *total) {
@@ -200,18 +190,20 @@ bool check_total(const Area *area, const compare::Plan &plan, int side, const ch
         by_name += area->results[i].totals[side];
     if (by_name == total->rows)
         return true;
-    ereport(WARNING, (errcode(ERRCODE_DATA_CORRUPTED),
-                      errmsg("parts of %s table \"%s\" do not add up to the table",
-                             side == source_side ? "source" : "target", table),
-                      errdetail("A count of the table gives " UINT64_FORMAT
-                                " rows, its parts have " UINT64_FORMAT ".",
-                                by_name, total->rows),
-                      errhint("If nobody has written to it meanwhile, report this as a bug.")));
+    ereport(WARNING,
+            (errcode(ERRCODE_DATA_CORRUPTED),
+             side == source_side
+                 ? errmsg("parts of source table \"%s\" do not add up to the table", table)
+                 : errmsg("parts of target table \"%s\" do not add up to the table", table),
+             errdetail("A count of the table gives " UINT64_FORMAT
+                       " rows, its parts have " UINT64_FORMAT ".",
+                       by_name, total->rows),
+             errhint("If nobody has written to it meanwhile, report this as a bug.")));
     total->rows = by_name;
     return false;
 }
 
-// A row per range that differs, and the total.
+// Returns a row per range that differs, and the total.
 void put_differences(ReturnSetInfo *result, const Area *area, const compare::Plan &plan,
                      const job::Request &request) {
     Tally total[2] = {};
@@ -236,13 +228,13 @@ void put_differences(ReturnSetInfo *result, const Area *area, const compare::Pla
     put_row(result, "total", nullptr, nullptr, total, plan.sums, any);
 }
 
-// Names that were not found under an empty search_path, of functions in index expressions, views or the filter.
+// Whether a name was not found under an empty search_path, in an index expression, a view or the filter.
 bool lacks_names(Area *area) {
     return pg::is_complete(&area->error) && source::is_unresolved_name(area->error.sqlerrcode);
 }
 
-// Runs a comparison. False if it is worth another one under the search_path that the role has by default, and the caller
-// wants to know that rather than to have an ERROR.
+// Runs a comparison. False, if `may_run_again`, when it has failed but may succeed under the search_path that the role
+// has by default.
 bool compare_once(const job::Request &request, ReturnSetInfo *result, bool may_run_again) {
     dsm_segment *segment = compare::create_area(request, pg::current_identity());
     Team team{};

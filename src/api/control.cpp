@@ -1,7 +1,7 @@
-// fastcopy.wait, copy, cancel, set_workers, forget: what a session can do with a job.
+// fastcopy.wait, copy, cancel, set_workers, forget: how a session controls a job.
 //
 // A running job is found in the registry, an ended one in the ledger. wait() sleeps on the condition
-// variable in the job's slot, which is broadcast when the coordinator lets go of the slot: the ledger has
+// variable in the job's slot, which is broadcast when the coordinator releases the slot: the ledger has
 // the end state by then.
 #include "api/arguments.hpp"
 #include "api/lookup.hpp"
@@ -17,12 +17,14 @@ namespace {
 
 const char *target_name(Oid relid) {
     const char *name = get_rel_name(relid);
-    return name != nullptr ? name : "target";
+    return name != nullptr
+               ? quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)), name)
+               : "its target";
 }
 
 enum class Rest { ended, timed_out, blocked_by_me };
 
-// Sleeps until the job has no coordinator any more, until `deadline` (0: none), or, if asked to look,
+// Sleeps until the job's coordinator has exited, until `deadline` (0: none), or, with `look`,
 // until the job is found to wait for this session.
 Rest sleep_until_ended(const Live &live, TimestampTz deadline, bool look) {
     ConditionVariable *ended = &job::job_slot(live.slot.index)->ended;
@@ -48,14 +50,14 @@ Rest sleep_until_ended(const Live &live, TimestampTz deadline, bool look) {
     return rest;
 }
 
-// The state to tell of a job that has no coordinator.
+// The reported state of a job without a coordinator.
 const char *state_at_rest(const job::ledger::JobRow &row) {
     bool running = strcmp(row.state, "copying") == 0 || strcmp(row.state, "indexing") == 0;
     return running ? "interrupted" : row.state;
 }
 
 // Waits for the job's end and returns its state; raises a failed job's error. A job that waits for this
-// very session is an error too; if it is ours to end, it has ended by then.
+// session is an error too; `ours`: cancel it then.
 const char *wait_for(int64 job, TimestampTz deadline, bool ours) {
     Live live = find_live(job);
     (void)require_job(job, live, is_owner);
@@ -66,7 +68,7 @@ const char *wait_for(int64 job, TimestampTz deadline, bool ours) {
     if (rest == Rest::blocked_by_me) {
         if (ours && job::cancel_job(live.slot))
             (void)sleep_until_ended(live, 0, false);
-        raise_blocked_by_me(target_name(live.target));
+        raise_blocked_copy(target_name(live.target));
     }
     job::ledger::JobRow row = job::ledger::read_job(job);
     if (!row.found)
@@ -78,11 +80,11 @@ const char *wait_for(int64 job, TimestampTz deadline, bool ours) {
     return state_at_rest(row);
 }
 
-// Once a job is forgotten, nothing would tell why its target's indexes are invalid.
+// An ERROR if indexes are still set aside: the ledger alone has the reason why they are invalid.
 void require_no_index_aside(int64 job) {
-    job::ledger::Former former = job::ledger::read_former(job);
+    job::ledger::ResumeState former = job::ledger::read_resume_state(job);
     for (int32 number = 1; number <= former.indexes; number++) {
-        Oid index = job::ledger::read_index(job, number);
+        Oid index = job::ledger::lock_unbuilt_index(job, number);
         if (OidIsValid(index) && !sink::is_usable_or_gone(index))
             ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
                             errmsg("indexes of the target of fastcopy job " INT64_FORMAT
@@ -94,7 +96,7 @@ void require_no_index_aside(int64 job) {
     }
 }
 
-// Nor why its foreign keys are not valid.
+// The same for foreign keys.
 void require_no_foreign_key_aside(int64 job) {
     job::ledger::OpenForeignKeys keys = job::ledger::read_open_foreign_keys(job);
     for (int i = 0; i < keys.count; i++) {
@@ -212,7 +214,7 @@ PGDLLEXPORT Datum fastcopy_forget(PG_FUNCTION_ARGS) {
 // fastcopy.state_now(job bigint) → text; NULL for a job that the role may not see
 PGDLLEXPORT Datum fastcopy_state_now(PG_FUNCTION_ARGS) {
     int64 job = PG_GETARG_INT64(0);
-    // The registry first: what is not live now has ended before the ledger is read.
+    // The registry first: a job that is not live has ended before the ledger is read.
     Live live = find_live(job);
     job::ledger::JobRow row = job::ledger::read_job(job);
     if (!row.found || !may_see(row.owner))

@@ -1,4 +1,4 @@
-// fastcopy.incoming_rows: what a worker's own INSERT statement reads from. Nobody else can call it.
+// fastcopy.incoming_rows: the rows that a worker's INSERT statement selects. Other callers get an error.
 #include "pg/postgres.hpp"
 #include "sink/insert_in.hpp"
 

@@ -10,25 +10,25 @@ namespace fastcopy::api {
 
 namespace {
 
-// What a start in progress has to undo, on an error or at the session's end.
+// What has to be undone on an error or at the session's end.
 struct Pending {
     job::Area *area;
     job::SlotRef slot;
     BackgroundWorkerHandle *handle;
 };
 
-// The caller gives up: so must the coordinator, or nobody would know of the job.
+// Has the coordinator give up along with the caller, which alone knows of the job.
 void abandon(int, Datum argument) {
     auto *pending = reinterpret_cast<Pending *>(DatumGetPointer(argument));
     if (!job::give_up_job(pending->slot))
         return;
-    // No coordinator will come to do it.
+    // No coordinator will run to wipe the request.
     job::wipe_request(pending->area);
     if (pending->handle != nullptr)
         TerminateBackgroundWorker(pending->handle);
 }
 
-// Waits until the coordinator has answered; false when the job could not start.
+// Waits for the coordinator's answer; false if the job could not start.
 bool wait_for_answer(job::Area *area, const Pending &pending, const char *target_table) {
     for (;;) {
         uint32 answer = pg_atomic_read_u32(&area->answer);
@@ -38,12 +38,12 @@ bool wait_for_answer(job::Area *area, const Pending &pending, const char *target
         }
         pid_t pid;
         BgwHandleStatus status = GetBackgroundWorkerPid(pending.handle, &pid);
-        // It may have answered just before it stopped: look again before believing that it did not.
+        // Check again: it may have answered just before it stopped.
         if (status == BGWH_STOPPED &&
             pg_atomic_read_u32(&area->answer) == static_cast<uint32>(job::Answer::pending))
             return false;
         if (!pg::wait_latch(look_every_ms) && status == BGWH_STARTED && waits_for_me(pid))
-            raise_blocked_by_me(target_table);
+            raise_blocked_copy(target_table);
     }
 }
 
@@ -67,7 +67,7 @@ int64 launch_job(const job::Request &request, const pg::Identity &identity) {
     PG_END_ENSURE_ERROR_CLEANUP(abandon, PointerGetDatum(&pending));
 
     if (!ready) {
-        // Its connection, workers and locks go with it: when start fails, nothing is left.
+        // A failed start must leave no connection, worker or lock behind.
         (void)WaitForBackgroundWorkerShutdown(pending.handle);
         job::wipe_request(area);
         job::release_job(pending.slot);
@@ -84,7 +84,7 @@ int64 launch_job(const job::Request &request, const pg::Identity &identity) {
                 (errmsg("rows of foreign tables cannot be copied exactly once"),
                  errdetail("Their servers commit before this one does: if a commit fails half way, "
                            "the chunk's rows may be stored there though the chunk is not done."),
-                 errhint("The job stops then, and names the chunk.")));
+                 errhint("In that case, the job fails and reports the chunk.")));
     if (area->notice[0] != '\0')
         ereport(NOTICE, (errmsg_internal("%s", area->notice)));
     if (area->no_common_snapshot)

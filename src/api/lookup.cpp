@@ -26,7 +26,7 @@ job::ledger::JobRow require_job(int64 job, const Live &live, bool (*may)(Oid own
     if (!may(owner))
         ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
                         errmsg("permission denied for fastcopy job " INT64_FORMAT, job),
-                        errdetail("It belongs to another role.")));
+                        errdetail("The job belongs to another role.")));
     return row;
 }
 

@@ -1,4 +1,4 @@
-// Finding a job by its id: in the registry while it runs, in the ledger from its plan on.
+// Finding a job by its id: in the registry while it runs, in the ledger once its plan is committed.
 #ifndef FASTCOPY_API_LOOKUP_HPP
 #define FASTCOPY_API_LOOKUP_HPP
 
@@ -16,11 +16,11 @@ struct Live {
     Oid target;
 };
 
-// The job's place in the registry; found is false when it does not run.
+// The job's slot in the registry; found is false if it is not running.
 Live find_live(int64 job);
 
-// The job's row, not found while it is being planned. An ERROR unless the current role may see the job, and
-// `may` lets it do what it wants to do with a job of its owner.
+// The job's row, not found while the job is being planned. An ERROR unless the current role may see the job, and
+// `may` accepts its owner.
 job::ledger::JobRow require_job(int64 job, const Live &live, bool (*may)(Oid owner));
 
 }  // namespace fastcopy::api

@@ -1,7 +1,6 @@
-// A resumed job stays its owner's: it runs as the role that started it, whoever of that role's members or
-// superusers resumes it. The source comes from the ledger, which has no password, or is given anew; what
-// the connection may use is decided by who has given it: a job's owner cannot make a superuser lend it the
-// server's credentials.
+// A resumed job still runs as the role that started it, whichever member of that role or superuser resumes it. The
+// source comes from the ledger, which has no password, or is given anew. Its credentials are those of the role that
+// has given it: a job's owner cannot use the server's credentials because a superuser resumes the job.
 #include "api/resume.hpp"
 
 #include "api/arguments.hpp"
@@ -9,37 +8,34 @@
 #include "api/lookup.hpp"
 #include "api/source_argument.hpp"
 #include "api/sql_objects.hpp"
-#include "settings.hpp"
 
 namespace fastcopy::api {
 
 namespace {
 
-using job::ledger::Former;
+using job::ledger::ResumeState;
 
-void check_owner(int64 job, const Former &former) {
+void check_owner(int64 job, const ResumeState &former) {
     if (!SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(former.owner)))
         ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
                         errmsg("cannot resume fastcopy job " INT64_FORMAT, job),
                         errdetail("The role that it ran as was dropped.")));
-    // A member of a superuser role has its privileges, but is none.
+    // Members of a superuser role are no superusers.
     if (superuser_arg(former.owner) && !superuser())
         ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
                         errmsg("permission denied to resume fastcopy job " INT64_FORMAT, job),
                         errdetail("Only superusers may resume a job that runs as a superuser.")));
 }
 
-void check_state(int64 job, const Former &former) {
-    if (strcmp(former.state, job::name_of(job::State::done)) == 0)
-        ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-                        errmsg("fastcopy job " INT64_FORMAT " is done", job)));
+void check_state(int64 job, const ResumeState &former) {
+    job::ledger::raise_if_done(job, former);
     if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(former.target)))
         ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
                         errmsg("cannot resume fastcopy job " INT64_FORMAT, job),
                         errdetail("Its target table %s was dropped.", former.target_table)));
 }
 
-job::Request make_request(int64 job, const Former &former, int workers, bool accept_changes) {
+job::Request make_request(int64 job, const ResumeState &former, int workers, bool accept_changes) {
     job::Request request{};
     request.source_table = former.source_table;
     request.target_table = former.target_table;
@@ -51,11 +47,7 @@ job::Request make_request(int64 job, const Former &former, int workers, bool acc
     request.statistics = former.statistics;
     request.source_encoding = former.source_encoding;
     request.sequences = former.sequences;
-    request.lz4_toast = settings::lz4_toast;
-    request.retry_limit = settings::retry_limit;
-    request.retry_delay_ms = settings::retry_delay_ms;
-    request.maintenance_work_mem_kb = maintenance_work_mem;
-    request.max_parallel_maintenance_workers = max_parallel_maintenance_workers;
+    read_job_settings(&request);
     request.settings = job::ledger::read_settings(job);
     request.resumed_job = job;
     request.accept_changes = accept_changes;
@@ -77,14 +69,14 @@ int64 resume_job(int64 job, const char *source, int workers, bool accept_changes
     if (live.found)
         ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE),
                         errmsg("fastcopy job " INT64_FORMAT " is running", job)));
-    Former former = job::ledger::read_former(job);
+    ResumeState former = job::ledger::read_resume_state(job);
     check_owner(job, former);
     check_state(job, former);
     job::Request request = make_request(job, former, workers, accept_changes);
     if (source != nullptr)
         set_source(&request, source);
 
-    // From here on as the owner; an error restores the caller by itself.
+    // Resolve the source as the owner. An error restores the caller.
     Oid caller;
     int context;
     GetUserIdAndSecContext(&caller, &context);

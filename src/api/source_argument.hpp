@@ -1,7 +1,7 @@
 // The `source` argument of an SQL function: a connection string, a URI, or the name of a foreign server.
 //
-// It is resolved in the caller's session, by the caller's rights and user mapping; background processes get
-// the connection string and the trust that came out of it.
+// It is resolved in the caller's session, with the caller's privileges and user mapping; background processes get
+// the resulting connection string and trust.
 #ifndef FASTCOPY_API_SOURCE_ARGUMENT_HPP
 #define FASTCOPY_API_SOURCE_ARGUMENT_HPP
 
@@ -17,7 +17,7 @@ struct SourceArgument {
     source::Trust trust;  // what the caller may connect with
 };
 
-// Raises an ERROR when the source cannot be parsed or found, or the caller may not use it. Connects nowhere.
+// An ERROR if the source cannot be parsed or found, or the caller may not use it. Does not connect.
 SourceArgument resolve_source(const char *given);
 
 }  // namespace fastcopy::api

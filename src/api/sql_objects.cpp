@@ -9,7 +9,7 @@ namespace {
 
 constexpr const char *extension = "pg_fastcopy";
 
-// The version of the extension in this database; nullptr if there is none.
+// The version of the extension in this database; nullptr if it is not installed.
 const char *installed_version() {
     Relation catalog = table_open(ExtensionRelationId, AccessShareLock);
     ScanKeyData key;

@@ -17,7 +17,7 @@ bool indexes_argument(FunctionCallInfo fcinfo, int n) {
     if (!rebuild && strcmp(value, "keep") != 0)
         ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
                         errmsg("invalid value for argument \"indexes\": \"%s\"", value),
-                        errhint("It is 'keep' or 'rebuild'.")));
+                        errhint("Valid values are \"keep\" and \"rebuild\".")));
     return rebuild;
 }
 
@@ -28,7 +28,7 @@ bool foreign_keys_argument(FunctionCallInfo fcinfo, int n) {
     if (!check && strcmp(value, "skip") != 0)
         ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
                         errmsg("invalid value for argument \"foreign_keys\": \"%s\"", value),
-                        errhint("It is 'check' or 'skip'.")));
+                        errhint("Valid values are \"check\" and \"skip\".")));
     return check;
 }
 
@@ -42,11 +42,7 @@ job::Request read_request(FunctionCallInfo fcinfo) {
     request.sequences = bool_argument(fcinfo, 12, "sequences");
     request.foreign_keys = foreign_keys_argument(fcinfo, 13);
     request.chunk_size_kb = settings::chunk_size_kb;
-    request.lz4_toast = settings::lz4_toast;
-    request.retry_limit = settings::retry_limit;
-    request.retry_delay_ms = settings::retry_delay_ms;
-    request.maintenance_work_mem_kb = maintenance_work_mem;
-    request.max_parallel_maintenance_workers = max_parallel_maintenance_workers;
+    read_job_settings(&request);
     return request;
 }
 

@@ -1,4 +1,4 @@
-// fastcopy.start, and the half of fastcopy.copy that is the same.
+// fastcopy.start, which fastcopy.copy shares.
 #ifndef FASTCOPY_API_START_HPP
 #define FASTCOPY_API_START_HPP
 
@@ -7,7 +7,7 @@
 namespace fastcopy::api {
 
 // Starts a job from the arguments of fastcopy.start, in their order, and returns its id once its plan is
-// in the ledger. Raises whatever keeps it from starting; then there is no job.
+// in the ledger. If the job cannot start, that is an ERROR, and there is no job.
 int64 start_job(FunctionCallInfo fcinfo);
 
 }  // namespace fastcopy::api

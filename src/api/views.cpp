@@ -1,4 +1,4 @@
-// The set-returning functions behind the views: the registry, live.
+// The set-returning functions behind the views: the registry's current contents.
 #include "api/access.hpp"
 #include "api/sql_objects.hpp"
 #include "core/progress.hpp"
@@ -9,7 +9,7 @@ namespace fastcopy::api {
 
 namespace {
 
-// What is read of a job's workers under the registry's lock.
+// Totals over a job's workers, read under the registry's lock.
 struct InFlight {
     uint32 workers;
     uint32 chunks;
@@ -52,8 +52,8 @@ struct WorkerLine {
     job::WorkerSlot slot;
 };
 
-// Databases in other encodings than UTF-8 may not have the bar's block characters: draws it in ASCII.
-// The rest of the line, the table's name among it, is in the database's encoding already.
+// Redraws the bar in ASCII, for databases in other encodings than UTF-8, which may lack its block characters.
+// The rest of the line, with the table's name, is in the database's encoding already.
 size_t draw_in_ascii(char *line, size_t length) {
     constexpr struct {
         const char utf8[4];

@@ -4,14 +4,14 @@ namespace fastcopy::api {
 
 namespace {
 
-// Whether the process waits for a lock at all: to ask is cheap, to find out whose takes all lock partitions.
+// Whether the process waits for a lock at all. This is cheap; finding the holder locks all lock partitions.
 bool waits_for_lock(pid_t pid) {
     PGPROC *proc = BackendPidGetProc(pid);
     return proc != nullptr && (proc->wait_event_info & 0xFF000000U) == PG_WAIT_LOCK;
 }
 
 bool leads_to_me(pid_t first) {
-    // Breadth first over "is blocked by"; a chain longer than this is left to the next look.
+    // Breadth first over "is blocked by"; a longer chain is found by a later check.
     constexpr int most = 256;
     pid_t pids[most];
     int count = 0;
@@ -39,7 +39,7 @@ bool leads_to_me(pid_t first) {
 bool waits_for_me(pid_t pid) {
     if (!waits_for_lock(pid))
         return false;
-    // Each look allocates by the size of the server, and a wait has many.
+    // Each check allocates by the size of the server, and a wait has many.
     MemoryContext look = AllocSetContextCreate(CurrentMemoryContext, "fastcopy look at locks",
                                                ALLOCSET_DEFAULT_SIZES);
     MemoryContext old = MemoryContextSwitchTo(look);
@@ -71,14 +71,23 @@ bool job_waits_for_me(job::SlotRef ref) {
     return blocked;
 }
 
-void raise_blocked_by_me(const char *target_table) {
-    ereport(
-        ERROR,
-        (errcode(ERRCODE_OBJECT_IN_USE),
-         errmsg("the copy into \"%s\" waits for a lock of the calling transaction", target_table),
-         errdetail("The copy runs in background processes with transactions of their own, "
-                   "which cannot go on before this transaction ends."),
-         errhint("Call it in a transaction that has not locked or changed the target.")));
+void raise_blocked_copy(const char *target_table) {
+    ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE),
+                    errmsg("cannot wait for the copy into %s: the current transaction blocks it",
+                           target_table),
+                    errdetail("Background processes wait for a lock that this transaction holds."),
+                    errhint("Call the function in a transaction that has not locked or changed the "
+                            "target.")));
+}
+
+void raise_blocked_comparison(const char *target_table) {
+    ereport(ERROR,
+            (errcode(ERRCODE_OBJECT_IN_USE),
+             errmsg("cannot wait for the comparison with %s: the current transaction blocks it",
+                    target_table),
+             errdetail("Background processes wait for a lock that this transaction holds."),
+             errhint("Call the function in a transaction that has not locked or altered the "
+                     "target.")));
 }
 
 }  // namespace fastcopy::api

@@ -1,8 +1,8 @@
-// Waiting of a session for its own background processes, and the trap in it.
+// Waiting for the job's background processes without a deadlock.
 //
-// PostgreSQL's deadlock detector sees waits for locks. A session that waits on its latch for a job, while a
-// process of the job waits for a lock that the session's transaction holds, is a deadlock that it cannot
-// see: so the session looks for itself, now and then, and ends it with an error.
+// PostgreSQL's deadlock detector sees waits for locks only. If a session waits on its latch for a job, while a
+// process of the job waits for a lock that the session's transaction holds, that is a deadlock which the detector cannot
+// see. So the session checks for it from time to time, and raises an error.
 #ifndef FASTCOPY_API_WAITING_HPP
 #define FASTCOPY_API_WAITING_HPP
 
@@ -10,7 +10,7 @@
 
 namespace fastcopy::api {
 
-// How often a waiting session looks whether it stands in its job's way.
+// How often a waiting session checks whether it blocks its job.
 inline constexpr long look_every_ms = 500;
 
 // True if the process waits, directly or through others, for a lock of this session's transaction.
@@ -19,7 +19,10 @@ bool waits_for_me(pid_t pid);
 // The same for the coordinator and all workers of a job.
 bool job_waits_for_me(job::SlotRef job);
 
-[[noreturn]] void raise_blocked_by_me(const char *target_table);
+// The ERROR of a session that blocks what it waits for: a copy into the table, or a comparison with it. The name is
+// quoted if need be.
+[[noreturn]] void raise_blocked_copy(const char *target_table);
+[[noreturn]] void raise_blocked_comparison(const char *target_table);
 
 }  // namespace fastcopy::api
 

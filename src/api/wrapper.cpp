@@ -1,5 +1,5 @@
-// The foreign data wrapper pg_fastcopy: a place to keep connections to sources, CREATE SERVER and CREATE
-// USER MAPPING. It has no handler, so there are no foreign tables in it; it has a validator, which knows
+// The foreign data wrapper pg_fastcopy, which keeps connections to sources in CREATE SERVER and CREATE
+// USER MAPPING. It has no handler, so it cannot have foreign tables; its validator knows
 // libpq's options.
 #include "source/foreign_server.hpp"
 
@@ -17,11 +17,12 @@ bool belongs_here(const char *keyword, Oid catalog) {
 [[noreturn]] void raise_invalid_option(const char *keyword, Oid catalog) {
     const char *hint =
         catalog == UserMappingRelationId
-            ? "A user mapping has user, password and the like, and password_required."
+            ? "Valid options of a user mapping are user, password, other secrets of libpq, and "
+              "password_required."
         : catalog == ForeignServerRelationId
-            ? "A server has libpq's connection options, but for those that tell who "
-              "connects: these belong into a user mapping."
-            : "There are no options in this context.";
+            ? "Valid options of a server are libpq's connection options, except those of a user "
+              "mapping."
+            : "There are no valid options in this context.";
     ereport(ERROR, (errcode(ERRCODE_FDW_INVALID_OPTION_NAME),
                     errmsg("invalid option \"%s\"", keyword), errhint("%s", hint)));
 }
@@ -37,7 +38,7 @@ void check_option(const DefElem *option, Oid catalog) {
             ERROR,
             (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
              waives ? errmsg("password_required=false is superuser-only")
-                    : errmsg("connection option \"%s\" is for superusers", keyword),
+                    : errmsg("connection option \"%s\" is superuser-only", keyword),
              errhint("User mappings with the password_required option set to false, and options "
                      "that use files of the server's account, may only be set by a superuser.")));
 }

@@ -10,14 +10,14 @@ char *request_bytes(const Area *area) {
     return const_cast<char *>(reinterpret_cast<const char *>(&area->results[area->workers]));
 }
 
-// As a process unmaps the area: the last one leaves no password behind.
+// Called as a process unmaps the area. The last process wipes the password.
 void leave(dsm_segment *, Datum argument) noexcept {
     auto *area = reinterpret_cast<Area *>(DatumGetPointer(argument));
     if (pg_atomic_sub_fetch_u32(&area->users, 1) == 0)
         explicit_bzero(request_bytes(area), area->request_size);
 }
 
-// Counts this process as a user, unless there is none any more.
+// Counts this process as a user, unless all users have left.
 bool enter(Area *area) {
     uint32 users = pg_atomic_read_u32(&area->users);
     while (users > 0) {

@@ -1,17 +1,17 @@
-// A comparison's shared memory: what its processes tell one another.
+// A comparison's shared memory, by which its processes communicate.
 //
-// Two dynamic segments. The area is made by the session that calls fastcopy.compare and mapped by it and by
-// all workers: the request, password and all, where the pieces are claimed, and the results. The plan is
-// made by worker 0, the leader, since its size is not known before. Both go when the last process that
-// maps them has gone, and the last one to leave the area overwrites the request.
+// There are two dynamic segments. The area is created by the session that calls fastcopy.compare and mapped by it and
+// all workers: the request with its password, the claim counters, and the results. The plan is
+// created by worker 0, the leader, since its size is not known before. Both are freed when the last process that
+// maps them has exited, and the last one to leave the area overwrites the request.
 //
-// Who writes what:
-//   request                    the caller, before any worker exists; the last to leave, who wipes it
+// Writers:
+//   request                    the caller, before any worker exists; wiped by the last process to leave
 //   snapshots, pieces, plan    the leader, before it moves `stage`; read-only afterwards
 //   stage                      the leader, then the caller
-//   next, pieces_done          whoever works, as atomics
-//   results                    one element per worker, which alone writes it; the caller reads it once
-//                              pieces_done has come to the number of pieces
+//   next, pieces_done          all workers, atomically
+//   results                    one element per worker, its only writer; the caller reads them once
+//                              pieces_done has reached the number of pieces
 //   error                      the first worker that fails
 #ifndef FASTCOPY_COMPARE_AREA_HPP
 #define FASTCOPY_COMPARE_AREA_HPP
@@ -24,10 +24,10 @@
 
 namespace fastcopy::compare {
 
-// planned: by the leader; known: by the caller, who has read the plan and no longer needs the leader for it.
+// planned: by the leader; known: the caller has read the plan, and no longer needs the leader for it.
 enum class Stage : uint32 { planning, planned, known };
 
-// What is known of the rows of one range on one side.
+// The rows of one range on one side.
 struct Tally {
     uint64 rows;
     core::Sum sums[2];
@@ -36,14 +36,14 @@ struct Tally {
 struct Results {
     pg_atomic_uint32 finished;
     Tally tallies[2][max_ranges];  // by side and range
-    uint64 totals[2];              // of the table by its name, if this worker has counted it
+    uint64 totals[2];              // of the table by its name, if counted by this worker
 };
 
 struct Area {
     pg::Identity identity;
     Latch *caller_latch;
     Latch *leader_latch;
-    pg_atomic_uint32 users;  // processes that map the area; none can come when there are none left
+    pg_atomic_uint32 users;  // processes that map the area; once 0, no other can enter
     pg_atomic_uint32 stage;
     dsm_handle plan;
     char snapshots[2][128];  // exported by the leader, by side
@@ -56,16 +56,16 @@ struct Area {
     Results results[FLEXIBLE_ARRAY_MEMBER];  // one per worker, then the packed job::Request
 };
 
-// Makes the area for so many workers. The mapping belongs to the current resource owner.
+// Creates the area for the request's number of workers. The mapping belongs to the current resource owner.
 dsm_segment *create_area(const job::Request &request, const pg::Identity &identity);
 
-// Maps it for the life of this process; nullptr when the comparison is over.
+// Maps the area for the life of this process; nullptr if the comparison is over.
 Area *attach_area(dsm_handle handle);
 
 // The request, its strings palloc'd in the current memory context.
 job::Request read_request(const Area *area);
 
-// The leader's plan as a segment that lives as long as the leader, and back; false when the leader has gone.
+// Publishes the leader's plan as a segment that lives as long as the leader; reads it: false if the leader has exited.
 dsm_handle publish_plan(const Plan &plan);
 bool read_plan(dsm_handle handle, Plan *plan);
 

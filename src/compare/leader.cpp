@@ -18,8 +18,8 @@ namespace {
 constexpr int version_with_extended_hash = 110000;
 constexpr int version_with_shortest_floats = 120000;
 
-// Whether both sides hash the same text to the same number: they must store it in the same encoding, on processors
-// of the same byte order, and know the function.
+// Whether both sides hash the same text to the same number: if they store it in the same encoding, have processors
+// of the same byte order, and the function.
 bool hashes_agree(source::Connection *connection, bool same_encoding) {
     if (!same_encoding || source::server_version(connection) < version_with_extended_hash)
         return false;
@@ -33,9 +33,9 @@ bool hashes_agree(source::Connection *connection, bool same_encoding) {
     return strcmp(there.at(0, 0), psprintf(INT64_FORMAT, here)) == 0;
 }
 
-// The query over a piece: each row's range and hash, in a subquery with an OFFSET, which keeps the planner from
-// computing them twice, and from estimating as many ranges as there are keys. It may be run under a search_path of
-// the role's own, so that operators have their schema too. `encoding`: of a SQL_ASCII source.
+// The query on a piece: each row's range and hash, in a subquery with an OFFSET, which keeps the planner from
+// computing them twice, and from estimating as many ranges as there are keys. It may run under the role's own
+// search_path, so operators are schema-qualified too. `encoding`: of a SQL_ASCII source.
 void write_query(const plan::RowShape &shape, const char *range, bool hash, const char *encoding,
                  Side *side) {
     StringInfoData row;

@@ -1,12 +1,12 @@
-// What a comparison does: the plan that its leader makes and all of its processes read.
+// A comparison's plan, which its leader makes and all of its processes read.
 //
-// Two divisions that have nothing to do with one another. Each side is cut into pieces, by where its rows lie:
-// who works claims a piece, and reads it once. And all rows are sorted into ranges that mean the same on both
-// sides, by a key or by their hash: these are what is compared. A piece may have rows of any range, so that the
-// query over a piece answers with a row per range: its number, rows, and sums of their hashes.
+// It has two independent divisions. Each side is cut into pieces, by where its rows are stored:
+// a worker claims a piece and reads it once. And all rows are sorted into ranges that mean the same on both
+// sides, by a key or by their hash: these are compared. A piece may have rows of any range, so the
+// query on a piece returns a row per range: its number, the number of rows, and sums of their hashes.
 //
-// A judge that reads as the copy has read would share its mistakes. So the rows of each side are also counted by the
-// table's name, in a piece of its own: pieces that do not add up to that have missed rows or read them twice.
+// A comparison that reads like the copy would repeat the copy's mistakes. So the rows of each side are also counted by
+// the table's name, in a piece of its own: if the pieces do not add up to that, they have missed or repeated rows.
 #ifndef FASTCOPY_COMPARE_PLAN_HPP
 #define FASTCOPY_COMPARE_PLAN_HPP
 
@@ -33,7 +33,7 @@ struct Side {
 
 struct Plan {
     Ranges ranges;
-    int sums;                // how many sums a row of the answer has: 1 or 2
+    int sums;                // number of sums in each row of an answer: 1 or 2
     int extra_float_digits;  // of both sessions
     Side sides[2];
 };

@@ -13,18 +13,19 @@ using source::Rows;
 
 namespace {
 
-// How the values of a key are put in order on both sides.
+// The common order of a key's values on both sides.
 struct Order {
-    const char *type;   // of the bounds, qualified; nullptr: there is no common order
-    bool as_text;       // by their text form
-    bool common_class;  // the two columns are of the same kind, so that nobody has to ask for it
+    const char *type;  // of the bounds, qualified; nullptr: there is no common order
+    bool as_text;      // by their text form
+    bool
+        common_class;  // the two columns are of the same kind: the order is used without being asked for
 };
 
 bool is_text(Oid type) {
     return type == TEXTOID || type == VARCHAROID || type == BPCHAROID || type == NAMEOID;
 }
 
-// Types whose order is in their nature, by their names in pg_catalog.
+// The qualified names of types that have the same order on all servers.
 const char *ordered_type(Oid type) {
     switch (type) {
         case NUMERICOID:
@@ -66,7 +67,7 @@ Order common_order(const plan::SourceColumn &source, const sink::TargetColumn &t
     return Order{"pg_catalog.text", true, is_text(source.type) && is_text(target.type)};
 }
 
-// The first column of the table's primary key; nullptr: it has none.
+// The first column of the table's primary key; nullptr if it has none.
 const char *primary_key(Connection *connection, const plan::SourceTable &table) {
     const char *oid = psprintf("%u", table.oid);
     Rows rows = source::query(
@@ -87,7 +88,7 @@ struct Key {
     bool as_utf8;                // by the bytes of the text form in UTF-8
     const char *expressions[2];  // by side
     const char *shown;
-    const char *encoding;  // of a SQL_ASCII source, if the caller has told it
+    const char *encoding;  // of a SQL_ASCII source, if given
 };
 
 Key make_key(const char *name, Oid type, Order order, bool same_encoding, const char *encoding) {

@@ -1,13 +1,13 @@
-// The ranges that are compared: into which of them a row falls, told in SQL that both sides understand alike.
+// The ranges that are compared, with an SQL expression for each side that computes a row's range.
 //
-// By a key where there is one: half-open ranges between bounds from the source's statistics, and one more for
+// With a key, these are half-open ranges between bounds from the source's statistics, and one more for
 // rows whose key is NULL. Bounds are guesses, and bad ones only make uneven ranges; but both sides must agree
-// on what is less. Numbers, dates, times, uuid and bytea have one order everywhere. Everything else is ordered as
-// text by its bytes (collation "C", which needs no library), or, where the encodings of the two databases differ, by
-// the bytes it has in UTF-8.
+// on their order. Numbers, dates, times, uuid and bytea have one order everywhere. All other types are ordered as
+// text by its bytes (collation "C", which needs no library), or, if the encodings of the two databases differ, by
+// its bytes in UTF-8.
 //
-// Without a key, or without any bounds to be found, the ranges are by the hash of the row. These too tell how much
-// differs; not where.
+// Without a key, or without bounds, the ranges are by the hash of the row. These too show how much
+// differs, but not where.
 #ifndef FASTCOPY_COMPARE_RANGES_HPP
 #define FASTCOPY_COMPARE_RANGES_HPP
 
@@ -30,11 +30,11 @@ struct Ranges {
     By by;
     // SQL, by side: a row's range, from 0; NULL for the last. nullptr: by hash
     const char *expressions[2];
-    const char *column;     // the key, quoted for people
-    const char *shown;      // what is compared with the bounds, as SQL for people
+    const char *column;     // the key, quoted for users
+    const char *shown;      // what is compared with the bounds, as SQL for users
     int nbounds;            // ascending
     const char **bounds;    // values of the key as text
-    const char **literals;  // what stands for them in SQL, unquoted
+    const char **literals;  // their literals in SQL, unquoted
 };
 
 // By the key that the request names, or the first column of the source's primary key, or the hash.
@@ -44,7 +44,7 @@ Ranges choose_ranges(source::Connection *connection, const job::Request &request
 
 int count(const Ranges &ranges);
 
-// The range as people read it: an SQL condition that holds on both sides, or its number.
+// The range for users: an SQL condition that holds on both sides, or its number.
 char *describe(const Ranges &ranges, int range);
 // Its bounds; nullptr: none.
 const char *lower_bound(const Ranges &ranges, int range);

@@ -104,7 +104,7 @@ Relation open_target(Oid relid) {
     if (target == nullptr)
         ereport(ERROR,
                 (errcode(ERRCODE_UNDEFINED_TABLE), errmsg("the target table no longer exists"),
-                 errdetail("It had OID %u.", relid)));
+                 errdetail("The table had OID %u.", relid)));
     if (strchr("rpmvf", target->rd_rel->relkind) == nullptr)
         ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
                         errmsg("\"%s\" is not a table", RelationGetRelationName(target)),

@@ -6,7 +6,6 @@
 #include "core/answer_text.hpp"
 #include "pg/background.hpp"
 #include "pg/wait.hpp"
-#include "run/snapshot.hpp"
 #include "source/search_path.hpp"
 #include "source/session.hpp"
 
@@ -43,7 +42,7 @@ uint32 claim(Worker *worker, int side) {
 int64 to_count(const char *text) {
     auto count = core::parse_number<int64>(text);
     if (!count || *count < 0)
-        source::raise_odd_answer("an impossible number of rows");
+        source::raise_odd_answer("The source returned an invalid row count.");
     return *count;
 }
 
@@ -52,13 +51,13 @@ void add(Worker *worker, int side, const char *range, const char *rows, const ch
     int ranges = count(worker->plan.ranges);
     int64 number = range != nullptr ? to_count(range) : ranges - 1;
     if (number >= ranges)
-        source::raise_odd_answer("a range that nobody asked for");
+        source::raise_odd_answer("The source returned a range that was not requested.");
     Tally *tally = &worker->results->tallies[side][number];
     tally->rows += static_cast<uint64>(to_count(rows));
     for (int i = 0; i < worker->plan.sums; i++) {
         core::Sum sum{};
         if (!core::parse_sum(sums[i], &sum))
-            source::raise_odd_answer("a sum that is not a number");
+            source::raise_odd_answer("The source returned an invalid sum.");
         tally->sums[i] = core::add(tally->sums[i], sum);
     }
 }
@@ -110,7 +109,7 @@ void note_done(Worker *worker, uint32 pieces) {
     SetLatch(area->caller_latch);
 }
 
-// Reads a piece of either side at once, where there is one left of either.
+// Reads a piece of each side at the same time, as far as pieces are left.
 void read_pieces(Worker *worker, uint32 source_piece, uint32 target_piece) {
     const Side &source = worker->plan.sides[source_side];
     const char *sql = nullptr;
@@ -132,7 +131,7 @@ void connect(Worker *worker) {
         source::connect(worker->request, psprintf("fastcopy compare worker %d", worker->number));
 }
 
-// For all pieces, which have no catalogs in them.
+// Sets the search_path for the pieces, which do not query catalogs.
 void use_search_path(Worker *worker) {
     if (worker->request.own_search_path)
         source::use_own_search_path(worker->connection);
@@ -154,19 +153,18 @@ void start_as_leader(Worker *worker) {
     SetLatch(area->caller_latch);
 }
 
-// Leaves the error to the leader, who will have recorded it soon.
+// Waits until the leader has recorded its error.
 void wait_for_leaders_error(Area *area) {
     constexpr int longest_wait_ms = 10000;
     constexpr int look_every_ms = 20;
     TimestampTz since = GetCurrentTimestamp();
     while (!pg::is_complete(&area->error) &&
-           !TimestampDifferenceExceeds(since, GetCurrentTimestamp(), longest_wait_ms)) {
+           !TimestampDifferenceExceeds(since, GetCurrentTimestamp(), longest_wait_ms))
         (void)pg::wait_latch(look_every_ms);
-    }
 }
 
-// Where the leader's query fails, its snapshot is gone on the source before the leader has read why. That the snapshot
-// is gone is only what follows from it.
+// Imports the leader's snapshot of the source. If a query of the leader fails, its snapshot ceases to exist on the source
+// before the leader has read the error: report that error then, not the missing snapshot, which is its consequence.
 void import_source_snapshot(Worker *worker) {
     MemoryContext context = CurrentMemoryContext;
     PG_TRY();
@@ -180,18 +178,18 @@ void import_source_snapshot(Worker *worker) {
         MemoryContextSwitchTo(context);
         ErrorData *error = CopyErrorData();
         FlushErrorState();
-        if (run::snapshot::says_gone(error->sqlerrcode))
+        if (source::is_missing_snapshot(error->sqlerrcode))
             wait_for_leaders_error(worker->area);
         ReThrowError(error);
     }
     PG_END_TRY();
 }
 
-// Sees both sides as the leader does.
+// Imports the leader's snapshots of both sides.
 void join(Worker *worker) {
     pg::begin_reading(worker->area->identity);
     pg::take_snapshot(worker->area->snapshots[target_side]);
-    // Without a leader, who does not go while others have claimed something, there is an error already.
+    // The leader stays while pieces are claimed: if it has exited, there is an error already.
     if (!read_plan(worker->area->plan, &worker->plan))
         ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
                         errmsg("the comparison has ended")));
@@ -204,7 +202,7 @@ void join(Worker *worker) {
     use_search_path(worker);
 }
 
-// Holds the snapshots and the plan until nobody can need them any more.
+// Holds the snapshots and the plan until no process can need them any more.
 void wait_for_others(Area *area) {
     uint32 pieces = area->pieces[source_side] + area->pieces[target_side];
     while (pg_atomic_read_u32(&area->pieces_done) < pieces ||
@@ -251,7 +249,7 @@ void run_worker() {
 
 bool launch_worker(dsm_handle area, int number, BackgroundWorkerHandle **handle) {
     Datum argument = UInt64GetDatum(static_cast<uint64>(area) << 32 | static_cast<uint32>(number));
-    // A standby can be compared too.
+    // ConsistentState: a standby can be compared too.
     return pg::launch(worker_type, psprintf("%s %d", worker_type, number), "fastcopy_compare_main",
                       argument, BgWorkerStart_ConsistentState, handle);
 }

@@ -5,7 +5,7 @@
 
 namespace fastcopy::core {
 
-bool refill(ByteWindow *window, int size) noexcept {
+bool refill(ByteWindow *window, int size) {
     int left = window->end - window->begin;
     if (left > 0)
         std::memmove(window->buffer, window->buffer + window->begin,
@@ -22,7 +22,7 @@ bool refill(ByteWindow *window, int size) noexcept {
     return true;
 }
 
-bool take_into(ByteWindow *window, char *target, int size) noexcept {
+bool take_into(ByteWindow *window, char *target, int size) {
     int filled = std::min(size, window->end - window->begin);
     if (filled > 0)
         std::memcpy(target, window->buffer + window->begin, static_cast<std::size_t>(filled));

@@ -1,11 +1,11 @@
 /*
  * byte_window: a stream of bytes, seen through a buffer of fixed size.
  *
- * Who parses a stream wants the next n bytes in one piece, without a copy if they lie in the buffer already.
- * take() gives them, reading more first if need be; take_into() copies as many as one likes, however large the
- * buffer is. Both say when the stream ends before that; nothing is ever read beyond what was received.
+ * A parser of a stream needs the next n bytes in one piece, without a copy if they are in the buffer already.
+ * take() returns them, reading more first if need be; take_into() copies any number of bytes, whatever the size of the
+ * buffer. Both report an early end of the stream; nothing is read beyond what was received.
  *
- * The reader of a row of untrusted bytes stands on this, so it is here, where it is fuzzed alone.
+ * The reader of untrusted rows is built on this, so it is here, where it is fuzzed alone.
  */
 #ifndef FASTCOPY_CORE_BYTE_WINDOW_HPP
 #define FASTCOPY_CORE_BYTE_WINDOW_HPP
@@ -15,8 +15,8 @@
 namespace fastcopy::core {
 
 struct ByteWindow {
-    // Puts up to `size` bytes and at least one into the buffer; 0 at the end of the stream. It may leave by
-    // longjmp: the window is not used any more then.
+    // Reads up to `size` bytes, and at least one, into the buffer; 0 at the end of the stream. It may leave by
+    // longjmp: the window is not used any more then, and functions that call it are not noexcept.
     int (*read)(void *self, char *buffer, int size);
     void *self;
     char *buffer;  // of the owner, `capacity` bytes
@@ -28,16 +28,16 @@ struct ByteWindow {
 
 // Moves what is left to the front and reads until `size` bytes lie in the buffer; false if the stream ends
 // first. `size` is at most the capacity.
-bool refill(ByteWindow *window, int size) noexcept;
+bool refill(ByteWindow *window, int size);
 
 // Whether there is at least one byte more.
-inline bool has_more(ByteWindow *window) noexcept {
+inline bool has_more(ByteWindow *window) {
     return window->begin < window->end || refill(window, 1);
 }
 
 // The next bytes, which stay where they are until more are asked for; nullptr if the stream ends before.
 // `size` is from 0 to the capacity.
-inline char *take(ByteWindow *window, int size) noexcept {
+inline char *take(ByteWindow *window, int size) {
     if (window->end - window->begin < size && !refill(window, size))
         return nullptr;
     char *bytes = window->buffer + window->begin;
@@ -47,7 +47,7 @@ inline char *take(ByteWindow *window, int size) noexcept {
 }
 
 // Copies the next bytes, of any number, to the target; false if the stream ends before.
-bool take_into(ByteWindow *window, char *target, int size) noexcept;
+bool take_into(ByteWindow *window, char *target, int size);
 
 }  // namespace fastcopy::core
 

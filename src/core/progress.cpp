@@ -78,7 +78,7 @@ std::uint64_t divide_rounding(std::uint64_t n, std::uint64_t by) noexcept {
     return n / by + (n % by >= by - by / 2 ? 1 : 0);
 }
 
-// A non-negative number as an integer; anything that is none becomes 0, or the largest there is.
+// A number as an integer, clamped to between 0 and the largest one.
 std::uint64_t to_count(double x) noexcept {
     if (!(x > 0))
         return 0;

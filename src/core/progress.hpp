@@ -1,5 +1,5 @@
 /*
- * progress: from counters to "61 %, 7 seconds left", and to the line that people watch.
+ * progress: from counters to "61 %, 7 seconds left", and to the progress line for users.
  *
  * The counters come from the registry, where each has one writer and no lock, so a snapshot of them
  * may be torn: a chunk already counted as done can still be counted as in flight, or the reverse.
@@ -40,7 +40,7 @@ double fraction(const Progress &progress) noexcept;
 // n per second; 0 while no time has passed.
 double rate(std::uint64_t n, double seconds) noexcept;
 
-// The seconds left at the mean speed so far; negative if it cannot be told yet.
+// The seconds left at the mean speed so far; negative if it is not known yet.
 double eta_seconds(double fraction, double elapsed) noexcept;
 
 // What a progress line shows.

@@ -2,7 +2,7 @@
  * range_split: the arithmetic of cutting a table into chunks.
  *
  * A job cuts its source table into many more chunks than it has workers, so that a skewed table or
- * a slow connection leaves nobody idle. This module answers two questions for the planner: how
+ * a slow connection leaves no worker idle. This module answers two questions for the planner: how
  * large a chunk should be, and where the cuts go. It knows block numbers and 64-bit integers; what
  * they mean (a ctid, a bigint, a timestamp in microseconds, a place in a list of text values) is
  * the caller's.
@@ -26,8 +26,8 @@
 
 namespace fastcopy::core {
 
-// The limits of the chunk size that chunk_bytes chooses: small enough that losing a chunk costs
-// seconds and that progress moves, large enough that a transaction per chunk costs nothing.
+// The limits of the chunk size that chunk_bytes chooses: small enough that a lost chunk costs only
+// seconds and that progress is visible, large enough that a transaction per chunk is cheap.
 constexpr std::uint64_t min_chunk_bytes = std::uint64_t{8} << 20;
 constexpr std::uint64_t max_chunk_bytes = std::uint64_t{256} << 20;
 
@@ -53,8 +53,8 @@ struct BlockRange {
 std::uint64_t chunk_bytes(std::uint64_t total_bytes, unsigned workers, std::uint64_t wanted,
                           bool ring_per_chunk = false) noexcept;
 
-// How many chunks to cut a relation of that many blocks into; total_bytes may be far more than the
-// blocks hold, when most of the data is in TOAST. At least 1, at most one per block.
+// The number of chunks for a relation of that many blocks; total_bytes may be much more than the
+// blocks hold, if most of the data is in TOAST. At least 1, at most one per block.
 std::uint32_t block_chunk_count(std::uint32_t blocks, std::uint64_t total_bytes,
                                 std::uint64_t chunk_bytes) noexcept;
 

@@ -1,13 +1,13 @@
 /*
- * redact: what of libpq's complaint about a connection string may be shown.
+ * redact: the part of libpq's error message about a connection string that may be shown.
  *
- * When libpq cannot parse a connection string, its message quotes the piece that it stumbled over, and
- * that may be a piece of the password ('missing "=" after "sesame" in connection info string', for
- * password=open sesame). What stands between the first quote and the last is replaced by three dots; only
- * the "=" at the beginning of that very message and its like is passed over. A quote that is part of the secret cannot end the redaction
- * early, since it goes to the last quote of all.
+ * When libpq cannot parse a connection string, its message quotes the offending part, which
+ * may be part of the password ('missing "=" after "sesame" in connection info string', for
+ * password=open sesame). The text between the first quote and the last is replaced by three dots, except
+ * the "=" at the beginning of messages such as this one. A quote within the secret cannot end the
+ * redaction early, as it extends to the last quote.
  *
- * The name of an unknown option is sure not to be a password, and is what its author needs to read.
+ * The name of an unknown option cannot be a password, and is what the user needs to see.
  */
 #pragma once
 

@@ -10,7 +10,7 @@ bool is_word_character(char c) noexcept {
     return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_';
 }
 
-// Takes an identifier off the front of the text; false if there is none.
+// Removes an identifier from the front of the text; false if the text does not start with one.
 bool take_identifier(std::string_view *text) noexcept {
     std::size_t end = 0;
     if (!text->starts_with('"')) {
@@ -25,7 +25,7 @@ bool take_identifier(std::string_view *text) noexcept {
             return false;
         if ((*text)[end] != '"')
             continue;
-        // Two of them are one that is part of the identifier.
+        // A doubled quote is part of the identifier.
         if (end + 1 < text->size() && (*text)[end + 1] == '"') {
             end++;
             continue;
@@ -36,7 +36,7 @@ bool take_identifier(std::string_view *text) noexcept {
     return false;
 }
 
-// Takes identifiers with that character between them off the front.
+// Removes identifiers separated by that character from the front.
 bool take_list(std::string_view *text, char between) noexcept {
     for (;;) {
         if (!take_identifier(text))

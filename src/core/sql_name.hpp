@@ -1,12 +1,12 @@
 /*
- * sql_name: whether a text is nothing but a name, as it is written in SQL.
+ * sql_name: whether a text is a name as written in SQL, and nothing else.
  *
- * The source tells the names of tables, types, collations and operators ready to be put into statements,
- * quoted where that is needed. A job keeps them, and may be resumed with another source, by another role: a
- * source of ill will must not have handed it statements of its own. So what is not a name is not taken.
+ * The source sends the names of tables, types, collations and operators quoted, ready to be put into statements.
+ * A job keeps them, and may be resumed with another source, by another role: a
+ * malicious source must not be able to inject statements. So anything that is not a name is rejected.
  *
- * What is taken is what PostgreSQL's quote_ident and format_type make: identifiers of lower-case ASCII letters,
- * digits and underscores, and any others in double quotes. A name has 1024 bytes at the most: that is two
+ * Accepted is the output of PostgreSQL's quote_ident and format_type: identifiers of lower-case ASCII letters,
+ * digits and underscores, and any others in double quotes. A name has at most 1024 bytes: two
  * identifiers of twice the usual length, in quotes.
  */
 #pragma once

@@ -4,7 +4,7 @@ namespace fastcopy::job {
 
 namespace {
 
-// What a job sets by itself, and what belongs to the session or the transaction that calls.
+// Settings that a job sets itself, or that concern only the calling session or transaction.
 constexpr const char *owned_by_job[] = {
     "application_name",
     "client_encoding",
@@ -28,7 +28,7 @@ constexpr const char *owned_by_job[] = {
     "transaction_timeout",
 };
 
-// What the same text means as a value, or which function a name calls, and how values become text.
+// Settings that decide what a text means as a value, which function a name calls, and how values become text.
 constexpr const char *deciding_values[] = {
     "array_nulls",
     "backslash_quote",

@@ -1,9 +1,9 @@
-// The ledger: the tables fastcopy.job and fastcopy.chunk, what survives a crash.
+// The ledger: the tables fastcopy.job, fastcopy.chunk and others, which survive a crash.
 //
-// Every statement on them is in this module, and runs as the extension's owner with a search_path that
-// nobody else can write to. Writers are the coordinator (a job's row and its chunks' rows, at the start
-// and at the end) and the workers (one chunk's done-mark, in the very transaction that inserts the
-// chunk's rows: both are there after a crash, or neither).
+// All statements on them are in this module, and run as the extension's owner with a search_path that
+// no other role can write to. Writers are the coordinator (a job's row and its chunks' rows, at the start
+// and at the end) and the workers (a chunk's done mark, in the transaction that inserts the
+// chunk's rows: after a crash, both are there or neither).
 //
 // Readers may be in any transaction: they see what is committed now, whatever their isolation level.
 #ifndef FASTCOPY_JOB_LEDGER_HPP
@@ -24,18 +24,18 @@ void add_job(int64 job, const Request &request, const plan::RowShape &shape, Oid
              TimestampTz started_at, const plan::Chunk *chunks, int nchunks,
              const SourceMarkers &markers, const TargetFiles &files);
 
-// Writes down the settings that the job takes on, and reads them again; without libraries.
+// Writes and reads the settings that the job takes on, without libraries.
 void add_settings(int64 job, const pg::Settings &settings);
 pg::Settings read_settings(int64 job);
 
-// Writes down what else there is to know of the wire; read_shape reads it.
+// Writes the rest of the row shape, which read_shape reads.
 void add_wire(int64 job, const plan::RowShape &shape);
 void read_wire(int64 job, plan::RowShape *shape);
 
-// Writes down foreign keys that are to be checked when all rows are there, set aside until then or not.
+// Adds foreign keys that are to be checked when all rows are there.
 void add_foreign_keys(int64 job, const TargetForeignKeys &keys, bool set_aside);
 
-// Those that are still to be checked.
+// The keys that are not checked yet.
 struct OpenForeignKey {
     Oid oid;
     bool set_aside;
@@ -47,48 +47,46 @@ struct OpenForeignKeys {
 OpenForeignKeys read_open_foreign_keys(int64 job);
 void mark_foreign_key_done(int64 job, Oid key, TimestampTz started_at);
 
-// Writes down the indexes that the job is about to set aside, numbered from 1.
+// Adds the indexes that the job is about to set aside, numbered from 1.
 void add_indexes(int64 job, const TargetIndexes &indexes);
 
-// An index of a job that is not built yet; oid is InvalidOid if it is, or if there is none of this number.
-// Locks the row to the end of the transaction.
-Oid read_index(int64 job, int32 number);
+// The index of this number if it is not built yet, InvalidOid otherwise. Locks its row to the end of the transaction.
+Oid lock_unbuilt_index(int64 job, int32 number);
+
+int count_done_indexes(int64 job);
 
 // Marks an index built.
 void mark_index_done(int64 job, int32 number, TimestampTz started_at);
 
-// Puts a job from state copying into state indexing.
+// Moves a job from state copying to state indexing.
 void begin_indexing(int64 job);
 
-// Puts an ended or interrupted job back into state copying. From now on its chunks, done or not, are as of
+// Moves an ended or interrupted job back to state copying. From then on, its chunks, done or not, are as of
 // the snapshot of these markers, and its target has these files.
 void begin_again(int64 job, const Request &request, const SourceMarkers &markers,
                  const TargetFiles &files);
 
-// Adds files to those of the job's target: a worker has found new partitions.
+// Adds files to those of the job's target, of new partitions.
 void add_target_files(int64 job, const TargetFiles &files);
 
 // Adds the snapshot to the markers of a job.
 void write_snapshot(int64 job, const char *snapshot);
 
-// Writes down with how many workers a job goes on whose workers were in each other's way. It holds to the job's end,
-// whatever else there is to say.
-void write_crew_notice(int64 job, const char *notice);
+// Writes what the job's owner should know about a topic; nullptr: nothing any more. A job has one notice per topic,
+// each with one writer, so that nobody overwrites what somebody else has to say. fastcopy.status shows them all.
+void write_notice(int64 job, const char *topic, const char *text);
 
-// What the job's owner should know; nullptr: nothing any more.
-void write_notice(int64 job, const char *notice);
-
-// Ends a job; `error` is given for state failed only. An ERROR if the job is to be done and a chunk, an
-// index or a foreign key of it is not.
+// Ends a job; `error` is given for state failed only. An ERROR if the state is done and a chunk, an
+// index or a foreign key is not.
 void end_job(int64 job, State state, const pg::ErrorReport *error);
 
 // The row shape of a job, palloc'd.
 plan::RowShape read_shape(int64 job);
 
-// A chunk of a job, palloc'd. An ERROR when it is not there.
+// A chunk of a job, palloc'd. An ERROR if it does not exist.
 plan::Chunk read_chunk(int64 job, int32 number);
 
-// What a worker says of a chunk that it has copied.
+// What a worker reports of a chunk that it has copied.
 struct CopiedChunk {
     int32 number;
     int32 worker;
@@ -100,10 +98,10 @@ struct CopiedChunk {
     TimestampTz started_at;
 };
 
-// Marks a chunk done. An ERROR when it is done already: its rows would be there twice.
+// Marks a chunk done. An ERROR if it is done already: its rows would be there twice.
 void mark_done(int64 job, const CopiedChunk &chunk);
 
-// What a job's row says now. Strings are palloc'd.
+// A job's row. Strings are palloc'd.
 struct JobRow {
     bool found;
     Oid owner;
@@ -114,8 +112,8 @@ struct JobRow {
 };
 JobRow read_job(int64 job);
 
-// What it takes to resume a job; an ERROR when it is not in the ledger. All palloc'd.
-struct Former {
+// What resuming a job needs; an ERROR if the job is not in the ledger. All palloc'd.
+struct ResumeState {
     Oid owner;
     const char *state;
     const char *source;  // without any password, or the name of a server
@@ -137,10 +135,16 @@ struct Former {
     int chunks_done;
     int64 rows;        // of chunks that are done
     int64 bytes;       // likewise
-    bool unresolved;   // other servers may have stored a chunk that is not done
-    int chunks_short;  // done, with other rows than the source sent, though the target drops none
+    bool unresolved;   // other servers may have stored rows of a chunk that is not done
+    int chunks_short;  // done, with fewer or more rows than were sent, though the target drops none
 };
-Former read_former(int64 job);
+ResumeState read_resume_state(int64 job);
+
+// The snapshot of the source that the job's done chunks are as of; nullptr if it is not known.
+const char *read_source_snapshot(int64 job);
+
+// An ERROR if the job is done.
+void raise_if_done(int64 job, const ResumeState &state);
 
 // The numbers of the chunks that are done, palloc'd.
 Bitmapset *read_done_chunks(int64 job);
@@ -159,11 +163,11 @@ struct Relations {
 };
 Relations read_done_relations(int64 job);
 
-// Raises a failed job's error as it was.
+// Raises a failed job's error again.
 void raise_error(int64 job);
 
-// The jobs that the ledger calls running, palloc'd: all of them, for who asks when none can be. Without those
-// that were resumed so many times in a row without a chunk done since.
+// IDs, palloc'd, of jobs that a previous server run left running; call it only when no job can be live. Excludes jobs
+// resumed most_vain_resumes times in a row without progress.
 int64 *unfinished_jobs(int most_vain_resumes, int *count);
 
 // Removes a job's rows.

@@ -1,4 +1,4 @@
-// The part of the ledger that keeps the foreign keys that jobs check when all rows are there.
+// The ledger of the foreign keys that jobs check at their end.
 #include "job/ledger.hpp"
 #include "job/ledger_session.hpp"
 
@@ -8,16 +8,14 @@ void add_foreign_keys(int64 job, const TargetForeignKeys &keys, bool set_aside) 
     Session session = open();
     for (int i = 0; i < keys.count; i++) {
         const TargetForeignKey &key = keys.keys[i];
-        Params p;
-        p.add_int8(job);
-        p.add_oid(key.oid);
-        p.add_text(key.name);
-        p.add_text(key.table);
-        p.add_text(key.definition);
-        p.add_bool(set_aside);
-        run("INSERT INTO fastcopy.foreign_key (job, foreign_key, name, table_name, definition,"
-            " set_aside) VALUES ($1, $2, $3, $4, $5, $6)",
-            &p, SPI_OK_INSERT);
+        Row row;
+        row.column("job").add_int8(job);
+        row.column("foreign_key").add_oid(key.oid);
+        row.column("name").add_text(key.name);
+        row.column("table_name").add_text(key.table);
+        row.column("definition").add_text(key.definition);
+        row.column("set_aside").add_bool(set_aside);
+        insert("fastcopy.foreign_key", &row);
     }
     close(session);
 }
@@ -34,13 +32,9 @@ OpenForeignKeys read_open_foreign_keys(int64 job) {
     OpenForeignKeys all{};
     all.keys = static_cast<OpenForeignKey *>(
         MemoryContextAlloc(caller, sizeof(OpenForeignKey) * Max(SPI_processed, 1)));
-    for (uint64 i = 0; i < SPI_processed; i++) {
-        HeapTuple row = SPI_tuptable->vals[i];
-        bool is_null;
-        all.keys[all.count++] = OpenForeignKey{
-            static_cast<Oid>(DatumGetInt64(SPI_getbinval(row, SPI_tuptable->tupdesc, 1, &is_null))),
-            DatumGetBool(SPI_getbinval(row, SPI_tuptable->tupdesc, 2, &is_null))};
-    }
+    for (uint64 i = 0; i < SPI_processed; i++)
+        all.keys[all.count++] = OpenForeignKey{static_cast<Oid>(field_int8("foreign_key", 0, i)),
+                                               field_bool("set_aside", i)};
     close(session);
     return all;
 }

@@ -1,4 +1,4 @@
-// The part of the ledger that keeps the indexes that jobs have set aside.
+// The ledger of the indexes that jobs have set aside.
 #include "job/ledger.hpp"
 #include "job/ledger_session.hpp"
 
@@ -8,20 +8,18 @@ void add_indexes(int64 job, const TargetIndexes &indexes) {
     Session session = open();
     for (int i = 0; i < indexes.count; i++) {
         const TargetIndex &index = indexes.indexes[i];
-        Params p;
-        p.add_int8(job);
-        p.add_int4(i + 1);
-        p.add_oid(index.oid);
-        p.add_text(index.name);
-        p.add_text(index.definition);
-        run("INSERT INTO fastcopy.index (job, number, index, name, definition)"
-            " VALUES ($1, $2, $3, $4, $5)",
-            &p, SPI_OK_INSERT);
+        Row row;
+        row.column("job").add_int8(job);
+        row.column("number").add_int4(i + 1);
+        row.column("index").add_oid(index.oid);
+        row.column("name").add_text(index.name);
+        row.column("definition").add_text(index.definition);
+        insert("fastcopy.index", &row);
     }
     close(session);
 }
 
-Oid read_index(int64 job, int32 number) {
+Oid lock_unbuilt_index(int64 job, int32 number) {
     Session session = open();
     Params p;
     p.add_int8(job);
@@ -29,9 +27,19 @@ Oid read_index(int64 job, int32 number) {
     run("SELECT index::int8 FROM fastcopy.index WHERE job = $1 AND number = $2 AND NOT done"
         " FOR UPDATE",
         &p, SPI_OK_SELECT);
-    Oid index = SPI_processed == 1 ? static_cast<Oid>(field_int8(1, 0)) : InvalidOid;
+    Oid index = SPI_processed == 1 ? static_cast<Oid>(field_int8("index", 0)) : InvalidOid;
     close(session);
     return index;
+}
+
+int count_done_indexes(int64 job) {
+    Session session = open();
+    Params p;
+    p.add_int8(job);
+    read("SELECT count(*) AS done FROM fastcopy.index WHERE job = $1 AND done", &p);
+    auto done = static_cast<int>(field_int8("done", 0));
+    close(session);
+    return done;
 }
 
 void mark_index_done(int64 job, int32 number, TimestampTz started_at) {

@@ -1,9 +1,9 @@
-// Talking to the ledger's tables: SPI as their owner, parameters in, fields of the result out. For the
-// ledger_*.cpp files only; what others may do with the ledger is in ledger.hpp.
+// Access to the ledger's tables: SPI as their owner, parameters in, fields of the result out. For the
+// ledger*.cpp files only: ledger.hpp has what others may do with the ledger.
 #ifndef FASTCOPY_JOB_LEDGER_SESSION_HPP
 #define FASTCOPY_JOB_LEDGER_SESSION_HPP
 
-#include "pg/identity.hpp"
+#include "pg/postgres.hpp"
 
 namespace fastcopy::job::ledger {
 
@@ -39,25 +39,45 @@ struct Params {
     }
 };
 
-// A session with the ledger: SPI, as the ledger's owner, with a search_path that nobody else can write to.
+// A row to insert: a value per named column.
+struct Row : Params {
+    const char *columns[max_params];
+
+    // Names the column of the value that is added next.
+    Row &column(const char *name) {
+        Assert(count < max_params);
+        columns[count] = name;
+        return *this;
+    }
+};
+
+// A session with the ledger: SPI, as the ledger's owner, with a search_path that no other role can write
+// to. An error needs no clean-up: PostgreSQL restores user and settings as it aborts the transaction.
 struct Session {
-    pg::OwnerScope scope;
+    Oid role;
+    int sec_context;
+    int guc_nest_level;
 };
 Session open();
 void close(const Session &session);
 
-// Runs a statement in the current snapshot; an ERROR unless SPI answers as expected.
+// Runs a statement in the current snapshot; an ERROR unless SPI returns the expected code.
 void run(const char *sql, Params *params, int expected);
 
 // Reads with the newest snapshot, so that REPEATABLE READ callers see what jobs have committed.
 void read(const char *sql, Params *params);
 
-// Fields of the first result row: as text in `context`, nullptr when NULL; as they are; as numbers; as C
-// strings in the current memory context.
-const char *field(int column, MemoryContext context);
-Datum field_datum(int column, bool *is_null);
-int64 field_int8(int column, int64 when_null);
-const char **field_texts(int column, int *count);
+// The INSERT statement of rows with these columns; inserts one row.
+char *insert_statement(const char *table, const Row &row);
+void insert(const char *table, Row *row);
+
+// Fields of a result row by their columns' names: as text in `context`, nullptr when NULL; as they are; as a bigint;
+// as a boolean; as an array of C strings in the current memory context.
+const char *field(const char *column, MemoryContext context, uint64 row = 0);
+Datum field_datum(const char *column, bool *is_null, uint64 row = 0);
+int64 field_int8(const char *column, int64 when_null, uint64 row = 0);
+bool field_bool(const char *column, uint64 row = 0);
+const char **field_texts(const char *column, int *count);
 
 Datum text_array(const char **texts, int count);
 Datum oid_array(const Oid *oids, int count);

@@ -1,4 +1,4 @@
-// The part of the ledger that keeps the settings of jobs, and how their values cross the wire.
+// The ledger of the settings of jobs, and of how their columns' values are sent.
 #include "job/ledger.hpp"
 #include "job/ledger_session.hpp"
 
@@ -48,15 +48,11 @@ pg::Settings read_settings(int64 job) {
     pg::Settings settings{};
     settings.settings =
         static_cast<pg::Setting *>(palloc(sizeof(pg::Setting) * Max(SPI_processed, 1)));
-    TupleDesc tupdesc = SPI_tuptable->tupdesc;
-    for (uint64 i = 0; i < SPI_processed; i++) {
-        HeapTuple row = SPI_tuptable->vals[i];
-        bool is_null;
+    for (uint64 i = 0; i < SPI_processed; i++)
         settings.settings[settings.count++] =
-            pg::Setting{SPI_getvalue(row, tupdesc, 1), SPI_getvalue(row, tupdesc, 2),
-                        pg::to_context(SPI_getvalue(row, tupdesc, 3)),
-                        static_cast<Oid>(DatumGetInt64(SPI_getbinval(row, tupdesc, 4, &is_null)))};
-    }
+            pg::Setting{field("name", caller, i), field("value", caller, i),
+                        pg::to_context(field("context", caller, i)),
+                        static_cast<Oid>(field_int8("role", 0, i))};
     MemoryContextSwitchTo(old);
     close(session);
     return settings;
@@ -80,16 +76,17 @@ void read_wire(int64 job, plan::RowShape *shape) {
     Params p;
     p.add_int8(job);
     read(
-        "SELECT coalesce(as_written, array_fill(true, ARRAY[cardinality(columns)])), text_because"
+        "SELECT coalesce(as_written, array_fill(true, ARRAY[cardinality(columns)])) AS as_written,"
+        " text_because"
         " FROM fastcopy.job WHERE job = $1",
         &p);
     if (SPI_processed != 1)
         raise_gone(job);
     bool is_null;
-    ArrayType *array = DatumGetArrayTypePCopy(field_datum(1, &is_null));
+    ArrayType *array = DatumGetArrayTypePCopy(field_datum("as_written", &is_null));
     int count = ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array));
     memcpy(shape->as_written, ARR_DATA_PTR(array), Min(count, shape->ncolumns) * sizeof(bool));
-    shape->text_because = field(2, caller);
+    shape->text_because = field("text_because", caller);
     close(session);
 }
 

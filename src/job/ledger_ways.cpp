@@ -30,10 +30,11 @@ const char **read_only_relations(int64 job, int *count) {
     p.add_int8(job);
     read(
         "SELECT coalesce(array_agg(DISTINCT substr(relation, length('ONLY ') + 1)), '{}')"
+        " AS relations"
         " FROM fastcopy.chunk WHERE job = $1 AND NOT done AND starts_with(relation, 'ONLY ')",
         &p);
     MemoryContext old = MemoryContextSwitchTo(caller);
-    const char **relations = field_texts(1, count);
+    const char **relations = field_texts("relations", count);
     MemoryContextSwitchTo(old);
     close(session);
     return relations;

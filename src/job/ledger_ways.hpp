@@ -1,4 +1,4 @@
-// What the ledger keeps of how a job's table is read and written.
+// The ledger of how a job's table is read and written.
 #ifndef FASTCOPY_JOB_LEDGER_WAYS_HPP
 #define FASTCOPY_JOB_LEDGER_WAYS_HPP
 
@@ -11,13 +11,13 @@ struct Ways {
     const char *reader_reason;
     const char *writer;  // 'copy' or 'insert'
     const char *writer_reason;
-    const char *warning;  // what start has warned of; nullptr: nothing
+    const char *warning;  // what start has warned of; nullptr: no warning
 };
 
-// Writes down the ways of a job whose row is there; without a reader, that one stays as it is.
+// Updates the ways in a job's row; without a reader, the former one is kept.
 void note_ways(int64 job, const Ways &ways);
 
-// The relations that chunks which are not done are to be read from with ONLY, palloc'd.
+// The relations from which chunks that are not done will be read with ONLY, palloc'd.
 const char **read_only_relations(int64 job, int *count);
 
 }  // namespace fastcopy::job::ledger

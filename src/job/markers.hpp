@@ -1,8 +1,8 @@
-// What a job remembers of its two tables: what tells, when it is resumed, whether they have changed, and the
-// indexes that it has set aside.
+// What a job records of its two tables: markers by which changes are detected when it is resumed, and the
+// indexes and foreign keys that it has set aside.
 //
-// Plain data that the ledger keeps: plan/markers.hpp says what the source's markers mean, sink/target.hpp
-// and sink/indexes.hpp what the target's do.
+// Plain data that the ledger keeps: plan/markers.hpp explains the source's markers, sink/target_files.hpp,
+// sink/indexes.hpp and sink/foreign_keys.hpp the target's.
 #ifndef FASTCOPY_JOB_MARKERS_HPP
 #define FASTCOPY_JOB_MARKERS_HPP
 
@@ -10,7 +10,7 @@
 
 namespace fastcopy::job {
 
-// A marker that the source cannot or may not tell is nullptr.
+// A marker that the source does not report is nullptr.
 struct SourceMarkers {
     const char *server;
     const char *snapshot;  // as pg_current_snapshot() prints it: xmin:xmax:xip
@@ -21,14 +21,14 @@ struct SourceMarkers {
 
 struct TargetFiles {
     int count;
-    const char **files;  // each the OID of a table and the number of its file
-    bool unlogged;       // one of them at least
+    const char **files;  // each the OID of a table and its filenode
+    bool unlogged;       // at least one of them
 };
 
 struct TargetIndex {
     Oid oid;
     const char *name;        // quoted, schema-qualified
-    const char *definition;  // as pg_get_indexdef has it, for people
+    const char *definition;  // from pg_get_indexdef, for users
     int cost;                // of building it, relative to that of others
 };
 
@@ -41,7 +41,7 @@ struct TargetForeignKey {
     Oid oid;
     const char *name;        // unquoted
     const char *table;       // quoted, schema-qualified
-    const char *definition;  // as pg_get_constraintdef has it, for people
+    const char *definition;  // from pg_get_constraintdef, for users
 };
 
 struct TargetForeignKeys {

@@ -18,22 +18,22 @@ size_t jobs_size() {
     return MAXALIGN(sizeof(JobSlot) * slot_count());
 }
 
-void initialise(void *fresh) {
+void initialize(void *fresh) {
     memset(fresh, 0, jobs_size() + sizeof(WorkerSlot) * slot_count());
     auto *jobs = static_cast<JobSlot *>(fresh);
     for (uint32 i = 0; i < slot_count(); i++)
         ConditionVariableInit(&jobs[i].ended);
 }
 
-// The name tells the layout: a server that goes on running while a newer library is installed has processes
-// of both, which must not take the other's registry for their own.
+// The name contains the layout: while a newer library is installed on a running server, processes of both exist, and
+// must not share a registry.
 void attach() {
     if (memory != nullptr)
         return;
     static char name[48];
     snprintf(name, sizeof(name), "pg_fastcopy %zu %zu", sizeof(JobSlot), sizeof(WorkerSlot));
     memory =
-        pg::named_segment(name, jobs_size() + sizeof(WorkerSlot) * slot_count(), initialise, &lock);
+        pg::named_segment(name, jobs_size() + sizeof(WorkerSlot) * slot_count(), initialize, &lock);
 }
 
 void free_worker(WorkerSlot *slot) {
@@ -126,7 +126,7 @@ SlotRef reserve_job(Oid owner, Oid target, int workers_wanted, dsm_handle area) 
     unlock_registry();
     ereport(ERROR,
             (errcode(ERRCODE_INSUFFICIENT_RESOURCES), errmsg("too many fastcopy jobs are running"),
-             errhint("Wait for a job to end, or raise max_worker_processes.")));
+             errhint("Wait for a job to end, or increase max_worker_processes.")));
 }
 
 JobSlot *adopt_job(SlotRef ref) {
@@ -193,7 +193,7 @@ bool cancel_job(SlotRef ref) {
     lock_registry(LW_SHARED);
     bool cancelled = is_mine(slot, ref) && slot->coordinator_pid != 0;
     if (cancelled) {
-        // Interrupts whatever it is doing: a wait for a lock, ANALYZE, a query on the source. Once: the
+        // Interrupt whatever the coordinator does: a wait for a lock, ANALYZE, a query on the source. Only once: a
         // second signal would interrupt the end of the job.
         auto expected = static_cast<uint32>(Cancel::open);
         if (pg_atomic_compare_exchange_u32(&slot->cancel, &expected,

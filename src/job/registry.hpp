@@ -1,23 +1,22 @@
 // The registry: the shared memory of running jobs, which fastcopy.status reads live.
 //
-// One slot per job and one per worker, as many of each as the server may have background workers, so
-// the registry is never what runs out. A slot belongs to somebody from its reservation to its release;
-// its generation changes at each release, so that a reference to a former owner is recognised.
+// It has one slot per job and one per worker, as many of each as the server may have background workers, so
+// the registry is never the limit. A slot is owned from its reservation to its release;
+// its generation changes at each release, so that a reference to a former owner is recognized.
 //
-// Life of a job slot: reserved by the session in fastcopy.start, handed to the coordinator by the act
-// of starting it, released in the coordinator's before_shmem_exit callback (by the session, if the
+// Life of a job slot: reserved by the session in fastcopy.start, owned by the coordinator once it has adopted it,
+// released in the coordinator's before_shmem_exit callback (by the session, if the
 // coordinator never ran).
 //
 // Life of a worker slot: reserved by the coordinator, filled by the worker, released by the
-// coordinator once it has seen the worker stop. One that was terminated in the middle of a chunk is replaced;
-// its successor is told to begin with that chunk. When a coordinator exits first, its workers are
-// orphans: they are told to stop, and release their slots themselves. Until the last of them has, the
-// job's slot stays reserved, though nobody finds it any more: a late worker must not count, or worse
-// claim, on a slot that has become another job's.
+// coordinator once it has seen the worker stop. A worker that was terminated within a chunk is replaced;
+// its successor starts with that chunk. If a coordinator exits first, its workers become
+// orphans: they are terminated, and release their slots themselves. The job slot stays reserved, but unlisted, until
+// the last worker exits, so that a late worker cannot update a reused slot.
 //
 // Locks: `in_use`, `generation`, the plain fields and the pids change only under the registry's lock,
-// held exclusively, for a few instructions and nothing that can fail. Counters are atomics; each has
-// one writer (named beside it), but for the job's totals, which its workers add to when a chunk is
+// held exclusively, for a few instructions that cannot fail. Counters are atomics; each has
+// one writer (named beside it), except the job's totals, to which its workers add when a chunk is
 // committed.
 #ifndef FASTCOPY_JOB_REGISTRY_HPP
 #define FASTCOPY_JOB_REGISTRY_HPP
@@ -29,19 +28,19 @@
 
 namespace fastcopy::job {
 
-// Whether a job is to be cancelled. It is decided once: a session asks, or the coordinator, about to write
-// the end of the job, closes the question.
+// Whether a job is to be cancelled. Decided once: by a session that requests it, or by the coordinator, which closes
+// the question before it writes the job's end.
 enum class Cancel : uint32 { open, requested, closed };
 
 struct JobSlot {
     bool in_use;
-    bool abandoned;  // its coordinator has gone; in use until its last worker has, too
+    bool abandoned;  // its coordinator has exited; in use until its last worker has
     uint32 generation;
     Oid database;
     Oid owner;
     Oid target;
     int64 job;       // 0 until the coordinator has claimed it
-    bool exclusive;  // empties the target, or sets its indexes aside; set with `job`
+    bool exclusive;  // truncates the target, or sets its indexes aside; set with `job`
     dsm_handle area;
     pid_t coordinator_pid;     // 0 until it runs
     Latch *coordinator_latch;  // valid while coordinator_pid is not 0
@@ -66,18 +65,18 @@ struct JobSlot {
     ConditionVariable ended;     // broadcast when the slot is released
 };
 
-// `gave_back`: it has left its chunk to others, because the crew has become smaller.
+// `gave_back`: the worker has left its chunk to others, because the crew has become smaller.
 enum class Outcome : uint32 { running, finished, failed, gave_back };
 
 struct WorkerSlot {
     bool in_use;
-    bool orphan;  // its coordinator has gone
+    bool orphan;  // its coordinator has exited
     uint32 generation;
     uint32 job_index;
     uint32 job_generation;
     int32 number;         // 1, 2, ... within the job
-    int32 first_chunk;    // coordinator, before the worker starts: what to begin with; 0: claim
-    int32 first_retries;  // and how often that has been tried in vain
+    int32 first_chunk;    // coordinator, before the worker starts: its first chunk; 0: claim one
+    int32 first_retries;  // failed attempts at that chunk so far
     pid_t pid;            // 0 before it runs and after it has stopped
     Latch *latch;         // valid while pid is not 0
     TimestampTz started_at;
@@ -99,7 +98,7 @@ struct WorkerSlot {
     pg_atomic_uint64 bytes_done;            // worker: of committed chunks
 };
 
-// A slot as a background worker's argument: where it is and whose it was when it was named.
+// A slot as a background worker's argument: its index, and its generation at that time.
 struct SlotRef {
     uint32 index;
     uint32 generation;
@@ -121,45 +120,44 @@ WorkerSlot *worker_slot(uint32 index);
 void lock_registry(LWLockMode mode);
 void unlock_registry();
 
-// Reserves a slot for a job of this role; an ERROR when all are taken.
+// Reserves a slot for a job of this role; an ERROR if no slot is free.
 SlotRef reserve_job(Oid owner, Oid target, int workers_wanted, dsm_handle area);
-// Makes this process the coordinator of a reserved job; nullptr when the reservation is gone.
+// Makes this process the coordinator of a reserved job; nullptr if the reservation was given up.
 JobSlot *adopt_job(SlotRef ref);
-// Assigns the job to the coordinator's slot, unless another coordinator runs it (running), a job that
-// cannot share the target has it (target_taken), or workers of either, whose coordinator is gone, have not
-// exited yet (being_left). `family` are the tables whose rows are the target's or hold those of the target.
+// Assigns the job to this slot. Fails if another coordinator runs it (running), if a job that cannot share the target
+// has it (target_taken), or if workers of a former coordinator of either have not exited yet (being_left). `family` are
+// the tables that share rows with the target.
 enum class Claim { mine, running, target_taken, being_left };
 struct Claimed {
     Claim claim;
     int64 other;  // the job that has the target
 };
 Claimed claim_job(JobSlot *slot, int64 job, bool exclusive, std::span<const Oid> family);
-// Frees the slot if the reference is still good and no worker runs, or abandons it to the last of them;
-// wakes those who wait for the job.
+// Frees the slot if the reference is still valid and no worker runs, or leaves that to the last worker;
+// wakes sessions that wait for the job.
 void release_job(SlotRef ref) noexcept;
-// Whether a job has its coordinator, or will have it.
+// Whether the job has a coordinator, or will have one.
 bool is_live(SlotRef ref);
-// Requests that a job ends as cancelled. False if it cannot: no coordinator runs yet, or the job is at its
-// end.
+// Requests that a job ends as cancelled. False if no coordinator runs yet, or if the job is at its end.
 bool cancel_job(SlotRef ref);
-// By the coordinator, before it writes that the job is done: from then on nobody can cancel it. False if
-// somebody has.
+// By the coordinator, before it writes that the job is done: from then on it cannot be cancelled. False if
+// it was.
 bool close_cancel(JobSlot *slot);
-// By the session that reserved the slot and gives up: frees it if no coordinator has adopted it yet, and then
-// none will; else cancels the job. True if it was freed.
+// By the session that reserved the slot: frees it if no coordinator has adopted it, which none can
+// then; otherwise cancels the job. True if it was freed.
 bool give_up_job(SlotRef ref) noexcept;
 
-// Reserves a slot for worker `number`; false when all are taken. For the others see WorkerSlot.
+// Reserves a slot for worker `number`; false if no slot is free. See WorkerSlot for the other parameters.
 bool reserve_worker(SlotRef job, int32 number, int32 first_chunk, int32 first_retries,
                     SlotRef *worker);
-// Makes this process that worker; nullptr when it is no longer wanted.
+// Makes this process that worker; nullptr if it is no longer wanted.
 WorkerSlot *adopt_worker(SlotRef ref);
-// By the worker as it exits: the slot is the coordinator's to read, or freed if there is none.
+// By the worker as it exits: leaves the slot to the coordinator, or frees it if the worker is an orphan.
 void leave_worker(SlotRef ref) noexcept;
-// By the coordinator, after the worker has stopped or if it never started.
+// By the coordinator, once the worker has stopped, or if it never started.
 void release_worker(SlotRef ref) noexcept;
 // By the coordinator as it exits, before release_job: frees the slots of workers that do not run,
-// signals SIGTERM to the others and leaves their slots to them.
+// sends SIGTERM to the others and leaves their slots to them.
 void orphan_workers(SlotRef job) noexcept;
 
 // The live job with this id in the current database, or nullptr.

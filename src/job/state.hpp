@@ -1,4 +1,4 @@
-// The states of a job and the moves between them: the only place that knows.
+// The states of a job and the transitions between them. The ledger's SQL spells the names out.
 //
 //     planning ──▶ copying ──▶ indexing ──▶ done
 //         │           │            │         ▲
@@ -6,8 +6,8 @@
 //         └───────────┴────────────┴──────▶ failed | cancelled
 //
 // `planning` is only ever live: a job enters the ledger in state `copying`, once its plan is committed.
-// `interrupted` is not a state that anything moves to: it is how a job reads that the ledger calls
-// running while no coordinator owns it (the view fastcopy.status computes it).
+// `interrupted` is no state of this machine: a job that the ledger calls running, but that no coordinator owns, is shown
+// so (by the view fastcopy.status).
 #ifndef FASTCOPY_JOB_STATE_HPP
 #define FASTCOPY_JOB_STATE_HPP
 

@@ -2,7 +2,7 @@
 //
 // A process runs one body under guarded(): connected to the database as a role, in a memory context of its own. An
 // error never leaves it: the first error of several processes is recorded in their common report in shared memory,
-// and whoever reads the report raises it or writes it down.
+// whose readers raise it or write it to the ledger.
 #ifndef FASTCOPY_PG_BACKGROUND_HPP
 #define FASTCOPY_PG_BACKGROUND_HPP
 

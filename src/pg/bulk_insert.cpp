@@ -4,7 +4,7 @@ namespace fastcopy::pg {
 
 namespace {
 
-// Blocks that a relation was extended by and that are still empty are of use to that relation only.
+// Forgets the empty blocks by which the former relation was extended.
 void forget_extension(BulkInsertStateData *state) {
 #if PG_VERSION_NUM >= 160000
     state->next_free = InvalidBlockNumber;

@@ -11,12 +11,12 @@
 
 namespace fastcopy::pg {
 
-// Tells a binary CopyFrom that the rows it reads now are at most this many bytes long.
+// Sets, for a binary CopyFrom, an upper bound for the size of the rows that it reads now.
 inline void note_row_size(CopyFromState cstate, int bytes) {
     cstate->line_buf.len = bytes;
 }
 
-// Has NextCopyFrom leave alone the columns that are not in the stream, whose defaults INSERT will find.
+// Keeps NextCopyFrom from computing defaults for columns that are not in the stream: INSERT does.
 inline void ignore_defaults(CopyFromState cstate) {
     cstate->num_defaults = 0;
 }

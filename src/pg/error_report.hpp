@@ -18,7 +18,7 @@ namespace fastcopy::pg {
 
 struct ErrorReport {
     enum State : uint32 { empty, writing, complete };
-    pg_atomic_uint32 state;  // the one writer is who moved it from empty to writing
+    pg_atomic_uint32 state;  // its one writer has moved it from empty to writing
     int sqlerrcode;
     int32 chunk;  // 0: not in a chunk
     char message[8192];
@@ -32,19 +32,18 @@ void init(ErrorReport *report);
 // True once an error is recorded and may be read.
 bool is_complete(ErrorReport *report);
 
-// Copies an error into the report unless one is there already. Raises nothing.
+// Copies an error into the report unless it has one already. Raises nothing.
 void record(ErrorReport *report, const ErrorData *error, int32 chunk) noexcept;
 
 // Raises the recorded error in this process at the given level, with its SQLSTATE and all its parts.
 // `prefix_context`, when given, is added as a line of context.
 void raise(const ErrorReport *report, int elevel, const char *prefix_context = nullptr);
 
-// Tells the log of an error that was caught and does not end the work: what it has led to, and its message,
-// with its SQLSTATE, detail and hint.
+// Logs a caught, non-fatal error, prefixed with its consequence.
 void report_caught(int elevel, const ErrorData *error, const char *consequence);
 
-// From now on a FATAL of this process is recorded too. `chunk` is read at that moment. `terminations`: even
-// if the process was only told to go, by pg_terminate_backend or the server's shutdown.
+// From now on a FATAL of this process is recorded too, with the value of `chunk` at that time. `terminations`: also
+// that of pg_terminate_backend or a shutdown of the server.
 void watch_fatal(ErrorReport *report, const int32 *chunk, bool terminations);
 
 }  // namespace fastcopy::pg

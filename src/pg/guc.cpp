@@ -13,7 +13,7 @@ config_generic **all_variables(int *count) {
 #endif
 }
 
-// As core serializes it: exact, and valid input for the setting. SHOW would add units and round.
+// The value as core serializes it: exact, and valid as input. SHOW would add units and round.
 const char *value_of(config_generic *setting) {
     constexpr int all_digits = 17;
     void *variable = setting;
@@ -41,7 +41,7 @@ void add_setting_context(void *name) noexcept {
                static_cast<const char *>(name));
 }
 
-// JIT's library is loaded when there is code to compile, and defines nothing.
+// The library of JIT is loaded on demand, and defines no settings.
 bool is_needed(const char *path) {
     const char *slash = last_dir_separator(path);
     const char *file = slash != nullptr ? slash + 1 : path;
@@ -91,7 +91,7 @@ void load_libraries(const Settings &settings) {
 void apply(const Settings &settings) {
     for (int i = 0; i < settings.count; i++) {
         const Setting &setting = settings.settings[i];
-        // Some settings cost: that of time zone abbreviations reads a file.
+        // Setting some of them is expensive: that of time zone abbreviations reads a file.
         const char *now = GetConfigOption(setting.name, true, false);
         if (now != nullptr && strcmp(now, setting.value) == 0)
             continue;

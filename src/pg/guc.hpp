@@ -1,10 +1,10 @@
 // The settings (GUCs) of a session, carried to another process.
 //
-// Core does this for parallel workers (SerializeGUCState, RestoreGUCState). Those bytes are good for a moment, in
-// processes that share everything else; a job needs its settings again after a restart, perhaps in a session of
-// another role. So they are carried as what they are: name and value as text, and with whose rights the value was set.
-// The rights matter. A placeholder (a setting whose library is not loaded) may be set by anybody, and PostgreSQL
-// asks once the library has defined it whether who set it was allowed to.
+// Core does this for parallel workers (SerializeGUCState, RestoreGUCState), with bytes that are only valid at that
+// moment and in such processes; a job needs its settings again after a restart, perhaps in a session of
+// another role. So they are carried as text: name, value, and the privileges with which the value was set.
+// The privileges matter: any role may set a placeholder (a setting whose library is not loaded), and PostgreSQL
+// checks, once the library has defined it, whether the role that set it was allowed to.
 #ifndef FASTCOPY_PG_GUC_HPP
 #define FASTCOPY_PG_GUC_HPP
 
@@ -16,14 +16,14 @@ struct Setting {
     const char *name;
     const char *value;
     GucContext context;  // what it was set as: "user", "superuser", ...
-    Oid role;            // who set it
+    Oid role;            // that has set it
 };
 
 struct Settings {
     int count;
     Setting *settings;
     int libraries_size;
-    const char *libraries;  // loaded in the session: paths, each with its zero; a zero ends them
+    const char *libraries;  // loaded in the session: null-terminated paths, ended by an empty one
 };
 
 // Lists the settings of this session that `wanted` accepts, out of those that a session can set.

@@ -14,20 +14,6 @@ bool may_log_in(Oid role) {
 
 namespace {
 
-// The ledger's owner is the extension's owner: CREATE EXTENSION made both.
-Oid ledger_owner() {
-    Oid schema = get_namespace_oid("fastcopy", true);
-    Oid relid = OidIsValid(schema) ? get_relname_relid("job", schema) : InvalidOid;
-    HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
-    if (!HeapTupleIsValid(tuple))
-        ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
-                        errmsg("extension \"pg_fastcopy\" is not installed in this database"),
-                        errhint("Run CREATE EXTENSION pg_fastcopy.")));
-    Oid owner = reinterpret_cast<Form_pg_class>(GETSTRUCT(tuple))->relowner;
-    ReleaseSysCache(tuple);
-    return owner;
-}
-
 // Makes the identity's role the current one, in a transaction that has just begun.
 void take_on(const Identity &identity) {
     if (!SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(identity.role)))
@@ -44,7 +30,7 @@ void take_on(const Identity &identity) {
 Identity current_identity() {
     Oid role = GetUserId();
     Oid login = may_log_in(role) ? role : GetAuthenticatedUserId();
-    // pg_cron and other background processes authenticate nobody: fall back to the session's role.
+    // Background processes, such as pg_cron's, have no authenticated role: fall back to the session's role.
     if (!OidIsValid(login))
         login = GetSessionUserId();
     return Identity{MyDatabaseId, login, role};
@@ -52,12 +38,12 @@ Identity current_identity() {
 
 void connect_as(const Identity &identity) {
     BackgroundWorkerInitializeConnectionByOid(identity.database, identity.login, 0);
-    // Whatever the role's defaults: that the caller may write was checked in its own transaction, and
-    // SERIALIZABLE would set the processes that write the ledger's rows against one another.
+    // Override the role's defaults: the caller's transaction has checked that it may write, and under
+    // SERIALIZABLE the processes that write the ledger's rows would conflict.
     SetConfigOption("default_transaction_read_only", "off", PGC_USERSET, PGC_S_SESSION);
     SetConfigOption("default_transaction_isolation", "read committed", PGC_USERSET, PGC_S_SESSION);
 #if PG_VERSION_NUM >= 170000
-    // Of the timeouts, the one that counts in background processes too. A chunk takes as long as it takes.
+    // The one timeout that applies to background processes too.
     SetConfigOption("transaction_timeout", "0", PGC_USERSET, PGC_S_SESSION);
 #endif
 }
@@ -100,22 +86,6 @@ void commit_transaction() {
 void abort_transaction() {
     AbortCurrentTransaction();
     pgstat_report_stat(false);
-}
-
-OwnerScope become_owner() {
-    OwnerScope scope;
-    Oid owner = ledger_owner();
-    GetUserIdAndSecContext(&scope.role, &scope.sec_context);
-    SetUserIdAndSecContext(owner, scope.sec_context | SECURITY_LOCAL_USERID_CHANGE);
-    scope.guc_nest_level = NewGUCNestLevel();
-    (void)set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION,
-                            GUC_ACTION_SAVE, true, 0, false);
-    return scope;
-}
-
-void become_self(const OwnerScope &scope) {
-    AtEOXact_GUC(false, scope.guc_nest_level);
-    SetUserIdAndSecContext(scope.role, scope.sec_context);
 }
 
 }  // namespace fastcopy::pg

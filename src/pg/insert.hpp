@@ -6,7 +6,7 @@
 
 namespace fastcopy::pg {
 
-// What a range table entry says of the privileges that its relation is to be checked for.
+// The privileges that a range table entry requires.
 #if PG_VERSION_NUM >= 160000
 using Permissions = RTEPermissionInfo;
 #else
@@ -21,7 +21,7 @@ inline Permissions *permissions_of(const ParseNamespaceItem *item) {
 #endif
 }
 
-// Checks the current role's privileges on the relations of a parse state, as their permissions ask. An ERROR
+// Checks that the current role has the privileges that the relations of a parse state require. An ERROR
 // if one is missing.
 inline void check_permissions(const ParseState *pstate) {
 #if PG_VERSION_NUM >= 160000
@@ -53,7 +53,7 @@ inline void check_insert_relation(ResultRelInfo *relation) {
 #endif
 }
 
-// Makes the index entries of a row that has been inserted. No index may be deferrable.
+// Inserts the index entries of a row. No index may be deferrable.
 inline void insert_index_entries(ResultRelInfo *relation, TupleTableSlot *slot, EState *estate) {
 #if PG_VERSION_NUM >= 190000
     list_free(ExecInsertIndexTuples(relation, estate, 0, slot, NIL, nullptr));
@@ -64,7 +64,7 @@ inline void insert_index_entries(ResultRelInfo *relation, TupleTableSlot *slot, 
 #endif
 }
 
-// How the columns of a partitioned table become those of a partition that a row was routed to; nullptr if they
+// The map from the columns of a partitioned table to those of a partition that a row was routed to; nullptr if they
 // are the same.
 inline const AttrMap *map_to_leaf(ResultRelInfo *leaf, EState *estate) {
 #if PG_VERSION_NUM >= 160000

@@ -1,4 +1,4 @@
-// The memory of libraries: what a process has malloc'd that is in no memory context.
+// The memory of libraries: what is malloc'd in this process outside of memory contexts.
 #ifndef FASTCOPY_PG_LIBRARY_MEMORY_HPP
 #define FASTCOPY_PG_LIBRARY_MEMORY_HPP
 
@@ -6,7 +6,7 @@
 
 namespace fastcopy::pg {
 
-// Its size, or 0 where malloc does not tell (it does in glibc from 2.33 on).
+// Its size, or 0 if malloc does not report it (glibc does from 2.33 on).
 size_t library_memory();
 
 }  // namespace fastcopy::pg

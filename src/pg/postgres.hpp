@@ -1,4 +1,4 @@
-// The one door to PostgreSQL's headers.
+// The only include of PostgreSQL's headers.
 //
 // Every file on the PostgreSQL side of the project starts with this include. It is marked a system
 // header, so that the project can be built with -Wall -Wextra -Werror although PostgreSQL's own C

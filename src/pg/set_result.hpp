@@ -6,8 +6,8 @@
 
 namespace fastcopy::pg {
 
-// Gives the call an empty tuplestore for rows of its declared type; setResult and setDesc of what is returned.
-// An ERROR if the caller does not take a set.
+// Creates an empty tuplestore for the function's result; it is setResult of what is returned, for rows of setDesc.
+// An ERROR if the caller does not accept a set.
 ReturnSetInfo *begin_set(FunctionCallInfo fcinfo);
 
 }  // namespace fastcopy::pg

@@ -13,7 +13,7 @@ dsm_segment *map_segment(dsm_handle handle) {
 
 namespace {
 
-// What stands in front of the memory.
+// Precedes the memory in the segment.
 struct Header {
     LWLock lock;
 };
@@ -21,7 +21,7 @@ struct Header {
 constexpr Size header_size = CACHELINEALIGN(sizeof(Header));
 
 const char *segment_name = nullptr;
-void (*initialise_memory)(void *memory) = nullptr;
+void (*initialize_memory)(void *memory) = nullptr;
 
 void init_lock(LWLock *lock) {
 #if PG_VERSION_NUM >= 190000
@@ -41,7 +41,7 @@ void register_tranche(const LWLock *lock) {
 
 void init_segment(void *segment) {
     init_lock(&static_cast<Header *>(segment)->lock);
-    initialise_memory(static_cast<char *>(segment) + header_size);
+    initialize_memory(static_cast<char *>(segment) + header_size);
 }
 
 #if PG_VERSION_NUM >= 190000
@@ -59,10 +59,10 @@ void *find_segment(Size size) {
 
 }  // namespace
 
-void *named_segment(const char *name, size_t size, void (*initialise)(void *memory),
+void *named_segment(const char *name, size_t size, void (*initialize)(void *memory),
                     LWLock **lock) {
     segment_name = name;
-    initialise_memory = initialise;
+    initialize_memory = initialize;
     auto *header = static_cast<Header *>(find_segment(header_size + size));
     register_tranche(&header->lock);
     *lock = &header->lock;
@@ -74,13 +74,13 @@ void *named_segment(const char *name, size_t size, void (*initialise)(void *memo
 namespace {
 
 struct Anchor {
-    LWLock lock;        // guards the handle, then whatever the segment's owner says
+    LWLock lock;        // guards the handle, and what the segment's user says
     dsm_handle handle;  // DSM_HANDLE_INVALID until the segment is made
 };
 
 }  // namespace
 
-void *named_segment(const char *name, size_t size, void (*initialise)(void *memory),
+void *named_segment(const char *name, size_t size, void (*initialize)(void *memory),
                     LWLock **lock) {
     bool found;
 
@@ -93,12 +93,12 @@ void *named_segment(const char *name, size_t size, void (*initialise)(void *memo
     LWLockRelease(AddinShmemInitLock);
     LWLockRegisterTranche(anchor->lock.tranche, name);
 
-    // An error in here releases the lock and leaves the handle invalid: the next caller tries again.
+    // An error releases the lock and leaves the handle invalid: the next caller retries.
     dsm_segment *segment;
     LWLockAcquire(&anchor->lock, LW_EXCLUSIVE);
     if (anchor->handle == DSM_HANDLE_INVALID) {
         segment = dsm_create(size, 0);
-        initialise(dsm_segment_address(segment));
+        initialize(dsm_segment_address(segment));
         dsm_pin_segment(segment);
         anchor->handle = dsm_segment_handle(segment);
     } else {

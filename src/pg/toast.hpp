@@ -1,8 +1,8 @@
 // Compression of large values.
 //
-// A copy of large values spends most of its time in pglz, PostgreSQL's default; lz4 is several times as
-// fast and compresses about as well. It is used where the server was built with it and nobody has
-// chosen: a column's own COMPRESSION always wins, and so does any setting of default_toast_compression by
+// Copying large values spends most of its time in pglz, PostgreSQL's default; lz4 is several times as
+// fast and compresses about as well. It is used if the server was built with it and no other method was
+// chosen: a column's own COMPRESSION takes precedence, and so does any setting of default_toast_compression by
 // the configuration file, the database or the role.
 #ifndef FASTCOPY_PG_TOAST_HPP
 #define FASTCOPY_PG_TOAST_HPP

@@ -19,7 +19,7 @@ inline bool to_bool(const char *text) {
 inline const char *to_name(const char *text,
                            bool (*is_valid)(std::string_view) noexcept = core::is_name) {
     if (!is_valid(text))
-        source::raise_odd_answer("a name that is none");
+        source::raise_odd_answer("The source returned an invalid identifier.");
     return text;
 }
 

@@ -23,8 +23,8 @@ Rows read_extremes(Connection *connection, const Leaf &leaf, const SplitKey &key
 // Instants evenly spaced between the least and the greatest key.
 Rows read_even_instants(Connection *connection, const Leaf &leaf, const SplitKey &key, int ranges) {
     const char *column = quote_always(key.column);
-    // Bounds are guesses: years outside of these would only make the arithmetic overflow. They are
-    // conditions on the key, so that the index passes over all the infinities at once.
+    // Exclude years that would make the arithmetic overflow, by conditions on the key, so that the index skips
+    // infinities.
     return source::query_table(
         connection, psprintf("SELECT (lo OPERATOR(pg_catalog.+) ((hi OPERATOR(pg_catalog.-) lo)"
                              " OPERATOR(pg_catalog.*) (i OPERATOR(pg_catalog./) %d.0)))::%s"
@@ -65,7 +65,7 @@ Bounds refine(const Rows &values, uint32 ranges) {
 
 Rows read_key_values(Connection *connection, const char *column, const KeyOrder &order, Oid table,
                      const Leaves &leaves) {
-    // Of very many leaves, some are enough.
+    // A sample of very many leaves is enough.
     constexpr int most_leaves = 200;
     StringInfoData oids;
     initStringInfo(&oids);

@@ -1,11 +1,8 @@
 // A chunk: the range of one source relation that one worker copies in one local transaction.
 //
-// This is data that the planner makes, the ledger keeps and a worker turns into the query it sends.
+// The planner makes chunks, the ledger keeps them, and a worker turns each into the query that it sends.
 // Ranges are half open; the first chunk of a relation has no lower bound and the last no upper bound,
-// so that every row is in exactly one chunk whatever its key, or wherever it has moved since.
-//
-// A block range is kept as two numbers rather than as SQL: another way of shipping a block range than
-// by rows needs nothing else.
+// so that every row is in exactly one chunk, whatever its key or location.
 #ifndef FASTCOPY_PLAN_CHUNK_HPP
 #define FASTCOPY_PLAN_CHUNK_HPP
 
@@ -41,23 +38,23 @@ struct Chunk {
     bool only;  // the relation's own rows, not those of its children
     int64 first_block;
     int64 end_block;
-    const char *key;       // quoted column name, with its COLLATE if it needs one; range and nulls
+    const char *key;       // quoted column name, with COLLATE if needed; for range and nulls
     const char *key_type;  // quoted type name; range
     const char *less;  // the operators < and >= of the index on the key, as OPERATOR(...); range
     const char *not_less;
     const char *lower;
     const char *upper;
-    // What the ledger knows of a chunk that is done.
+    // From the ledger, of a chunk that is done.
     bool done;
     uint64 rows_sent;  // by the source
     uint64 rows;       // inserted
     uint64 bytes;
 };
 
-// What all chunks of a job are copied with.
+// What all chunks of a job have in common.
 struct RowShape {
     int ncolumns;
-    const char **columns;  // unquoted; the order of fields on the wire
+    const char **columns;  // unquoted, in the order of the fields
     Oid *types;            // base types of the target's columns when the job was planned
     const char *filter;    // nullptr: all rows
     bool binary;
@@ -66,20 +63,20 @@ struct RowShape {
         *text_because;  // the first column that keeps rows from being binary; nullptr if they are
 };
 
-// An identifier for the source, in quotes whether it needs them here or not: the source may know keywords
+// Quotes an identifier in any case: the source may have keywords
 // that this server does not.
 char *quote_always(const char *identifier);
 
-// The COPY statement for the source that yields the chunk's rows.
+// The COPY statement that returns the chunk's rows.
 char *copy_statement(const Chunk &chunk, const RowShape &shape);
 
-// What comes after FROM for the chunk's rows: the relation, the chunk's condition, the job's filter.
+// What follows FROM for the chunk's rows: the relation, the chunk's condition, the job's filter.
 char *from_clause(const Chunk &chunk, const RowShape &shape);
 
-// The SELECT in it, without the COPY around it.
+// The SELECT statement within the COPY.
 char *select_statement(const Chunk &chunk, const RowShape &shape);
 
-// A few words that name the chunk's range, for people.
+// The chunk's range, for messages.
 char *describe(const Chunk &chunk);
 
 }  // namespace fastcopy::plan

@@ -8,10 +8,10 @@ using source::Rows;
 
 namespace {
 
-// No type is nested as deeply as this; a source may say so.
+// The maximum depth of nested types; a malicious source might report cycles.
 constexpr int deepest = 100;
 
-// What the types of the source's columns consist of, as it answers: a row per type and attribute.
+// The source's answer about the types of its columns: a row per type and attribute.
 enum Field : int { type_oid, type_kind, type_name, inner_oid, attribute_name, attribute_type };
 
 struct Comparison {
@@ -46,7 +46,7 @@ Rows read_types(source::Connection *connection, const SourceTable &table) {
     return source::query(connection, sql, 1, &oid);
 }
 
-// The first row of a type, and how many rows it has; -1 if the source has not said anything about it.
+// The first row of a type, and the number of its rows; -1 if the answer does not have the type.
 int find_type(const Rows &types, Oid oid, int *count) {
     const char *wanted = psprintf("%u", oid);
     int first = -1;
@@ -71,22 +71,21 @@ bool is_composite(Oid type) {
     return get_typtype(type) == TYPTYPE_COMPOSITE;
 }
 
-// The kind of layer around an inner type: domains are looked through on both sides, the others must be alike.
+// The kind of layer around an inner type. Domains are resolved on both sides, the other kinds must be equal.
 char layer_of(Oid type) {
     char kind = get_typtype(type);
     return kind == TYPTYPE_BASE && OidIsValid(get_element_type(type)) ? 'a' : kind;
 }
 
 [[noreturn]] void raise_differs(const Comparison &comparison, const char *type, char *detail) {
-    ereport(
-        ERROR,
-        (errcode(ERRCODE_DATATYPE_MISMATCH),
-         errmsg("composite type %s of column \"%s\" is not the same on source and target", type,
-                comparison.column),
-         errdetail_internal("%s", detail),
-         errhint("Values of composite types are matched by the places of their attributes. Create "
-                 "the type with the same attributes in the same order, or leave the column out "
-                 "with columns => ARRAY[...].")));
+    ereport(ERROR,
+            (errcode(ERRCODE_DATATYPE_MISMATCH),
+             errmsg("composite type %s of column \"%s\" differs between source and target", type,
+                    comparison.column),
+             errdetail_internal("%s", detail),
+             errhint("Attributes of composite values are matched by position. Create "
+                     "the type with the same attributes in the same order, or leave the column out "
+                     "with columns => ARRAY[...].")));
 }
 
 void compare_types(const Comparison &comparison, Oid theirs, Oid ours, int depth);
@@ -127,7 +126,7 @@ void compare_types(const Comparison &comparison, Oid theirs, Oid ours, int depth
     check_stack_depth();
     CHECK_FOR_INTERRUPTS();
     if (depth > deepest)
-        source::raise_odd_answer("a type that is nested without end");
+        source::raise_odd_answer("The source returned a type that is nested too deeply.");
     int count;
     int row = find_type(comparison.types, theirs, &count);
     if (row < 0)

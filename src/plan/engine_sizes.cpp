@@ -9,7 +9,7 @@ namespace {
 
 constexpr int64 most_bytes = INT64CONST(1) << 60;
 
-// What is not there cannot be asked without ending the transaction.
+// Whether catalogs of the engine exist: a query on missing ones would abort the transaction.
 bool is_there(Connection *connection, const char *condition) {
     return source::query(connection, psprintf("SELECT %s", condition)).at(0, 0)[0] == 't';
 }
@@ -24,8 +24,8 @@ int64 distributed_size(Connection *connection, const Leaves &leaves) {
     for (int i = 0; i < leaves.count; i++)
         appendStringInfo(&oids, "%s%u", i > 0 ? "," : "", leaves.leaves[i].oid);
     const char *param = psprintf("{%s}", oids.data);
-    // Of a reference table, each node has all rows. citus_table_size would connect to the nodes within the transaction,
-    // which may then not read from the coordinator's own shards any more.
+    // Each node has all rows of a reference table. citus_table_size would connect to the nodes within the transaction,
+    // which could then no longer read the coordinator's own shards.
     Rows rows =
         source::query(connection,
                       "SELECT coalesce(pg_catalog.sum(size), 0)::pg_catalog.int8 FROM"

@@ -21,18 +21,18 @@ constexpr uint32 first_normal_xid = 3;
 core::SnapshotBounds to_bounds(const char *snapshot) {
     auto bounds = core::parse_snapshot(snapshot);
     if (!bounds)
-        source::raise_odd_answer("a snapshot in an unknown form");
+        source::raise_odd_answer("The source returned an invalid snapshot.");
     return *bounds;
 }
 
 uint64 to_lsn(const char *position) {
     auto lsn = core::parse_lsn(position);
     if (!lsn)
-        source::raise_odd_answer("a position in the WAL in an unknown form");
+        source::raise_odd_answer("The source returned an invalid WAL position.");
     return *lsn;
 }
 
-// Functions that a role may have been denied; asking for one of them then would end the transaction.
+// Whether the role may execute the functions: an error would abort the transaction.
 bool may_ask(Connection *connection) {
     Rows rows = source::query(
         connection,
@@ -118,7 +118,7 @@ job::SourceMarkers read_markers(Connection *connection, const SourceColumns &col
     markers.position = rows.at(0, 3);
     const char *snapshot = rows.at(0, 1);
     (void)to_bounds(snapshot);
-    // A standby has read it from its own disk.
+    // A standby has replayed it from its own disk.
     bool durable = rows.at(0, 2)[0] == 't';
     if (!durable) {
         *wait = MarkerWait{snapshot, to_lsn(markers.position), GetCurrentTimestamp()};
@@ -133,8 +133,8 @@ job::SourceMarkers read_markers(Connection *connection, const SourceColumns &col
 
 Durable is_durable(Connection *connection, const MarkerWait &wait) {
     constexpr int longest_wait_ms = 3000;
-    // What commits without waiting for the disk is there within three times wal_writer_delay; other WAL may stay in
-    // memory as long as it likes.
+    // Asynchronous commits are flushed within three times wal_writer_delay; other WAL may stay in
+    // memory longer.
     Rows rows = source::query(
         connection,
         "SELECT pg_catalog.pg_current_wal_flush_lsn(), (3000::pg_catalog.float8 "
@@ -161,17 +161,17 @@ Durable wait_until_durable(Connection *connection, const MarkerWait &wait) {
 const char *difference(const job::SourceMarkers &then, const job::SourceMarkers &now,
                        const char *position) {
     if (then.snapshot == nullptr || now.snapshot == nullptr)
-        return "The source did not tell, then or now, what a change could be told by.";
+        return "The source did not report, then or now, what changes are detected by.";
     if (!same(then.server, now.server))
-        return "It is another server or database, or its timeline has changed: "
-               "a fail-over or a recovery may have lost transactions.";
+        return "The source is another server or database, or its timeline has changed: "
+               "a failover or a recovery may have lost transactions.";
     if (position == nullptr || to_lsn(position) < to_lsn(then.position))
-        return "The source is behind the state that was copied, as a standby that lags.";
+        return "The source is behind the state that was copied, like a lagging standby.";
     if (!same(then.columns, now.columns))
-        return "Its columns are not the same any more.";
+        return "The columns of the table have changed.";
     if (!same(then.relations, now.relations))
-        return "It has other files, as after TRUNCATE, VACUUM FULL, CLUSTER or some ALTER TABLEs, "
-               "or other partitions.";
+        return "The table has other files, as after TRUNCATE, VACUUM FULL, CLUSTER or some ALTER "
+               "TABLEs, or other partitions.";
     core::SnapshotBounds before = to_bounds(then.snapshot);
     core::SnapshotBounds after = to_bounds(now.snapshot);
     // A row's xmin has no epoch: half of the numbers are in the past.
@@ -208,8 +208,8 @@ bool is_checkable(const char *relation, bool only, const Leaves &leaves) {
 
 char *count_statement(const Chunk &chunk, const RowShape &shape, const char *snapshot) {
     auto xid = static_cast<uint32>(to_bounds(snapshot).xmin);
-    // age() counts back from the next transaction id at the begin of the transaction, and takes the
-    // special ids for infinitely old. Rows that are older than half of all ids have a negative age.
+    // age() counts back from the next transaction id at the begin of the transaction, and reports
+    // special ids as infinitely old. Rows that are older than half of all ids have a negative age.
     return psprintf(
         "SELECT pg_catalog.count(*), pg_catalog.count(*) FILTER (WHERE pg_catalog.age(xmin)"
         " OPERATOR(pg_catalog.>=) 0 AND pg_catalog.age(xmin) OPERATOR(pg_catalog.<=)"

@@ -43,41 +43,41 @@
 
 namespace fastcopy::plan {
 
-// How far the source's WAL is written, or replayed, as pg_lsn; to be asked before the snapshot is taken.
+// The position up to which the source's WAL is written, or replayed, as pg_lsn; read before the snapshot is taken.
 const char *read_position(source::Connection *connection);
 
-// A snapshot that is not a marker yet: what it saw may still be lost in a crash of the source.
+// A snapshot that is not a marker yet: a crash of the source may still lose what it has seen.
 struct MarkerWait {
     const char *snapshot;  // nullptr: there is nothing to wait for
     uint64 position;       // of the WAL that has to be on disk
     TimestampTz since;
 };
 
-// The markers of the snapshot that the connection's transaction reads by, without the snapshot if it has to be waited
-// for. `position` is what read_position has answered: nullptr if the role may not ask for such things.
+// The markers of the connection's snapshot, without the snapshot itself if its WAL is not on disk yet. `position` is
+// from read_position: nullptr if the role may not call the functions.
 job::SourceMarkers read_markers(source::Connection *connection, const SourceColumns &columns,
                                 const Leaves &leaves, const char *position, MarkerWait *wait);
 
-// Whether the snapshot is a marker by now; `never` after so long a wait that something must be wrong.
+// Whether the snapshot is a marker by now; `never` after an implausibly long wait.
 enum class Durable { yes, not_yet, never };
 Durable is_durable(source::Connection *connection, const MarkerWait &wait);
 Durable wait_until_durable(source::Connection *connection, const MarkerWait &wait);
 
-// What differs between the markers of a former snapshot and those of now, as a sentence; nullptr when
-// nothing does. `position` was read before the snapshot of now was taken.
+// The difference between the markers of a former snapshot and the current ones, as a sentence; nullptr if
+// there is none. `position` was read before the current snapshot was taken.
 const char *difference(const job::SourceMarkers &then, const job::SourceMarkers &now,
                        const char *position);
 
-// The source table is not what it was; `what` says how that shows.
+// The ERROR of a source table that has changed; `what` is the detail.
 [[noreturn]] void raise_changed(const char *source_table, const char *what);
 
 // True if no transaction at all has been in progress or begun since the former snapshot.
 bool nothing_has_run(const job::SourceMarkers &then, const job::SourceMarkers &now);
 
-// Whether all rows of a chunk's relation have an xmin that tells. `only`: as in Chunk.
+// Whether the xmin of the relation's rows shows changes. `only`: as in Chunk.
 bool is_checkable(const char *relation, bool only, const Leaves &leaves);
 
-// The query that counts a chunk's rows: how many there are, and how many as new as the former snapshot.
+// The query that counts a chunk's rows: all, and those as new as the former snapshot.
 char *count_statement(const Chunk &chunk, const RowShape &shape, const char *snapshot);
 
 }  // namespace fastcopy::plan

@@ -26,7 +26,7 @@ bool has_names(Oid type) {
     }
     if (OidIsValid(get_element_type(type)))
         return has_names(get_element_type(type));
-    // All of PostgreSQL's own types of this name, and no others, are such.
+    // The built-in types with this prefix, and no others.
     return type < FirstGenbkiObjectId && strncmp(format_type_be(type), "reg", 3) == 0;
 }
 
@@ -49,7 +49,7 @@ bool prints_names(const RowShape &shape, const SourceColumns &columns) {
         if (is_name_type(shape.types[i]))
             return true;
     }
-    // A composite type is the same on both sides, so that its attributes need no look of their own.
+    // Composite types are equal on both sides, so the attributes of one side suffice.
     for (int i = 0; i < columns.count; i++) {
         if (columns.columns[i].built_in && is_copied(shape, columns.columns[i].name) &&
             is_name_type(columns.columns[i].type))

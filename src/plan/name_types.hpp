@@ -9,7 +9,7 @@
 
 namespace fastcopy::plan {
 
-// Whether a column has values of such a type, or of one that is made of it, on either side. Needs a transaction.
+// Whether a column has, on either side, such a type or one that contains it. Needs a transaction.
 bool prints_names(const RowShape &shape, const SourceColumns &columns);
 
 }  // namespace fastcopy::plan

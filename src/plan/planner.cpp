@@ -73,7 +73,7 @@ void cut_keys(Builder *builder, Connection *connection, const Leaf &leaf, const 
         chunk->lower = i > 0 ? bounds.texts[i - 1] : nullptr;
         chunk->upper = i < bounds.count ? bounds.texts[i] : nullptr;
     }
-    // What is not null in a table may be in its children, which are read with it by its name.
+    // NOT NULL of a table does not extend to its children, which are read with it by its name.
     if (!key.not_null || (leaf.by_name && leaf.has_children)) {
         Chunk *chunk = builder->add(leaf, Kind::nulls);
         chunk->key = column;
@@ -85,12 +85,12 @@ void cut_keys(Builder *builder, Connection *connection, const Leaf &leaf, const 
         ERROR,
         (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
          errmsg("cannot split %s on column \"%s\"", leaf.name, options.key),
-         errdetail("No btree index over all rows of that table begins with the column, so that "
+         errdetail("No btree index on all rows of the table begins with the column: "
                    "each chunk would read the whole table."),
          errhint("Leave key out to split by block ranges, or create the index on the source.")));
 }
 
-// A table that is read by its name only, in ranges of a key if it has one.
+// Cuts a table that is read by its name, into ranges of a key if it has one.
 void cut_by_name(Builder *builder, Connection *connection, const CutOptions &options,
                  const Leaf &leaf, uint64 chunk_bytes) {
     auto blocks = static_cast<uint32>(
@@ -120,7 +120,7 @@ void cut_leaf(Builder *builder, Connection *connection, const CutOptions &option
         if (pieces > 1)
             return cut_keys(builder, connection, leaf, key, pieces);
     } else if (pieces > 1) {
-        // Who may read some columns only may not read ctid.
+        // Reading ctid needs the privilege on the whole table.
         if (source::server_version(connection) >= version_with_tid_range_scan && leaf.readable)
             return cut_blocks(builder, leaf, blocks, pieces);
         SplitKey key = find_key(connection, leaf, nullptr);
@@ -130,7 +130,7 @@ void cut_leaf(Builder *builder, Connection *connection, const CutOptions &option
     (void)builder->add(leaf, Kind::whole);
 }
 
-// Whether the leaves can be read one by one. Who was granted the parent only reads them through it, in
+// Whether the leaves can be read one by one. With privileges on the parent only, they are read through it, in
 // one chunk. A table without children has been probed already, with its columns' privileges.
 bool can_read_leaves(const SourceTable &table, const Leaves &leaves) {
     for (int i = 0; i < leaves.count; i++) {
@@ -140,7 +140,7 @@ bool can_read_leaves(const SourceTable &table, const Leaves &leaves) {
     return true;
 }
 
-// What the key must be, whether or not the table turns out to be large enough to be split on it.
+// Checks the key, even if the table is too small to be split on it.
 void check_key(Connection *connection, const CutOptions &options, const SourceTable &table,
                const SourceColumns &columns) {
     if (find_column(columns, options.key) == nullptr)
@@ -151,8 +151,8 @@ void check_key(Connection *connection, const CutOptions &options, const SourceTa
         ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
                         errmsg("cannot split \"%s\" on a key", options.source_table),
                         errdetail("A view or foreign table has no index that serves ranges."),
-                        errhint("Leave key out: it is then copied as one chunk.")));
-    // The source tells best whether it can order the type; LIMIT 0 keeps it from reading a row.
+                        errhint("Leave key out to copy it as one chunk.")));
+    // Let the source decide whether it can order the type; with LIMIT 0 it reads no row.
     (void)source::query_table(connection, psprintf("SELECT FROM %s ORDER BY %s LIMIT 0", table.name,
                                                    quote_always(options.key)));
 }

@@ -1,14 +1,13 @@
 // The planner: facts about a source table in, a list of chunks out.
 //
-// A relation is cut into many more chunks than there are workers, which claim them one by one: a skewed
-// table or a slow connection leaves nobody idle. How each leaf is cut:
+// A relation is cut into many more chunks than there are workers, which claim them one by one, so that a skewed
+// table or a slow connection leaves no worker idle. How each leaf is cut:
 //
 //   no key given, a heap on a server from version 14 on   block ranges by ctid
 //   key given, or an older server with a usable index     key ranges
 //   anything else, or too small to cut                    one chunk
 //
-// Sizes count the heap and its TOAST. Bounds of key ranges come from the source's statistics; where
-// those are missing, from arithmetic between the least and the greatest key, which an index has at hand.
+// Sizes count the heap and its TOAST. Bounds of key ranges are plan/bounds.
 #ifndef FASTCOPY_PLAN_PLANNER_HPP
 #define FASTCOPY_PLAN_PLANNER_HPP
 
@@ -39,7 +38,7 @@ Plan cut(source::Connection *connection, const CutOptions &options, const Source
 // The same for leaves of this server: heaps by their blocks, each other leaf as one chunk.
 Plan cut_here(const CutOptions &options, Leaves *leaves);
 
-// The same job in one chunk: the rows of the table and its children by one statement.
+// The same plan in one chunk: one statement reads the table and its children.
 Plan keep_whole(const SourceTable &table, const Plan &plan);
 
 }  // namespace fastcopy::plan

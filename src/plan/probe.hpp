@@ -11,12 +11,12 @@
 
 namespace fastcopy::plan {
 
-// Has the source parse and plan the SELECT over the whole table: columns, filter, privileges, row
-// security. LIMIT 0 reads no row, and leaves every table in the query locked against changes of shape.
+// Has the source parse and plan the SELECT of the whole table, which checks columns, filter, privileges and row
+// security. LIMIT 0 reads no row, but locks every table in the query against ALTER TABLE.
 void probe(source::Connection *connection, const SourceTable &table, const RowShape &shape);
 
-// The same; where names are not found, once more by the role's own search_path, which the connection then has for
-// all statements on the table (source/search_path). `fixed_path`: that would change values, see plan/name_types.
+// The same; if names are not found, again under the role's own search_path, which the connection then uses for
+// all statements on the table (source/search_path). `fixed_path`: do not, as it would change values (plan/name_types).
 void probe_by_any_path(source::Connection *connection, const SourceTable &table,
                        const RowShape &shape, bool fixed_path);
 

@@ -6,8 +6,8 @@ namespace fastcopy::plan {
 
 namespace {
 
-// Built-in types whose binary form is not the same thing on two servers: reg* types send OIDs, which
-// differ between databases, and money's meaning is in lc_monetary.
+// Built-in types whose binary form means something else on another server: reg* types send OIDs, which
+// differ between databases, and money depends on lc_monetary.
 bool is_local_by_nature(Oid type) {
     switch (type) {
         case REGPROCOID:
@@ -40,7 +40,7 @@ bool is_local_by_nature(Oid type) {
     }
 }
 
-// Built-in types whose binary form has no text in it, and so no encoding.
+// Built-in types whose binary form contains no text, and so no encoding.
 bool is_free_of_text(Oid type) {
     switch (type) {
         case BOOLOID:
@@ -65,7 +65,7 @@ bool is_free_of_text(Oid type) {
     }
 }
 
-// From version 17 on, intervals can be infinite; an older server would take that for a finite value.
+// From version 17 on, intervals can be infinite; an older server would read that as a finite value.
 bool has_new_values(Oid type, int source_version) {
     constexpr int version_with_infinite_intervals = 170000;
     return (type == INTERVALOID || type == INTERVALARRAYOID) &&
@@ -75,11 +75,11 @@ bool has_new_values(Oid type, int source_version) {
 
 // Whether the target's receive function reads what the source's send function writes:
 //
-//   both built in      the same type, or text and varchar for one another; not those above
-//   both enums         yes: labels are sent, whatever the types are called
-//   both others        base types of the same name, layout, send and receive functions; they are one extension's
-//   arrays, ranges     of user-defined types: no, they carry the OID of their element type
-//   composite types    no, they carry the OIDs of their fields' types
+//   both built in      the same type, or text and varchar; not those above
+//   both enums         yes: labels are sent, whatever the types' names
+//   both others        base types of the same name, layout, send and receive functions: of the same extension
+//   arrays, ranges     of user-defined types: no, they contain the OID of their element type
+//   composite types    no, they contain the OIDs of their attributes' types
 bool agree_in_binary(const SourceColumn &source, const sink::TargetColumn &target) {
     if (!source.has_binary || !target.has_binary)
         return false;
@@ -101,8 +101,8 @@ bool agree_in_binary(const SourceColumn &source, const sink::TargetColumn &targe
            strcmp(source.layout, target.layout) == 0;
 }
 
-// Whether the text of a value is in the format that the target's type reads as its own, rather than some string's
-// content. Which settings reading then depends on: see sink/as_written.hpp.
+// Whether the source's type writes text in the format of the target's type, rather than arbitrary strings; see
+// sink/as_written.hpp.
 bool is_written_by_type(const SourceColumn &source, const sink::TargetColumn &target) {
     if (source.is_array || target.is_array)
         return source.is_array && target.is_array;
@@ -112,13 +112,15 @@ bool is_written_by_type(const SourceColumn &source, const sink::TargetColumn &ta
 }
 
 [[noreturn]] void raise_no_place(const job::Request &request, const char *name, bool generated) {
-    ereport(ERROR,
-            (errcode(generated ? ERRCODE_INVALID_COLUMN_REFERENCE : ERRCODE_UNDEFINED_COLUMN),
-             errmsg("column \"%s\" of source table \"%s\" has no place in target table \"%s\"",
-                    name, request.source_table, request.target_table),
-             generated ? errdetail("The target's column is a generated column.")
-                       : errdetail("The target has no column of that name."),
-             errhint("Leave the column out with columns => ARRAY[...], or add it to the target.")));
+    ereport(
+        ERROR,
+        (errcode(generated ? ERRCODE_INVALID_COLUMN_REFERENCE : ERRCODE_UNDEFINED_COLUMN),
+         generated ? errmsg("cannot copy into generated column \"%s\" of target table \"%s\"", name,
+                            request.target_table)
+                   : errmsg("column \"%s\" of source table \"%s\" does not exist in target table "
+                            "\"%s\"",
+                            name, request.source_table, request.target_table),
+         errhint("Leave the column out with columns => ARRAY[...], or add it to the target.")));
 }
 
 }  // namespace
@@ -147,11 +149,10 @@ RowShape match_columns(const job::Request &request, const SourceColumns &source,
                                 errmsg("column \"%s\" specified more than once", name)));
         }
         sink::TargetColumn place = sink::find_column(target, name);
-        // An oid is only copied where there is a column for it.
+        // Copy the oid of a table WITH OIDS only into a column of that name.
         if (all && column->is_system && (!place.found || place.generated))
             continue;
-        // A generated column is made anew by the target, or goes nowhere; its values are only copied
-        // into a column that the target does not generate.
+        // Copy a generated column only into a column that the target does not generate.
         if (all && column->generated && (!place.found || place.generated))
             continue;
         if (!place.found)
@@ -172,13 +173,13 @@ RowShape match_columns(const job::Request &request, const SourceColumns &source,
                 shape.text_because = column->name;
         }
     }
-    // Those that have generated columns alone are copied, as many as there are; a table without any column only into
-    // one of its like.
+    // Rows of generated columns alone are copied, by their number; a table without columns only into
+    // another one.
     if (source.count == 0 && RelationGetNumberOfAttributes(target) > 0)
         ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
                         errmsg("no column of source table \"%s\" can be copied into \"%s\"",
                                request.source_table, request.target_table)));
-    // Rows without columns are only counted, which is done by their lines.
+    // Rows without columns are counted by their lines.
     shape.binary = shape.binary && shape.ncolumns > 0;
     return shape;
 }

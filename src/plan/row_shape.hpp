@@ -1,10 +1,10 @@
-// Which columns are copied, and in which format they cross the wire.
+// Which columns are copied, and in which format.
 //
-// Columns match by name. Left out are columns that the target generates; columns only on the target take
-// their defaults; a source column with no place to go is an ERROR unless `columns` leaves it out.
+// Columns match by name. Columns that the target generates are left out; columns that only the target has take
+// their defaults; a source column that the target does not have is an ERROR unless `columns` leaves it out.
 //
-// Binary is the format where both sides are known to agree on the bytes of every column, which one
-// column can spoil for all: the format is the COPY's. See the table in row_shape.cpp.
+// The format is binary if both sides are known to agree on the binary form of every column: one
+// column decides for all, as the format is the COPY's. See the table in row_shape.cpp.
 #ifndef FASTCOPY_PLAN_ROW_SHAPE_HPP
 #define FASTCOPY_PLAN_ROW_SHAPE_HPP
 

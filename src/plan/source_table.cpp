@@ -10,13 +10,13 @@ using source::Rows;
 
 namespace {
 
-// The size of a relation's file; one that was dropped meanwhile has none.
+// The size of a relation's file; 0 if it was dropped meanwhile.
 int64 size_at(const Rows &rows, int row, int column) {
     constexpr int64 most = INT64CONST(1) << 47;  // 2^32 blocks of the largest size
     return rows.at_or_null(row, column) != nullptr ? rows.number_at(row, column, 0, most) : 0;
 }
 
-// A relation's quoted name, as SQL that computes it on the source.
+// An SQL expression for a relation's quoted name.
 constexpr const char *quoted_name_sql =
     "pg_catalog.concat(pg_catalog.quote_ident(n.nspname), '.', pg_catalog.quote_ident(c.relname))";
 
@@ -37,8 +37,7 @@ const SourceColumn *find_column(const SourceColumns &columns, const char *name) 
 }
 
 SourceTable find_table(Connection *connection, const char *name) {
-    // The one question that is asked under the session's own search_path, for it is to find the table: so it must not
-    // leave an operator to it.
+    // This query alone runs under the session's own search_path, to find the table: qualify its operators.
     char *sql = psprintf(
         "SELECT c.oid, c.relkind, %s, pg_catalog.has_table_privilege(c.oid, 'SELECT')"
         " FROM pg_catalog.pg_class c"
@@ -62,7 +61,7 @@ SourceTable find_table(Connection *connection, const char *name) {
 const char *begin_and_export(Connection *connection, const SourceTable &table) {
     source::begin(connection);
     // Locked before the snapshot is taken: a TRUNCATE or rewrite in between would show an empty table.
-    // Who may read some columns only may not lock; read_leaves looks for a rewrite in any case.
+    // LOCK TABLE needs the privilege on the whole table; read_leaves detects a rewrite in any case.
     bool lockable = table.relkind == RELKIND_RELATION || table.relkind == RELKIND_PARTITIONED_TABLE;
     if (lockable && table.readable)
         (void)source::query(connection, psprintf("LOCK TABLE %s IN ACCESS SHARE MODE", table.name));
@@ -78,11 +77,10 @@ const char *begin_and_export(Connection *connection, const SourceTable &table) {
 }
 
 SourceColumns read_columns(Connection *connection, const SourceTable &table) {
-    // Tables WITH OIDS have a column more, whose number is that of another system column later on; generated columns
-    // came with the same version.
+    // Before version 12, tables WITH OIDS have a system column more. Version 12 also introduced generated columns.
     constexpr int version_without_oids = 120000;
     int version = source::server_version(connection);
-    // Domains are looked through, however deep: COPY sends and receives them as their base type.
+    // Domains are resolved: COPY sends and receives them as their base types.
     char *sql = psprintf(
         "WITH RECURSIVE a AS ("
         " SELECT attnum, attname, attnotnull, %s AS generated, atttypid AS typid"
@@ -150,24 +148,24 @@ Leaves read_leaves(Connection *connection, const SourceTable &table) {
         " FROM t JOIN pg_catalog.pg_class c ON c.oid = t.oid"
         " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace%s"
         " WHERE c.relkind <> 'p'"
-        // What other sessions keep in temporary children is nobody's but theirs.
+        // Only their own sessions can read temporary children.
         " AND c.relpersistence <> 't' ORDER BY c.oid",
-        // A partition in the middle of DETACH CONCURRENTLY is the parent's no more.
+        // DETACH CONCURRENTLY has removed the partition from the parent.
         source::server_version(connection) >= 140000 ? " AND NOT i.inhdetachpending" : "",
         has_table_am ? "coalesce(am.amname = 'heap', false)" : "c.relkind IN ('r', 'm')",
         quoted_name_sql, has_table_am ? " LEFT JOIN pg_catalog.pg_am am ON am.oid = c.relam" : "");
     const char *oid = psprintf("%u", table.oid);
     Rows rows = source::query(connection, sql, 1, &oid);
 
-    // Only a partitioned table can have nothing in it.
+    // Only a partitioned table can have no leaves.
     if (rows.count == 0 && table.relkind != RELKIND_PARTITIONED_TABLE)
-        source::raise_odd_answer("one without a row for the table itself");
+        source::raise_odd_answer("The source returned no row for the table itself.");
     Leaves leaves;
     leaves.count = rows.count;
     leaves.leaves = static_cast<Leaf *>(palloc(sizeof(Leaf) * Max(rows.count, 1)));
     for (int i = 0; i < rows.count; i++) {
-        // The snapshot's file against the one that is there now, and locked: rows that a TRUNCATE or a
-        // rewrite has taken along since the snapshot would not be found.
+        // Compare the snapshot's file with the current, locked one: rows that a TRUNCATE or a
+        // rewrite has removed since the snapshot would not be found.
         if (to_bool(rows.at(i, 8)))
             raise_replaced(rows.at(i, 3));
         leaves.leaves[i] = Leaf{

@@ -11,7 +11,7 @@
 
 namespace fastcopy::plan {
 
-// The table that the job names.
+// The source table.
 struct SourceTable {
     Oid oid;
     char relkind;
@@ -19,7 +19,7 @@ struct SourceTable {
     bool readable;     // all of its columns
 };
 
-// A column of it.
+// A column of the source table.
 struct SourceColumn {
     const char *name;  // unquoted
     bool generated;
@@ -30,8 +30,8 @@ struct SourceColumn {
     bool built_in;          // the type's OID means the same on every server
     bool is_array;
     bool has_binary;     // has send and receive functions
-    bool is_system;      // the oid of a table WITH OIDS
-    const char *layout;  // length, alignment and binary functions of the type, in words
+    bool is_system;      // oid of a table WITH OIDS
+    const char *layout;  // length, alignment and binary functions of the type, as text
 };
 
 struct SourceColumns {
@@ -42,18 +42,17 @@ struct SourceColumns {
 // The column of that unquoted name, or nullptr.
 const SourceColumn *find_column(const SourceColumns &columns, const char *name);
 
-// Finds the table as the source's own session would, by its default search_path.
+// Finds the table under the default search_path of the source's session.
 SourceTable find_table(source::Connection *connection, const char *name);
 
-// Begins the job's transaction on the source, keeps the table from being changed in shape, and exports
-// the snapshot.
+// Begins the job's transaction on the source, locks the table against ALTER TABLE, and exports the snapshot.
 const char *begin_and_export(source::Connection *connection, const SourceTable &table);
 
 SourceColumns read_columns(source::Connection *connection, const SourceTable &table);
 Leaves read_leaves(source::Connection *connection, const SourceTable &table);
 
 // An ERROR if the chunk's relation, or one below it, has another file than in the connection's snapshot: TRUNCATE or
-// a rewrite has taken rows along. What the connection has read itself is locked, and cannot change any more.
+// a rewrite has removed rows that the snapshot sees. Relations that the connection has read are locked and keep theirs.
 void check_not_replaced(source::Connection *connection, const Chunk &chunk);
 
 }  // namespace fastcopy::plan

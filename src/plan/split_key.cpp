@@ -17,9 +17,9 @@ using source::Rows;
     " AND s.amoprighttype = k.opcintype AND s.amopstrategy = " #strategy
 
 SplitKey find_key(Connection *connection, const Leaf &leaf, const char *column) {
-    // Of the columns that lead a whole, valid btree index, the named one, or: the primary key's first,
-    // then a unique index's, then one without NULLs. Of several indexes on it, the ordinary one.
-    // From version 18 on, a NOT NULL constraint may be there that no one has validated.
+    // Of the columns that lead a valid btree index on all rows: the named one; or the primary key's first,
+    // then a unique index's, then one without NULLs. Of several indexes on it, the one with default order.
+    // From version 18 on, a NOT NULL constraint may be not validated.
     const char *not_null =
         source::server_version(connection) < 180000
             ? "a.attnotnull"

@@ -76,13 +76,13 @@ void keep_chunk(Crew *crew, int32 chunk, int32 retries, bool unresolved) {
         crew->leftovers[crew->leftover_count++] = Leftover{chunk, retries, unresolved, false};
 }
 
-// What a worker gives back counts as no attempt.
+// A chunk that was given back: this is not a failed attempt.
 void keep_given_back(Crew *crew, job::WorkerSlot *slot) {
     keep_chunk(crew, static_cast<int32>(pg_atomic_read_u32(&slot->chunk)),
                static_cast<int32>(pg_atomic_read_u32(&slot->chunk_retries)), false);
 }
 
-// What a worker leaves behind that went without an outcome. It may not even have begun with its first chunk.
+// The chunk of a worker that exited without an outcome, possibly before it started with its first chunk.
 void keep_leftover(Crew *crew, job::WorkerSlot *slot) {
     auto chunk = static_cast<int32>(pg_atomic_read_u32(&slot->chunk));
     auto retries = static_cast<int32>(pg_atomic_read_u32(&slot->chunk_retries));
@@ -149,8 +149,7 @@ void dismiss(Crew *crew) {
         collect(crew);
         if (crew->count == 0)
             return;
-        // The postmaster sets the latch when a worker stops; the timeout covers one that it could
-        // not even start.
+        // The postmaster sets the latch when a worker stops; the timeout is for one that it could not start.
         (void)pg::wait_latch(1000);
     }
 }

@@ -1,8 +1,8 @@
 // The crew: a coordinator's workers, from launch to release.
 //
-// The crew knows who was launched and who has stopped, and with what outcome; it takes on and dismisses.
-// A worker that was terminated has left its chunk behind, undone: the crew keeps such chunks, and gives them
-// to the next workers that it takes on. It decides nothing about the job: that is the coordinator's.
+// The crew launches workers and dismisses them, and knows which have stopped and with what outcome.
+// A worker that was terminated leaves its chunk undone: the crew keeps such chunks, and assigns them
+// to the workers that it launches next. It decides nothing about the job: the coordinator does.
 #ifndef FASTCOPY_RUN_CREW_HPP
 #define FASTCOPY_RUN_CREW_HPP
 
@@ -26,41 +26,41 @@ struct Leftover {
 
 struct Crew {
     job::SlotRef job;
-    int count;  // members that have not been seen to stop
+    int count;  // members that have not been collected
     int capacity;
     Member *members;
     int32 next_number;
     bool failed;  // a worker has recorded an error
     int leftover_count;
-    Leftover *leftovers;  // as many as members at the most
-    int idle_deaths;      // workers that went outside of a chunk, in a row
+    Leftover *leftovers;  // at most as many as members
+    int idle_deaths;      // consecutive workers that exited between chunks
 };
 
 Crew make_crew(job::SlotRef job);
 
-// Launches workers until there are `wanted` that are not retiring; returns how many there are then,
-// which is fewer when the server has no slot left.
+// Launches workers until `wanted` are active; returns how many are, which is fewer if the server is
+// out of slots.
 int grow(Crew *crew, int wanted);
 
-// Tells the workers beyond `wanted` to leave after their chunk.
+// Has the workers beyond `wanted` exit after their chunk.
 void shrink(Crew *crew, int wanted);
 
-// How many are at work and not retiring.
+// The number of members that are not retiring.
 int active(const Crew *crew);
 
-// How many of them have no chunk, and are about to claim one.
+// The number of those that have no chunk, and are about to claim one.
 int idle(const Crew *crew);
 
-// Takes those who have stopped off the crew.
+// Removes members that have stopped, and takes note of their outcomes.
 void collect(Crew *crew);
 
-// Whether no member has anything left to do: those that are still there are about to exit.
+// Whether all members have finished their work, and are about to exit.
 bool has_finished(const Crew *crew);
 
 // Wakes all members: the gate has moved.
 void wake(const Crew *crew);
 
-// Ends all members and returns when they have stopped.
+// Terminates all members and returns when they have stopped.
 void dismiss(Crew *crew);
 
 }  // namespace fastcopy::run

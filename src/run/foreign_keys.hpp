@@ -1,4 +1,4 @@
-// The foreign keys that a job checks itself (sink/foreign_keys): which, before it begins; and their checks, in the end.
+// The foreign keys that a job checks itself (sink/foreign_keys): found before it starts, checked at its end.
 #ifndef FASTCOPY_RUN_FOREIGN_KEYS_HPP
 #define FASTCOPY_RUN_FOREIGN_KEYS_HPP
 
@@ -9,13 +9,13 @@ namespace fastcopy::run {
 // In the transaction that writes the ledger, with the target's tables locked if keys are to be set aside.
 void note_foreign_keys(RunningJob *job);
 
-// Marks those that are set aside not valid again, if somebody has validated them: in the transaction that takes a job up
-// again,
+// Marks keys that are set aside not valid again if they were validated meanwhile: in the transaction that resumes a
+// job,
 void keep_aside(RunningJob *job);
-// and once the workers of a job that has failed are gone, outside of any transaction. The log says so if it cannot be.
+// and once the workers of a failed job have exited, outside of any transaction. Logs errors.
 void keep_aside_after_failure(RunningJob *job);
 
-// Checks those that are still open, one after the other. An orphan is the job's error; it can be resumed.
+// Checks the open keys one by one. A violation is the job's error; the job can be resumed.
 void check_foreign_keys(RunningJob *job);
 
 }  // namespace fastcopy::run

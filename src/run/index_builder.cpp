@@ -22,12 +22,12 @@ void share_resources(job::JobSlot *job_slot, const job::Request &request) {
             request.max_parallel_maintenance_workers / builders);
 }
 
-// True if the index was still to be built.
+// Builds the index, unless it is built already. Returns whether this worker has marked it done.
 bool build(job::Area *area, const job::Request &request, int32 number) {
     TimestampTz started_at = GetCurrentTimestamp();
     pg::begin_transaction(area->identity);
     take_on_settings(request);
-    Oid index = job::ledger::read_index(area->job, number);
+    Oid index = job::ledger::lock_unbuilt_index(area->job, number);
     if (OidIsValid(index)) {
         if (sink::lock_for_build(index) && !sink::is_usable_or_gone(index)) {
             pg::show_activity(psprintf("fastcopy job " INT64_FORMAT " index %d", area->job, number),

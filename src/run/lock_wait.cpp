@@ -6,10 +6,10 @@ namespace fastcopy::run::lock_wait {
 
 namespace {
 
-// How long a worker waits in the queue for a lock, with all who want to read the table behind it.
+// How long a worker queues for a lock, during which other readers of the table queue behind it.
 constexpr const char *longest_wait = "1s";
 
-// Sessions that wait for a lock that one of the job's sessions holds, and on what.
+// Lists sessions of the source that wait for a lock that one of the job's sessions holds.
 const char *find_waiters(job::Area *area, source::Connection *connection) {
     source::Rows rows = source::query(
         connection,
@@ -29,19 +29,19 @@ const char *find_waiters(job::Area *area, source::Connection *connection) {
     initStringInfo(&text);
     for (int i = 0; i < rows.count; i++)
         appendStringInfo(&text,
-                         _("%sProcess %s of the source waits for %s on %s, and so for this job."),
+                         _("%sProcess %s of the source waits for %s on %s; blocked by this job."),
                          i > 0 ? "\n" : "", rows.at(i, 0), rows.at(i, 2), rows.at(i, 1));
     return text.data;
 }
 
-// Whatever goes wrong here, the error that is to be explained matters more.
+// Errors in here are ignored: the one to be explained matters more.
 const char *try_to_find_waiters(job::Area *area, source::Connection *connection) {
     MemoryContext context = CurrentMemoryContext;
     const char *volatile waiters = nullptr;
     PG_TRY();
     {
         source::drain(connection);
-        // What the transaction had set goes with it.
+        // ROLLBACK reverts the transaction's settings too.
         (void)source::query(connection, "ROLLBACK; SET search_path = ''");
         waiters = find_waiters(area, connection);
     }
@@ -58,10 +58,10 @@ const char *try_to_find_waiters(job::Area *area, source::Connection *connection)
     return waiters;
 }
 
-void write_notice(job::Area *area, const char *notice) {
+void write_notice(job::Area *area, const job::WorkerSlot *me, const char *notice) {
     MemoryContext context = CurrentMemoryContext;
     pg::begin_ledger_transaction();
-    job::ledger::write_notice(area->job, notice);
+    job::ledger::write_notice(area->job, psprintf("lock of worker %d", me->number), notice);
     pg::commit_transaction();
     MemoryContextSwitchTo(context);
 }
@@ -94,15 +94,16 @@ void explain(job::Area *area, job::WorkerSlot *me, source::Connection *connectio
     if (waiters != nullptr)
         error->detail = pstrdup(waiters);
     error->hint = psprintf(
-        "When it has got the lock, or given up, go on with fastcopy.resume(" INT64_FORMAT ").",
+        "When that session has the lock or has given up, call fastcopy.resume(" INT64_FORMAT ").",
         area->job);
-    write_notice(area, psprintf("worker %d waits for a lock on the source table%s%s", me->number,
-                                waiters != nullptr ? ": " : "", waiters != nullptr ? waiters : ""));
+    write_notice(area, me,
+                 psprintf("worker %d waits for a lock on the source table%s%s", me->number,
+                          waiters != nullptr ? ": " : "", waiters != nullptr ? waiters : ""));
 }
 
 void end(job::Area *area, job::WorkerSlot *me) {
     if (pg_atomic_exchange_u32(&me->waits_for_lock, 0) != 0)
-        write_notice(area, nullptr);
+        write_notice(area, me, nullptr);
 }
 
 bool others_work(const job::WorkerSlot *me) {

@@ -1,20 +1,20 @@
-// Workers that cannot lock the source table, because somebody else is waiting to.
+// Workers that cannot lock the source table because of another session's queued lock request.
 //
-// The coordinator holds ACCESS SHARE on the source table for as long as the job runs. Who wants to alter, empty or drop the
-// table queues behind it, and whatever wants to read the table later queues behind them: a worker too that
-// connects then. It waits for them, they wait for the job, and the job would wait for the worker. The source's
-// deadlock detector does not see that; it knows nothing of the job.
+// The coordinator holds ACCESS SHARE on the source table while chunks are copied. A session that wants to alter,
+// truncate or drop the table queues behind it, and later readers, such as a worker that connects then, queue behind
+// that session. It waits for the job, and the job would wait for the worker: a deadlock that the source's deadlock
+// detector cannot see.
 //
-// So the sessions of workers have a short lock_timeout, and
+// So workers' sessions have a short lock_timeout, and
 //
-//   - a worker locks the table as it connects, where it may and where that is one lock or few: the crew of a new
-//     job before there is anything to claim, and so it never meets anybody in the queue;
-//   - one that comes later claims nothing before it has the lock: the others do the work meanwhile;
-//   - one that is in the middle of a chunk (it has lost its connection, or replaces a worker that has gone) tries
-//     again. That costs none of its retries while others of the job are at work, for the job goes on. Once nobody is, it
-//     fails within the usual retries: they get their lock, and the job can be resumed.
+//   - a worker locks the table as it connects, if it may and if that takes few locks. The crew of a new job does so
+//     before the gate opens, and so meets no queue;
+//   - a worker that connects later claims no chunk before it holds the lock; other workers copy meanwhile;
+//   - a worker that needs the lock within a chunk (it has lost its connection, or replaces another worker) retries.
+//     This costs none of the chunk's retries while other workers of the job make progress. When none does, the worker
+//     fails within the usual retries: the other session gets its lock, and the job can be resumed.
 //
-// Meanwhile the job's notice says who waits for whom.
+// Meanwhile a notice of the job says which sessions wait.
 #ifndef FASTCOPY_RUN_LOCK_WAIT_HPP
 #define FASTCOPY_RUN_LOCK_WAIT_HPP
 
@@ -24,24 +24,24 @@
 
 namespace fastcopy::run::lock_wait {
 
-// By the coordinator, before workers run: the statement that locks all they will read; nullptr for none.
+// By the coordinator, before workers join: the statement that locks all they will read; nullptr for none.
 void publish(job::Area *area, const char *statement);
 
 // By a worker, on a connection that has joined the job's snapshot. Locks what it will read, or raises an ERROR.
 void lock(job::Area *area, job::WorkerSlot *me, source::Connection *connection);
 
-// Whether an error is that of a lock of the source that could not be had.
+// Whether an error of the source is a lock timeout.
 bool is_cause(const source::Connection *connection, const ErrorData *error);
 
-// After such an error, while the connection is still open: adds to it who is in the way, and writes the job's notice.
-// Outside of a transaction.
+// After such an error, with the connection still open and outside of a transaction: adds the sessions in the way to
+// the error, and writes the notice.
 void explain(job::Area *area, job::WorkerSlot *me, source::Connection *connection,
              ErrorData *error);
 
-// What the worker waited for has come about.
+// The worker has its lock: removes the notice.
 void end(job::Area *area, job::WorkerSlot *me);
 
-// Whether another worker of the job is connected to the source, and not in the same trouble.
+// Whether another worker of the job is connected to the source and does not wait for a lock.
 bool others_work(const job::WorkerSlot *me);
 
 }  // namespace fastcopy::run::lock_wait

@@ -9,12 +9,11 @@ bool launch(const char *type, const char *name, const char *entry_function, job:
 }
 
 void raise_unresolved(int32 chunk, const char *target_table, const char *why) {
-    ereport(ERROR,
-            (errcode(ERRCODE_TRANSACTION_RESOLUTION_UNKNOWN),
-             errmsg("it is not known whether the rows of chunk %d were stored", chunk),
-             errdetail("The commit of foreign tables of %s has failed: %s", target_table, why),
-             errhint("Look for these rows, and remove them, before you resume the job with "
-                     "accept_changes => true, which copies the chunk again.")));
+    ereport(ERROR, (errcode(ERRCODE_TRANSACTION_RESOLUTION_UNKNOWN),
+                    errmsg("it is not known whether the rows of chunk %d were stored", chunk),
+                    errdetail("The commit of foreign tables of %s failed: %s", target_table, why),
+                    errhint("Look for these rows, and remove them, before you resume the job with "
+                            "accept_changes => true, which copies the chunk again.")));
 }
 
 void take_on_settings(const job::Request &request) {
@@ -23,7 +22,7 @@ void take_on_settings(const job::Request &request) {
     };
     pg::apply(request.settings);
     set("client_encoding", GetDatabaseEncodingName());
-    // Timeouts are for those who wait for an answer, even where they are the role's.
+    // A timeout of the role is meant for its sessions, not for background processes.
     set("lock_timeout", "0");
     if (!request.triggers)
         SetConfigOption("session_replication_role", "replica",

@@ -17,12 +17,12 @@ inline constexpr const char *worker_type = "fastcopy worker";
 bool launch(const char *type, const char *name, const char *entry_function, job::SlotRef slot,
             BackgroundWorkerHandle **handle);
 
-// The ERROR of a chunk whose rows other servers, of foreign tables, may have stored: they commit before this one does,
-// and nobody knows what became of a COMMIT that was not answered.
+// The ERROR of a chunk whose rows may be stored on the servers of foreign tables: these commit before this one does,
+// and the outcome of a COMMIT without an answer is unknown.
 [[noreturn]] void raise_unresolved(int32 chunk, const char *target_table, const char *why);
 
-// In a transaction: the settings of the calling session, and those that are the job's own. They hold until the
-// process ends, but what the transaction runs may change them: call it in each.
+// In a transaction: applies the settings of the calling session, and the job's own. Triggers and functions that a
+// transaction runs may change them, so each transaction calls this.
 void take_on_settings(const job::Request &request);
 
 }  // namespace fastcopy::run

@@ -16,17 +16,17 @@ namespace {
 
 }  // namespace
 
-void check_target(const job::ledger::Former &former) {
+void check_target(const job::ledger::ResumeState &former) {
     if (former.unlogged_emptied)
         sink::raise_rows_lost(former.target_table,
-                              _("It is unlogged, and was emptied when the server had crashed."));
+                              _("The table is unlogged, and was emptied by crash recovery."));
     if (sink::without(former.files, sink::read_files(former.target)).count > 0)
         sink::raise_files_lost(former.target_table);
 }
 
 void check_all(RunningJob *job) {
     int64 id = job->area->job;
-    job::ledger::Former now = job::ledger::read_former(id);
+    job::ledger::ResumeState now = job::ledger::read_resume_state(id);
     if (now.chunks_done != now.chunks)
         raise_unproved(id, psprintf("%d of its %d chunks are done.", now.chunks_done, now.chunks));
     if (now.chunks_short > 0)

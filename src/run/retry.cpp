@@ -25,7 +25,7 @@ bool is_of_connection(int sqlerrcode) {
     }
 }
 
-bool may_pass(int sqlerrcode) {
+bool is_transient(int sqlerrcode) {
     if (sqlerrcode == ERRCODE_PROTOCOL_VIOLATION ||
         sqlerrcode == ERRCODE_TRANSACTION_RESOLUTION_UNKNOWN)
         return false;

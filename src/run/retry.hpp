@@ -1,8 +1,7 @@
-// Which errors pass by themselves, and how long to wait for that.
+// Classification of transient errors, and retry back-off.
 //
-// A chunk is one transaction, so trying it again is always safe. It is worth it when the error tells of a
-// moment (a connection that broke, a server that restarts or has no slot left, a deadlock) rather than of
-// the data or of the job.
+// A chunk is one transaction, so a retry is always safe. It is worthwhile after an error that is not caused by the
+// data or the job: a lost connection, a server that restarts or has no connection slot left, a deadlock.
 #ifndef FASTCOPY_RUN_RETRY_HPP
 #define FASTCOPY_RUN_RETRY_HPP
 
@@ -10,16 +9,16 @@
 
 namespace fastcopy::run::retry {
 
-bool may_pass(int sqlerrcode);
+bool is_transient(int sqlerrcode);
 
-// Whether the error is of a connection: which of several broke is for the caller to know.
+// Whether a connection has failed. Which of several it was, the caller knows.
 bool is_of_connection(int sqlerrcode);
 
-// Whether transactions got in each other's way.
+// Whether the error is a deadlock or a serialization failure.
 bool is_conflict(int sqlerrcode);
 
-// Waits before retry number `retries` + 1: the first delay, doubled each time up to half a minute, and of
-// that a random part between half and all, so that workers do not come back in step.
+// Waits before retry number `retries` + 1: the first delay, doubled with each retry up to half a minute, times a
+// random factor between one half and one, so that workers do not retry in step.
 void back_off(int first_delay_ms, int retries);
 
 }  // namespace fastcopy::run::retry

@@ -1,4 +1,4 @@
-// A running job, as its coordinator has it: what preparation.cpp and coordinator.cpp share.
+// A running job in its coordinator: what the parts of the coordinator share.
 #ifndef FASTCOPY_RUN_RUNNING_JOB_HPP
 #define FASTCOPY_RUN_RUNNING_JOB_HPP
 
@@ -14,28 +14,28 @@ struct RunningJob {
     job::Area *area;
     job::Request request;
     source::Connection *connection;  // the coordinator's; nullptr while it is lost
-    ErrorData *loss;                 // why it was lost, last
-    int losses;                      // in a row, without a chunk done in between
-    uint32 done_at_loss;             // how many chunks were done when it was lost last
+    ErrorData *loss;                 // the error of the last loss
+    int losses;                      // since a chunk was done
+    uint32 done_at_loss;             // chunks done at the last loss
     Crew crew;
     int chunks;
     Bitmapset *done_before;   // the chunks that were done before this run of the job
     plan::MarkerWait marker;  // see run/marker_wait.hpp
-    bool in_ledger;           // what happens to the job from now on is written there
+    bool in_ledger;           // the job's row is committed: its end is written there
 };
 
 // The ERROR of a job that is cancelled.
 [[noreturn]] void raise_cancelled();
 
-// Raises it if the job is to be cancelled, and whatever else interrupts the process.
+// Processes interrupts, and raises that ERROR if the job is to be cancelled.
 void check_cancel(RunningJob *job);
 
-// Raises the job's error in this process, if one of its processes has recorded any, and an ERROR if too many
-// workers were terminated.
+// Raises the job's error if one of its processes has recorded any, or an ERROR if too many workers were terminated.
 void raise_if_failed(RunningJob *job);
 
-// Opens the coordinator's connection to the source.
-source::Connection *connect_coordinator(RunningJob *job);
+// Moves the job's live state: nothing else does. Moves the gate, and wakes the workers that wait at it.
+void move_to(RunningJob *job, job::State state);
+void move_gate(RunningJob *job, job::Gate gate);
 
 }  // namespace fastcopy::run
 

@@ -7,8 +7,7 @@ namespace fastcopy::run {
 
 namespace {
 
-// How long each attempt waits for transactions that have drawn from the sequence, while others that want to draw wait
-// behind us; and how often that is tried.
+// The lock timeout of each attempt, during which other sessions cannot call nextval, and the number of attempts.
 constexpr const char *longest_wait = "1s";
 constexpr int most_attempts = 5;
 
@@ -16,7 +15,7 @@ bool ends_the_job(int sqlerrcode) {
     return sqlerrcode == ERRCODE_QUERY_CANCELED || sqlerrcode == ERRCODE_ADMIN_SHUTDOWN;
 }
 
-// Moves a sequence on in a transaction of its own. Returns why it could not, or nullptr.
+// Advances a sequence in a transaction of its own. Returns why that failed, or nullptr.
 const char *try_to_move(RunningJob *job, const sink::ColumnSequence &sequence,
                         bool *may_try_again) {
     MemoryContext context = CurrentMemoryContext;
@@ -27,7 +26,7 @@ const char *try_to_move(RunningJob *job, const sink::ColumnSequence &sequence,
         pg::begin_transaction(job->area->identity);
         (void)set_config_option("lock_timeout", longest_wait, PGC_USERSET, PGC_S_SESSION,
                                 GUC_ACTION_LOCAL, true, 0, false);
-        const char *why = sink::move_on(job->request.target, sequence);
+        const char *why = sink::advance(job->request.target, sequence);
         if (why != nullptr)
             reason = MemoryContextStrdup(
                 context,
@@ -57,7 +56,7 @@ void add_line(StringInfo notice, const char *line) {
     appendStringInfo(notice, "%s%s", notice->len > 0 ? "\n" : "", line);
 }
 
-// What could not be done, a line per sequence; empty if nothing.
+// Returns a line per sequence that could not be advanced; an empty string if all were.
 char *move_all(RunningJob *job, const sink::ColumnSequences &sequences) {
     StringInfoData notice;
     initStringInfo(&notice);
@@ -71,9 +70,10 @@ char *move_all(RunningJob *job, const sink::ColumnSequences &sequences) {
         }
         if (reason == nullptr)
             continue;
-        add_line(&notice, psprintf("sequence %s was not moved to the last value of column %s (%s): "
-                                   "run %s",
-                                   sequence.name, sequence.column, reason, sequence.statement));
+        add_line(&notice,
+                 psprintf("sequence %s was not advanced to the last value of column %s (%s): "
+                          "run %s",
+                          sequence.name, sequence.column, reason, sequence.statement));
     }
     return notice.data;
 }
@@ -101,7 +101,7 @@ void move_sequences(RunningJob *job) {
     if (notice[0] != '\0')
         ereport(LOG, (errmsg("fastcopy job " INT64_FORMAT ": %s", job->area->job, notice)));
     pg::begin_ledger_transaction();
-    job::ledger::write_notice(job->area->job, notice[0] != '\0' ? notice : nullptr);
+    job::ledger::write_notice(job->area->job, "sequences", notice[0] != '\0' ? notice : nullptr);
     pg::commit_transaction();
     MemoryContextSwitchTo(context);
 }

@@ -1,8 +1,8 @@
-// A job's end: the sequences of the target's columns are moved on (sink/sequences).
+// A job's end: the sequences of the target's columns are advanced (sink/sequences).
 //
-// Before the job is called done, so that one that is interrupted here is resumed here: to do it twice is a no-op. All
-// rows are in by then, so nothing that goes wrong fails the job. What could not be done is the job's notice:
-// in fastcopy.status, and a NOTICE to who waits for the job.
+// This comes before the job is done, so that a job interrupted here repeats it: doing it twice is a no-op. All rows
+// are in, so a failure does not fail the job. It becomes a notice of the job: in fastcopy.status, and as a NOTICE to
+// sessions that wait for the job.
 #ifndef FASTCOPY_RUN_SEQUENCES_HPP
 #define FASTCOPY_RUN_SEQUENCES_HPP
 

@@ -10,7 +10,7 @@ namespace {
 
 constexpr long look_every_ms = 100;
 
-// What the area says at one instant.
+// A consistent copy of the area's fields.
 struct State {
     Custody custody;
     char name[sizeof(job::Area::snapshot)];
@@ -25,8 +25,8 @@ State look(job::Area *area) {
     return state;
 }
 
-// Changes the state, and the name if one is given, unless the state is not what the caller knows: of this
-// custody and, if a former name is given, of this name.
+// Changes the state, and the name if one is given, but only from the state that the caller has seen: this
+// custody and, if given, this former name. Returns whether it did.
 bool change(job::Area *area, Custody from, const char *former_name, Custody to, const char *name) {
     job::lock_registry(LW_EXCLUSIVE);
     bool known = custody(area) == from &&
@@ -44,7 +44,7 @@ const char *export_from(source::Connection *connection) {
     return source::query(connection, "SELECT pg_catalog.pg_export_snapshot()").at(0, 0);
 }
 
-// Begins a transaction by that snapshot. False, without a transaction, if the source has no such snapshot.
+// Begins a transaction under that snapshot. False, without a transaction, if the source does not have it.
 bool import_into(source::Connection *connection, const char *name) {
     MemoryContext context = CurrentMemoryContext;
     volatile bool imported = false;
@@ -59,7 +59,7 @@ bool import_into(source::Connection *connection, const char *name) {
     {
         MemoryContextSwitchTo(context);
         ErrorData *error = CopyErrorData();
-        if (!says_gone(error->sqlerrcode))
+        if (!source::is_missing_snapshot(error->sqlerrcode))
             PG_RE_THROW();
         FlushErrorState();
         FreeErrorData(error);
@@ -73,13 +73,6 @@ bool import_into(source::Connection *connection, const char *name) {
 }
 
 }  // namespace
-
-// Up to version 16, from 17 on, and if the transaction that exported it has just ended.
-bool says_gone(int sqlerrcode) {
-    return sqlerrcode == ERRCODE_INVALID_PARAMETER_VALUE ||
-           sqlerrcode == ERRCODE_UNDEFINED_OBJECT ||
-           sqlerrcode == ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE;
-}
 
 Custody custody(job::Area *area) {
     return static_cast<Custody>(pg_atomic_read_u32(&area->snapshot_custody));

@@ -1,7 +1,7 @@
-// How a job's table is read and written: chosen by the coordinator, once for the table, and written down with the reason.
+// How a job's table is read and written: chosen by the coordinator, once for the table, and recorded with the reasons.
 //
-// plan/front_door.hpp and sink/writer.hpp say how. Workers need not be told of the reader, which is in each chunk; they
-// ask for the writer again.
+// plan/front_door.hpp and sink/writer.hpp have the rules. Workers find the reader in each chunk, and choose the writer
+// again for each chunk.
 #ifndef FASTCOPY_RUN_WAYS_HPP
 #define FASTCOPY_RUN_WAYS_HPP
 
@@ -11,14 +11,15 @@
 
 namespace fastcopy::run {
 
-// An ERROR if the job wants what the writer cannot do.
+// An ERROR if the job asks for what the writer cannot do.
 sink::Writer choose_writer(const RunningJob *job, Relation target, const plan::RowShape &shape);
 
-// Of a job that is resumed: an ERROR unless the chunks that are left can still be read as they were planned. A table may
-// have been distributed since, or its rows compressed; with ONLY, they would not be found.
+// For a job that is resumed: an ERROR unless the remaining chunks can still be read as planned. If the table was
+// distributed since, or rows compressed, ONLY would not find them.
 void check_ways(const RunningJob *job, const plan::Leaves &leaves);
 
-// Tells the log, the ledger, and the session that waits. `reader` is nullptr when nothing is left to be read.
+// Records the choice in the log, in the ledger, and for the waiting session. `reader` is nullptr if nothing is left to
+// be read.
 void note_ways(RunningJob *job, const plan::Reader *reader, const sink::Writer &writer);
 
 }  // namespace fastcopy::run

@@ -27,7 +27,7 @@ bool is_validated(Oid constraint) {
     return validated;
 }
 
-// What kind of constraint across rows the trigger is; nullptr: none.
+// The kind of constraint that the trigger enforces across rows; nullptr: none.
 const char *kind_of(Oid target, const Trigger &trigger, bool *rebuild_would_do) {
     *rebuild_would_do = false;
     if (!OidIsValid(trigger.tgconstraint) || (trigger.tgtype & TRIGGER_TYPE_INSERT) == 0 ||
@@ -64,7 +64,7 @@ AcrossRows find_across_rows(Oid target, bool set_aside) {
     List *relids = find_all_inheritors(target, NoLock, nullptr);
     ListCell *cell;
     foreach (cell, relids) {
-        // Not to the end of the transaction, which may come to lock it exclusively.
+        // The lock is released at once: the transaction may later need an exclusive one.
         Relation table = try_relation_open(lfirst_oid(cell), AccessShareLock);
         if (table == nullptr)
             continue;

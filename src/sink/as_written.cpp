@@ -27,7 +27,7 @@ Datum call_as_written(PG_FUNCTION_ARGS) {
     return value;
 }
 
-// Whether there is XML or an array in a value of the type.
+// Whether values of the type may contain XML or arrays.
 bool depends_on_settings(Oid type) {
     type = getBaseType(type);
     char kind = get_typtype(type);

@@ -13,13 +13,13 @@ namespace fastcopy::sink {
 
 namespace {
 
-// CopyFrom's data source callback has no argument for its owner. A process copies one stream at a time,
-// so the stream is here while it does.
+// The stream at hand: CopyFrom's data source callback has no argument for it. A process copies one stream at a
+// time.
 const ByteSource *current_source = nullptr;
 CopyFromState current_copy = nullptr;
 bool current_is_binary = false;
 
-int read_source(void *buffer, int minread, int maxread) noexcept {
+int read_source(void *buffer, int minread, int maxread) {
     int filled = 0;
     while (filled < Max(minread, 1)) {
         int got = current_source->read(current_source->self, static_cast<char *>(buffer) + filled,
@@ -38,7 +38,7 @@ void add_option(List **options, const char *name, const char *value) {
     *options = lappend(*options, makeDefElem(pstrdup(name), node, -1));
 }
 
-// Inserts as many rows as the stream has lines, all of them of defaults and generated columns. COPY FROM takes no
+// Inserts a row of defaults and generated columns per line of the stream. COPY FROM would take an empty list of
 // columns for all columns.
 uint64 insert_empty_rows(Relation target, const ByteSource &source) {
     char buffer[8192];
@@ -97,17 +97,17 @@ uint64 copy_in(Relation target, ParseState *pstate, int ncolumns, const char *co
                const ByteSource &source) {
     if (ncolumns == 0)
         return insert_empty_rows(target, source);
-    // Asked again for each chunk: since the job was planned, somebody may have distributed the table.
+    // Chosen again for each chunk: the table may have been distributed since the job was planned.
     Writer writer = choose_writer(target, ncolumns, columns);
     if (writer.way == Way::insert) {
-        elog(DEBUG1, "rows of %s go through INSERT: %s", RelationGetRelationName(target),
+        elog(DEBUG1, "copying into \"%s\" using INSERT: %s", RelationGetRelationName(target),
              writer.reason);
         return insert_in(target, pstate, ncolumns, columns, as_written, binary, encoding, writer,
                          source);
     }
     bool plainly = takes_fast_path(target, ncolumns, columns, binary);
-    elog(DEBUG1, "rows of %s go %s", RelationGetRelationName(target),
-         plainly ? "the short way" : "through COPY FROM");
+    elog(DEBUG1, "copying into \"%s\" using %s", RelationGetRelationName(target),
+         plainly ? "multi-insert" : "COPY FROM");
     if (plainly)
         return insert_plainly(target, pstate, ncolumns, columns, source);
 

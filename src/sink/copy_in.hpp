@@ -1,10 +1,13 @@
-// The sink: a stream of COPY bytes goes in, rows of the target come out.
+// The sink: turns a stream of COPY bytes into rows of the target.
 //
-// What happens to a row is what COPY target FROM STDIN does: defaults, generated columns, checks, triggers,
-// partition routing and index entries. Mostly that is PostgreSQL's own COPY FROM at work. Binary rows for
-// a table without triggers and defaults to obey go a shorter way, sink/plain_insert. Where an INSERT
-// by the target's name would not put the rows into its own storage, they go by such an INSERT, sink/insert_in. The
-// sink knows a byte source by three functions, never a connection: what carries the bytes may change without it.
+// Each row is treated as by COPY target FROM STDIN: defaults, generated columns, checks, triggers,
+// partition routing and index entries. There are three ways:
+//
+//   sink/plain_insert   the fast path: binary rows for a table without triggers or needed defaults
+//   COPY FROM           PostgreSQL's own, for all other tables whose INSERT would store rows in them
+//   sink/insert_in      INSERT by the target's name, where planner hooks, rules or foreign tables have a part in it
+//
+// The sink knows a byte source as three functions, never a connection: the transport may change without it.
 #ifndef FASTCOPY_SINK_COPY_IN_HPP
 #define FASTCOPY_SINK_COPY_IN_HPP
 
@@ -12,18 +15,17 @@
 
 namespace fastcopy::sink {
 
-// Whether rows with these columns, in binary or as text, take the fast path. If not, COPY FROM takes a
-// new ring of buffers for each stream, and streams should be several times as long as that ring.
+// Whether rows with these columns, in binary or as text, take the fast path. COPY FROM takes a
+// new ring of buffers for each stream, so streams should be several times as long as that ring.
 bool takes_fast_path(Relation target, int ncolumns, const char *const *columns, bool binary);
 
 // Copies the stream into the target, in the current transaction. `pstate` is from check_insert and
-// `columns` names the fields of the stream in order; `as_written` tells which of them are read so (see
-// sink/as_written.hpp). `encoding` is that of text rows, nullptr for this database's. Returns the number of rows
+// `columns` names the fields of the stream in order; `as_written` is per field (see sink/as_written.hpp). `encoding` is that of text rows, nullptr for this database's. Returns the number of rows
 // inserted.
 uint64 copy_in(Relation target, ParseState *pstate, int ncolumns, const char *const *columns,
                const bool *as_written, bool binary, const char *encoding, const ByteSource &source);
 
-// Begins to parse the stream as COPY FROM does. One stream at a time in a process; end with EndCopyFrom.
+// Begins to parse the stream as COPY FROM does; end it with EndCopyFrom. A process parses one stream at a time.
 CopyFromState begin_parsing(Relation target, ParseState *pstate, int ncolumns,
                             const char *const *columns, const bool *as_written, bool binary,
                             const char *encoding, const ByteSource &source);

@@ -11,7 +11,7 @@ Form_pg_constraint form_of(HeapTuple tuple) {
     return reinterpret_cast<Form_pg_constraint>(GETSTRUCT(tuple));
 }
 
-// The key that this one is a partition's part of; InvalidOid if there is none.
+// The key of the parent table that this one is inherited from; InvalidOid if it is not inherited.
 Oid parent_of(Oid foreign_key) {
     HeapTuple tuple = SearchSysCache1(CONSTROID, ObjectIdGetDatum(foreign_key));
     if (!HeapTupleIsValid(tuple))
@@ -30,7 +30,7 @@ bool descends_from(Oid foreign_key, Oid ancestor) {
     return false;
 }
 
-// Calls back for each foreign key that the table has.
+// Calls the function for each foreign key of the table.
 template <typename Function>
 void for_each_key(Relation catalog, Oid table, Function function) {
     ScanKeyData key;
@@ -45,7 +45,7 @@ void for_each_key(Relation catalog, Oid table, Function function) {
     systable_endscan(scan);
 }
 
-// The trigger that a check of all rows is made as, as in core's validateForeignKeyConstraint.
+// The trigger by which all rows are checked, as in core's validateForeignKeyConstraint.
 Trigger trigger_of(const FormData_pg_constraint &key) {
     Trigger trigger{};
     trigger.tgname = pstrdup(NameStr(key.conname));
@@ -57,7 +57,7 @@ Trigger trigger_of(const FormData_pg_constraint &key) {
     return trigger;
 }
 
-// Row by row, each as the owner of the table that is referred to, where the owner of this one may not read that.
+// Checks row by row, each as the owner of the referenced table; for owners that may not read that table.
 void check_rows(Trigger *trigger, Relation table) {
     Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
     TupleTableSlot *slot = table_slot_create(table, nullptr);
@@ -87,7 +87,7 @@ void check_rows(Trigger *trigger, Relation table) {
     ExecDropSingleTupleTableSlot(slot);
 }
 
-// Each table of a partitioned one by the key that it has by its parent's.
+// Checks each partition by the key that it inherits.
 void check_rows_of_parts(const FormData_pg_constraint &key) {
     List *relids = find_all_inheritors(key.conrelid, AccessShareLock, nullptr);
     Relation catalog = table_open(ConstraintRelationId, AccessShareLock);
@@ -109,7 +109,7 @@ void check_rows_of_parts(const FormData_pg_constraint &key) {
     table_close(catalog, AccessShareLock);
 }
 
-// What this process leaves unchecked, while a transaction has the tables open.
+// The keys that this process does not check, while a transaction has the tables open.
 struct Unchecked {
     int tables;
     Relation *open;
@@ -118,7 +118,7 @@ struct Unchecked {
 };
 Unchecked unchecked{};
 
-// In the relation cache only. PostgreSQL makes an entry anew when it is invalidated, which any ANALYZE of the table does.
+// Changes the relation cache only. PostgreSQL rebuilds an entry when it is invalidated, which any ANALYZE does.
 void enable_triggers(char enabled) {
     for (int i = 0; i < unchecked.tables; i++) {
         TriggerDesc *triggers = unchecked.open[i]->trigdesc;
@@ -137,7 +137,7 @@ void disable_again(Datum, Oid) noexcept {
     enable_triggers(TRIGGER_DISABLED);
 }
 
-// Before the tables are closed by the end of a transaction that fails.
+// Called before the end of a failed transaction closes the tables.
 void forget_tables(XactEvent event, void *) noexcept {
     if (event == XACT_EVENT_ABORT)
         unchecked.tables = 0;
@@ -240,7 +240,7 @@ bool check_foreign_key(Oid foreign_key) {
         return false;
     Relation referenced = table_open(key.confrelid, RowShareLock);
 
-    // The query as the table's owner, as PostgreSQL runs those of triggers: the job's role may not be allowed to read.
+    // Run the query as the table's owner, as PostgreSQL runs those of triggers: the job's role may lack SELECT.
     Oid role;
     int context;
     GetUserIdAndSecContext(&role, &context);
@@ -279,7 +279,7 @@ void leave_unchecked(Oid target, const Oid *foreign_keys, int count) {
             bool ours = false;
             for (int i = 0; i < count && !ours; i++)
                 ours = descends_from(form_of(tuple)->oid, foreign_keys[i]);
-            // Somebody may have validated it by hand since, and then it must hold for all rows that come.
+            // If it was validated by hand since, it must hold for all new rows.
             if (!ours || form_of(tuple)->convalidated)
                 return;
             if (unchecked.keys == capacity) {

@@ -9,8 +9,8 @@ namespace fastcopy::sink {
 
 namespace {
 
-// How long it takes to build the index, as a rough measure: how dear comparisons are. Sorting by a locale takes ten
-// times as long as sorting numbers, and whatever is no btree takes longer still.
+// A rough measure of the time to build the index: the cost of a comparison. Sorting by a locale takes ten
+// times as long as sorting numbers, and indexes other than btree take longer still.
 int cost_of(Oid oid) {
     constexpr int by_locale = 10;
     constexpr int by_bytes = 2;
@@ -62,7 +62,7 @@ job::TargetIndexes list_indexes(Oid target) {
             get_rel_persistence(relid) != RELPERSISTENCE_TEMP)
             add_indexes_of(relid, &all);
     }
-    // The longest work first, for all workers to end at about the same time.
+    // The most expensive first, so that all workers finish at about the same time.
     std::sort(all.indexes, all.indexes + all.count,
               [](const job::TargetIndex &a, const job::TargetIndex &b) {
                   return a.cost != b.cost ? a.cost > b.cost : a.oid < b.oid;
@@ -101,7 +101,7 @@ bool lock_for_build(Oid index) {
     AclResult access = pg::check_maintenance(table, GetUserId());
     if (access != ACLCHECK_OK)
         aclcheck_error(access, OBJECT_TABLE, get_rel_name(table));
-    // In the order of DROP INDEX and REINDEX. Once we have both locks, nobody can drop or rename it.
+    // In the order of DROP INDEX and REINDEX. With both locks held, the index cannot be dropped or renamed.
     LockRelationOid(table, ShareLock);
     LockRelationOid(index, AccessExclusiveLock);
     return SearchSysCacheExists1(INDEXRELID, ObjectIdGetDatum(index));

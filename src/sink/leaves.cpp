@@ -15,7 +15,7 @@ bool fires_on_insert(const TriggerDesc *triggers) {
             triggers->trig_insert_after_statement || triggers->trig_insert_new_table);
 }
 
-// By the catalog, of a partition that is not locked. One that was dropped meanwhile is none any more.
+// Checks a partition in the catalog, without a lock: it may have been dropped meanwhile.
 bool looks_plain(Oid partition) {
     HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(partition));
     if (!HeapTupleIsValid(tuple))
@@ -44,8 +44,7 @@ void init_leaf(Leaves *leaves, Leaf *leaf, ResultRelInfo *relation) {
     leaf->has_bounds =
         leaves->routes == nullptr && relation->ri_RelationDesc->rd_rel->relispartition;
     leaf->map = leaves->routes != nullptr ? pg::map_to_leaf(relation, leaves->estate) : nullptr;
-    // The original would be pinned by each slot, and with each one more the search through the list of pins
-    // takes longer.
+    // Each slot would pin the original, and the resource owner's search for a pin is linear.
     if (leaf->map != nullptr)
         leaf->tupdesc = CreateTupleDescCopyConstr(RelationGetDescr(relation->ri_RelationDesc));
     leaf->capacity = first_capacity;

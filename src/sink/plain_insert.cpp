@@ -31,7 +31,7 @@ struct Insert {
     uint64 line;  // of the row that is being checked or indexed, for error messages
 };
 
-// As COPY has it: the line is the row's number.
+// Like COPY, report the row number as the line.
 void add_row_context(void *argument) noexcept {
     auto *insert = static_cast<Insert *>(argument);
     int field = insert->reader->field;
@@ -45,8 +45,8 @@ void add_row_context(void *argument) noexcept {
         errcontext("COPY %s, line " UINT64_FORMAT, table, insert->line);
 }
 
-// A slot for the batch's next row, of a copy of the relation's row type: the original would be pinned by
-// each of a thousand slots, and with each one more the search through the list of pins takes longer.
+// A slot for the batch's next row, of a copy of the relation's row type: each of a thousand slots would pin the
+// original, and the resource owner's search for a pin is linear.
 TupleTableSlot *next_slot(Insert *insert, TupleDesc tupdesc) {
     TupleTableSlot **slot = &insert->slots[insert->batched];
     if (*slot == nullptr) {
@@ -57,7 +57,7 @@ TupleTableSlot *next_slot(Insert *insert, TupleDesc tupdesc) {
     return *slot;
 }
 
-// What a row holds of memory whose generated columns have been computed, if that is known.
+// The memory of a row whose generated columns are computed, if it is known.
 uint64 size_of(const TupleTableSlot *slot) {
     if (!TTS_IS_BUFFERTUPLE(slot))
         return 0;
@@ -65,7 +65,7 @@ uint64 size_of(const TupleTableSlot *slot) {
     return tuple != nullptr ? tuple->t_len : 0;
 }
 
-// Checks a row of that many bytes in the stream, and adds it to those of its leaf.
+// Checks a row, of that many bytes in the stream, and adds it to the batch of its leaf.
 void add_to_batch(Insert *insert, TupleTableSlot *slot, uint64 bytes) {
     Leaf *leaf = find_leaf(insert->leaves, slot);
     slot = as_in_leaf(*leaf, slot);
@@ -103,7 +103,7 @@ void insert_collected(Insert *insert, Leaf *leaf) {
     leaf->collected = 0;
 }
 
-// Inserts the rows that have been collected, in the per-tuple memory context, and empties it.
+// Inserts the collected rows and resets the per-tuple memory context.
 void flush(Insert *insert) {
     uint64 last_line = insert->line;
     for (int i = 0; i < insert->nbatch_leaves; i++)

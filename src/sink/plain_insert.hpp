@@ -1,14 +1,13 @@
-// Plain insert: the short way of binary rows into an ordinary table, or one whose partitions are such.
+// Plain insert: the fast path of binary rows into an ordinary table, or into plain partitions.
 //
-// COPY FROM can do much, and pays for that with every field and row: for the table of numbers that the
-// benchmark has, decoding takes it more than half of its time. Most tables need none of it. Here rows
-// go from the row reader to the table's multi-insert, in batches as large as COPY's (1000 rows or
-// 64 kB, generated columns included), then into the indexes; the executor routes them, checks
-// constraints and computes generated columns. What is inserted, what is refused and with which message
-// and context is the same; pg_stat_progress_copy is kept, though by the batch.
+// COPY FROM spends more than half of its time on decoding a table of numbers, as it supports much that most tables
+// do not need. Here, rows go from the row reader to the table's multi-insert, in batches as large as COPY's (1000
+// rows or 64 kB, generated columns included), then into the indexes; the executor routes them, checks
+// constraints and computes generated columns. The inserted rows are the same as by COPY FROM, and so are the errors
+// with their messages and context; pg_stat_progress_copy is updated with each batch.
 //
-// Memory: what a batch needs is in the executor's per-tuple context, reset with every batch; the rest
-// in its query context, freed at the end or with the transaction.
+// Memory: the executor's per-tuple context holds a batch and is reset with it; its query context holds the rest, and
+// is freed at the end or with the transaction.
 //
 // Buffers: a process writes all its chunks through one ring (pg/bulk_insert).
 #ifndef FASTCOPY_SINK_PLAIN_INSERT_HPP
@@ -18,7 +17,7 @@
 
 namespace fastcopy::sink {
 
-// Whether the short way does all that COPY would: plain leaves (see sink/leaves), and no defaults for columns
+// Whether the fast path is equivalent to COPY: plain leaves (see sink/leaves), and no defaults for columns
 // that are not in the stream.
 bool can_insert_plainly(Relation target, int ncolumns, const char *const *columns);
 

@@ -24,7 +24,7 @@ using core::load;
     ereport(ERROR, (errcode(ERRCODE_BAD_COPY_FILE_FORMAT), errmsg("unexpected EOF in COPY data")));
 }
 
-// The next bytes, which stay where they are until more are asked for.
+// The next bytes, valid until more are taken.
 inline char *take(RowReader *reader, int size) {
     char *bytes = core::take(&reader->window, size);
     if (unlikely(bytes == nullptr))
@@ -39,7 +39,7 @@ inline int32 take_length(RowReader *reader) {
     return length;
 }
 
-// Reads bytes into memory of the caller: those of a field that the buffer cannot hold.
+// Reads the bytes of a field that does not fit into the buffer into memory of the caller.
 void take_into(RowReader *reader, char *target, int size) {
     if (!core::take_into(&reader->window, target, size))
         raise_end();
@@ -53,7 +53,7 @@ Datum call_receive(Field *field, StringInfo bytes) {
     return value;
 }
 
-// Has the type's receive function read bytes where they lie. It may count on a zero behind them.
+// Calls the type's receive function on bytes in place. It may rely on a terminating zero.
 pg_noinline Datum receive_in_place(Field *field, char *bytes, int size) {
     StringInfoData view{};
     view.data = bytes;
@@ -66,7 +66,7 @@ pg_noinline Datum receive_in_place(Field *field, char *bytes, int size) {
     return value;
 }
 
-// A value whose bytes are as they are stored.
+// A value that is stored as its bytes are sent.
 Datum copy_value(const char *bytes, int size) {
     void *value = palloc(size);
     memcpy(value, bytes, size);
@@ -84,10 +84,10 @@ bool is_plain_text(const Field &field, int size) {
     return field.decoding == Decoding::text && (field.most_bytes < 0 || size <= field.most_bytes);
 }
 
-// A field that the buffer cannot hold.
+// A field that does not fit into the buffer.
 pg_noinline Datum read_large(RowReader *reader, Field *field, int size) {
     if (is_plain_text(*field, size) || field->decoding == Decoding::bytes) {
-        // One too large to be a value is an error of palloc's, as in COPY.
+        // palloc rejects a field that is too large for a value, as in COPY.
         auto *value = static_cast<varlena *>(palloc(static_cast<Size>(size) + VARHDRSZ));
         SET_VARSIZE(value, VARHDRSZ + size);
         take_into(reader, VARDATA(value), size);
@@ -106,7 +106,7 @@ pg_noinline Datum read_large(RowReader *reader, Field *field, int size) {
     return value;
 }
 
-// False if the value is not for us to make.
+// False if the value is left to the receive function.
 bool make_numeric(const Field &field, const char *bytes, int size, Datum *value) {
     core::Decimal decimal;
     if (!core::read_decimal(bytes, size, &decimal) ||
@@ -212,8 +212,8 @@ bool agrees(const char *bytes, int size, Datum postgres) {
     return size == static_cast<int>(VARSIZE(theirs)) && memcmp(bytes, theirs, size) == 0;
 }
 
-// Whether this PostgreSQL stores numeric and jsonb in the form that is known here. It always has; should a
-// release change that, rows must not be the first to know.
+// Whether this PostgreSQL stores numeric and jsonb in the form that is known here. A release that changes the form
+// must not corrupt rows.
 bool check_stored_forms() {
     constexpr char number[] = "-12345678.900";
     constexpr char json[] = R"({"a": [null, true, "\n", -0.50], "bc": {"d": 10000}})";
@@ -236,12 +236,12 @@ bool knows_stored_forms() {
         known = check_stored_forms();
         checked = true;
         if (!known)
-            elog(DEBUG1, "numeric and jsonb are left to their receive functions");
+            elog(DEBUG1, "using the receive functions of numeric and jsonb");
     }
     return known;
 }
 
-// numeric's type modifier; a scale below zero or of more than 1000 is left to PostgreSQL.
+// Reads numeric's type modifier; a scale below zero or of more than 1000 is left to PostgreSQL.
 void read_numeric_typmod(int32 typmod, Field *field) {
     constexpr uint32 mask = 0x7FF;
     field->precision = -1;
@@ -289,7 +289,7 @@ Decoding decoding_of(Oid type, int32 typmod, int *most_bytes) {
         case TEXTOID:
             return Decoding::text;
         case VARCHAROID:
-            // As many bytes are at most as many characters.
+            // A value has at most as many characters as bytes.
             if (typmod >= VARHDRSZ)
                 *most_bytes = typmod - VARHDRSZ;
             return Decoding::text;
@@ -302,7 +302,7 @@ Decoding decoding_of(Oid type, int32 typmod, int *most_bytes) {
     }
 }
 
-// Lists the columns that have no field.
+// Lists the columns that are not in the stream.
 void list_absent(RowReader *reader, int natts) {
     auto *has_field = static_cast<bool *>(palloc0(sizeof(bool) * Max(natts, 1)));
     for (int i = 0; i < reader->nfields; i++)
@@ -314,7 +314,7 @@ void list_absent(RowReader *reader, int natts) {
     pfree(has_field);
 }
 
-// The words of COPY.
+// COPY's own messages.
 const char *complaint_about(core::Header header) {
     switch (header) {
         case core::Header::good:
@@ -362,7 +362,7 @@ RowReader *make_row_reader(TupleDesc tupdesc, int nfields, const AttrNumber *att
         Oid function;
         getTypeBinaryInputInfo(attribute->atttypid, &function, &field->io_param);
         fmgr_info(function, &field->receive);
-        // Values that cross the wire in binary always are.
+        // Binary values always are in their type's own format.
         read_as_written(&field->receive, attribute->atttypid);
     }
     list_absent(reader, tupdesc->natts);
@@ -403,7 +403,7 @@ bool read_row(RowReader *reader, Datum *values, bool *nulls) {
         bool is_null = size == core::null_field;
         nulls[field->attribute] = is_null;
         if (is_null)
-            // A domain may refuse NULL.
+            // A domain may reject NULL.
             values[field->attribute] =
                 field->decoding == Decoding::call
                     ? ReceiveFunctionCall(&field->receive, nullptr, field->io_param, field->typmod)

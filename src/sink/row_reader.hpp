@@ -1,14 +1,14 @@
 // The row reader: binary COPY bytes in, the values of rows out.
 //
-// It reads what PostgreSQL's own binary COPY FROM reads and refuses what that refuses, but decodes the
-// commonest types where their bytes lie, without a copy and without a call: COPY copies each field twice and
-// calls its type's receive function through the function manager, which is most of what it costs. A
-// value that is not quite ordinary (another length, a timestamp near the limits, jsonb that is not written as
-// jsonb is printed), a type that is not on the list or has a type modifier to obey: these go to the receive
-// function, which is what decides and complains.
+// It accepts and rejects what PostgreSQL's own binary COPY FROM does, but decodes the
+// most common types in place, without a copy and without a call: COPY copies each field twice and
+// calls its type's receive function through the function manager, which is most of its cost. The receive function
+// still reads, and reports errors of, all other values: unusual ones (another length, a timestamp near the limits,
+// jsonb in another form than jsonb is printed in), types that are not on the list, and types with a type modifier to
+// enforce.
 //
 // Values that are not passed by value are allocated in the memory context that is current when a row is
-// read; the reader itself keeps its buffers, and nothing of a row.
+// read; the reader itself keeps its buffers, but nothing of a row.
 #ifndef FASTCOPY_SINK_ROW_READER_HPP
 #define FASTCOPY_SINK_ROW_READER_HPP
 
@@ -41,8 +41,8 @@ enum class Decoding {
 struct Field {
     Decoding decoding;
     int attribute;   // index into the row's values
-    int most_bytes;  // text: what its declared length allows whatever the characters; -1: any
-    int precision;   // numeric: as declared; -1: any
+    int most_bytes;  // text: always within its declared length; -1: any
+    int precision;   // numeric: declared; -1: any
     int scale;
     FmgrInfo receive;
     Oid io_param;
@@ -53,10 +53,10 @@ struct RowReader {
     core::ByteWindow window;
     int nfields;
     Field *fields;
-    int nabsent;           // columns of the target that the stream does not have
+    int nabsent;           // columns of the target that are not in the stream
     int *absent;           // their indexes into the row's values
-    core::JsonbDesk desk;  // if there is a field of jsonb
-    int field;             // being decoded, for error messages; -1 between fields
+    core::JsonbDesk desk;  // for fields of jsonb
+    int field;             // at hand, for error messages; -1 between fields
 };
 
 // A reader of rows with these attributes of the target, in this order. It and its buffer are allocated
@@ -64,11 +64,11 @@ struct RowReader {
 RowReader *make_row_reader(TupleDesc tupdesc, int nfields, const AttrNumber *attributes,
                            const ByteSource &source);
 
-// Reads what stands before the rows. An ERROR if it is not the header of a binary COPY.
+// Reads the header of a binary COPY; anything else is an ERROR.
 void read_header(RowReader *reader);
 
-// Reads a row into the arrays and sets every element: columns that the stream does not have become
-// NULL, whatever an earlier row has left there. False at the end.
+// Reads a row into the arrays and sets every element: columns that are not in the stream become
+// NULL. False at the end.
 bool read_row(RowReader *reader, Datum *values, bool *nulls);
 
 }  // namespace fastcopy::sink

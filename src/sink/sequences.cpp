@@ -12,7 +12,7 @@ bool holds_whole_numbers(Oid type) {
     return base == INT2OID || base == INT4OID || base == INT8OID || base == NUMERICOID;
 }
 
-// True if one of the named columns is that of this number.
+// True if the column of this number is one of the named.
 bool is_named(Oid relid, AttrNumber attnum, int ncolumns, const char *const *columns) {
     const char *name = get_attname(relid, attnum, true);
     for (int i = 0; i < ncolumns && name != nullptr; i++) {
@@ -26,7 +26,7 @@ const char *last_function(const ColumnSequence &sequence) {
     return sequence.increment > 0 ? "max" : "min";
 }
 
-// The first row of a query that has one, as it is used here: whole numbers, or NULL.
+// The first row of a query's result: integers, or NULL.
 struct Answer {
     bool is_null;
     int64 number;
@@ -51,7 +51,7 @@ Answer ask(const char *sql) {
     return answer;
 }
 
-// The last of the column's values that the sequence could have given out.
+// The last of the column's values that the sequence can generate.
 Answer last_in_column(Oid target, const ColumnSequence &sequence) {
     return ask(
         psprintf("SELECT pg_catalog.%s(%s)::pg_catalog.int8 FROM %s"
@@ -70,7 +70,7 @@ bool may_read_column(Oid target, AttrNumber column) {
            pg_attribute_aclcheck(target, column, GetUserId(), ACL_SELECT) == ACLCHECK_OK;
 }
 
-// What move_on does, for people; it does not look whether the sequence is further on.
+// The statement for messages that does what advance() does; it does not check whether the sequence is behind.
 char *setval_statement(Oid target, const ColumnSequence &sequence) {
     return psprintf("SELECT pg_catalog.setval(%s, pg_catalog.%s(%s)) FROM %s",
                     quote_literal_cstr(sequence.name), last_function(sequence), sequence.column,
@@ -116,7 +116,7 @@ ColumnSequences find_sequences(Oid target, int ncolumns, const char *const *colu
     return found;
 }
 
-const char *move_on(Oid target, const ColumnSequence &sequence) {
+const char *advance(Oid target, const ColumnSequence &sequence) {
     if (!may_read_column(target, sequence.attnum))
         return psprintf("it may not read column %s", sequence.column);
     Answer last = last_in_column(target, sequence);

@@ -1,18 +1,18 @@
-// The sequences that give the target's columns their values: moved on to where the copied rows have come.
+// The sequences owned by the target's columns: advanced past the copied values.
 //
-// COPY writes the values of a serial or identity column as they are, and never asks its sequence: the next INSERT would
-// be given a value that a copied row has. So each sequence that a copied column owns is moved to the column's last
-// value. Rules:
+// COPY writes the values of a serial or identity column as they are and does not touch its sequence, so that a later
+// INSERT would draw a value that a copied row has. Each sequence that a copied column owns is therefore advanced to the
+// column's last value. Rules:
 //
-//   - Never back: the direction is that of the increment, and a sequence that is further on stays where it is.
-//   - Only values count that the sequence could give out: within its MINVALUE and MAXVALUE.
-//   - In step: the new value is one that the sequence would have come to (a sequence of odd numbers stays one).
-//   - As the current role: whatever it may not do is left to somebody else, and said.
+//   - Never back: the direction is that of the increment, and a sequence that is further along stays.
+//   - Only values count that the sequence can generate: within its MINVALUE and MAXVALUE.
+//   - In step: the new value is one that the sequence would have reached (a sequence of odd numbers stays one).
+//   - As the current role: if it lacks a privilege, the sequence is left alone, and reported.
 //
-// Between reading a sequence and setting it, nobody may draw from it. nextval holds a lock on the sequence until its
-// transaction ends, so a stronger one keeps it out; setval itself, being not transactional, cannot tell.
+// While a sequence is read and set, no other session may draw from it. nextval holds a lock on the sequence until its
+// transaction ends, so a stronger lock excludes it; setval is not transactional and cannot.
 //
-// What other sessions have cached (CACHE above 1) they still give out: as after any setval.
+// Values that other sessions have cached (CACHE above 1) are still given out, as after any setval.
 #ifndef FASTCOPY_SINK_SEQUENCES_HPP
 #define FASTCOPY_SINK_SEQUENCES_HPP
 
@@ -28,7 +28,7 @@ struct ColumnSequence {
     int64 increment;
     int64 least;
     int64 greatest;
-    const char *statement;  // that moves it, for people
+    const char *statement;  // that advances it, for messages
 };
 
 struct ColumnSequences {
@@ -36,12 +36,12 @@ struct ColumnSequences {
     ColumnSequence *sequences;
 };
 
-// Those that the named columns of the target own, palloc'd. None if the table is gone.
+// The sequences owned by the named columns of the target, palloc'd. None if the table was dropped.
 ColumnSequences find_sequences(Oid target, int ncolumns, const char *const *columns);
 
-// Moves one on if it must be. Returns why the current role could not do so, or nullptr. Waits for other
-// transactions that have drawn from it, as long as lock_timeout lets it.
-const char *move_on(Oid target, const ColumnSequence &sequence);
+// Advances a sequence if it is behind. Returns why the current role could not do so, or nullptr. Waits, up to
+// lock_timeout, for transactions that have drawn from it.
+const char *advance(Oid target, const ColumnSequence &sequence);
 
 }  // namespace fastcopy::sink
 

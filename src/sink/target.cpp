@@ -27,7 +27,7 @@ bool has_binary(Oid type) {
     return result;
 }
 
-// What plan::read_columns has the source say.
+// The same text as the source computes for plan::read_columns.
 const char *layout_of(Form_pg_type type) {
     auto function = [](Oid oid) {
         const char *name = OidIsValid(oid) ? get_func_name(oid) : nullptr;
@@ -37,7 +37,7 @@ const char *layout_of(Form_pg_type type) {
                     function(type->typsend), function(type->typreceive));
 }
 
-// Other than the one that TimescaleDB gives to each hypertable, which raises an error if it ever fires.
+// Except the trigger that TimescaleDB adds to each hypertable, which raises an error if it ever fires.
 bool has_row_trigger_before(const TriggerDesc *triggers) {
     if (triggers == nullptr || !triggers->trig_insert_before_row)
         return false;
@@ -57,7 +57,7 @@ Relation open_target(Oid relid) {
     if (target == nullptr)
         ereport(ERROR,
                 (errcode(ERRCODE_UNDEFINED_TABLE), errmsg("the target table no longer exists"),
-                 errdetail("It had OID %u.", relid)));
+                 errdetail("The table had OID %u.", relid)));
 
     const char *name = RelationGetRelationName(target);
     if (IsSystemRelation(target))
@@ -172,16 +172,17 @@ void check_types(Relation target, int ncolumns, const char *const *columns, cons
     for (int i = 0; i < ncolumns; i++) {
         AttrNumber attnum = get_attnum(RelationGetRelid(target), columns[i]);
         if (attnum <= 0)
-            continue;  // check_insert says it better
+            continue;  // check_insert has a better error
         Oid type = getBaseType(TupleDescAttr(RelationGetDescr(target), attnum - 1)->atttypid);
         if (type != types[i])
             ereport(
                 ERROR,
                 (errcode(ERRCODE_DATATYPE_MISMATCH),
-                 errmsg("column \"%s\" of target table \"%s\" has changed its type since the "
-                        "job was planned",
+                 errmsg("type of column \"%s\" of target table \"%s\" has changed since the job "
+                        "was planned",
                         columns[i], RelationGetRelationName(target)),
-                 errdetail("It was %s and is %s.", format_type_be(types[i]), format_type_be(type)),
+                 errdetail("The type was %s and is now %s.", format_type_be(types[i]),
+                           format_type_be(type)),
                  errhint("Start the copy again.")));
     }
 }

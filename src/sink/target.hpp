@@ -1,8 +1,8 @@
-// The target table: what may be inserted into, by whom, and how its columns take the source's.
+// The target table: which tables accept rows, from which role, and how columns match the source's.
 //
-// The checks are those of COPY target FROM STDIN for the current role. They are made by the coordinator
-// before a job exists, and again by each worker in each chunk's transaction: a privilege may have been
-// revoked since, the table altered or dropped.
+// The checks are those of COPY target FROM STDIN for the current role. The coordinator makes them
+// before a job exists, and each worker again in each chunk's transaction: a privilege may have been
+// revoked since, or the table altered or dropped.
 #ifndef FASTCOPY_SINK_TARGET_HPP
 #define FASTCOPY_SINK_TARGET_HPP
 
@@ -17,17 +17,17 @@ Relation open_target(Oid relid);
 // these columns (unquoted names), and for row security.
 ParseState *check_insert(Relation target, int ncolumns, const char *const *columns);
 
-// An ERROR unless the columns still have the base types that the format of the wire was chosen for.
+// An ERROR unless the columns still have the base types that the format was chosen for.
 void check_types(Relation target, int ncolumns, const char *const *columns, const Oid *types);
 
-// Whether rows may end up on other servers, whose commit is not ours.
+// Whether rows may be stored on other servers, which commit by themselves.
 bool stores_elsewhere(Relation target);
 
-// Whether fewer rows may be stored than are sent: a trigger may drop them, and what views and foreign
-// tables count is their own affair.
+// Whether fewer rows may be stored than are sent: a trigger may drop rows, and views and foreign
+// tables may report any count.
 bool may_drop_rows(Relation target);
 
-// The type of the base type of a target's column, for choosing the format of the wire.
+// A target's column and its base type, for choosing the format.
 struct TargetColumn {
     bool found;
     bool generated;

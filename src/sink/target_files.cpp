@@ -47,7 +47,7 @@ job::TargetFiles without(const job::TargetFiles &files, const job::TargetFiles &
     rest.unlogged = files.unlogged;
     rest.files = static_cast<const char **>(palloc(sizeof(char *) * Max(files.count, 1)));
     for (int i = 0; i < files.count; i++) {
-        // Mostly both are the same, in the same order.
+        // Usually both lists are equal.
         bool same_place = i < others.count && strcmp(files.files[i], others.files[i]) == 0;
         if (!same_place && !contains(others, files.files[i]))
             rest.files[rest.count++] = files.files[i];
@@ -60,14 +60,16 @@ void raise_rows_lost(const char *target_table, const char *reason) {
             (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
              errmsg("target table %s may have lost rows that were copied into it", target_table),
              errdetail_internal("%s", reason),
-             errhint("If it has them, resume with accept_changes => true; else start over with "
+             errhint("If no rows are missing, resume with accept_changes => true; otherwise start "
+                     "over with "
                      "truncate => true.")));
 }
 
 void raise_files_lost(const char *target_table) {
-    raise_rows_lost(target_table,
-                    _("It has other files, as after TRUNCATE, VACUUM FULL, CLUSTER or some ALTER "
-                      "TABLEs, or has lost partitions."));
+    raise_rows_lost(
+        target_table,
+        _("The table has other files, as after TRUNCATE, VACUUM FULL, CLUSTER or some ALTER "
+          "TABLEs, or has lost partitions."));
 }
 
 void look_again() noexcept {

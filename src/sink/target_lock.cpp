@@ -58,7 +58,7 @@ std::span<const Oid> read_family(Oid relid) {
 void check_may_write(Oid relid, bool truncate, bool own) {
     const char *name = get_rel_name(relid);
     if (name == nullptr)
-        return;  // whoever opens it says so
+        return;  // opening it raises the error
     ObjectType type = get_relkind_objtype(get_rel_relkind(relid));
     AclResult insert = pg_class_aclcheck(relid, GetUserId(), ACL_INSERT);
     if (insert != ACLCHECK_OK)

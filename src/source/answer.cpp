@@ -9,15 +9,15 @@ namespace fastcopy::source {
 
 namespace {
 
-// The most that an answer to one of our questions may take: far more than any has.
+// The maximum size of an answer to a query other than COPY, far above that of any expected one.
 constexpr size_t max_answer_bytes = size_t{64} << 20;
 
-// Rows as they come.
+// Rows as they arrive.
 struct Collector {
     Rows rows;
     int capacity;
     size_t bytes;
-    bool complete;  // the next row is another answer's
+    bool complete;  // the next row starts another answer
 };
 
 const char *copy_field(const Connection *connection, Collector *collector, const PGresult *result,
@@ -26,9 +26,9 @@ const char *copy_field(const Connection *connection, Collector *collector, const
         return nullptr;
     const char *value = decode(connection, PQgetvalue(result, 0, column));
     size_t length = strlen(value);
-    collector->bytes += length + 32;  // and what palloc adds to it, about
+    collector->bytes += length + 32;  // plus about what palloc adds
     if (!pg_verify_mbstr(GetDatabaseEncoding(), value, static_cast<int>(length), true))
-        raise_odd_answer("text that is not in the encoding asked for");
+        raise_odd_answer("The source returned text that is not valid in the requested encoding.");
     return pstrdup(value);
 }
 
@@ -39,7 +39,7 @@ void add_row(const Connection *connection, Collector *collector, const PGresult 
         rows->columns = PQnfields(result);
     }
     if (PQnfields(result) != rows->columns)
-        raise_odd_answer("rows that differ in their number of columns");
+        raise_odd_answer("The source returned rows with different numbers of columns.");
     if (rows->count == collector->capacity) {
         collector->capacity = Max(16, collector->capacity * 2);
         Size size = mul_size(sizeof(char *), mul_size(collector->capacity, Max(rows->columns, 1)));
@@ -52,7 +52,7 @@ void add_row(const Connection *connection, Collector *collector, const PGresult 
             copy_field(connection, collector, result, i);
     rows->count++;
     if (collector->bytes > max_answer_bytes)
-        raise_odd_answer("an answer that is far too large");
+        raise_odd_answer("The answer is too large.");
 }
 
 // Receives all results; the one at hand is in `*current`, which the caller clears after an error.
@@ -79,8 +79,8 @@ void receive(Connection *connection, const char *sql, Collector *collector,
                 *current = nullptr;
                 raise_remote_error(connection, result, sql);
             default:
-                // A COPY that nobody asked for, above all: libpq would tell of it again and again.
-                raise_odd_answer(PQresStatus(PQresultStatus(result)));
+                // In particular an unexpected COPY, which libpq would return again and again.
+                raise_odd_status(PQresultStatus(result));
         }
         *current = nullptr;
         PQclear(result);
@@ -91,29 +91,33 @@ void receive(Connection *connection, const char *sql, Collector *collector,
 
 }  // namespace
 
-void raise_odd_answer(const char *what) {
+void raise_odd_answer(const char *detail) {
     ereport(ERROR,
             (errcode(ERRCODE_PROTOCOL_VIOLATION),
-             errmsg("unexpected answer from the source server"), errdetail("It was %s.", what)));
+             errmsg("unexpected answer from the source server"), errdetail_internal("%s", detail)));
+}
+
+void raise_odd_status(ExecStatusType status) {
+    raise_odd_answer(psprintf(_("The result status is %s."), PQresStatus(status)));
 }
 
 const char *Rows::at_or_null(int row, int column) const {
     if (row < 0 || row >= count || column < 0 || column >= columns)
-        raise_odd_answer("one with too few rows or columns");
+        raise_odd_answer("The source returned too few rows or columns.");
     return fields[row * columns + column];
 }
 
 const char *Rows::at(int row, int column) const {
     const char *field = at_or_null(row, column);
     if (field == nullptr)
-        raise_odd_answer("a null value where there must be one");
+        raise_odd_answer("The source returned an unexpected null value.");
     return field;
 }
 
 int64 Rows::number_at(int row, int column, int64 least, int64 most) const {
     auto number = core::parse_number<int64>(at(row, column));
     if (!number || *number < least || *number > most)
-        raise_odd_answer("a number that cannot be");
+        raise_odd_answer("The source returned an out-of-range value.");
     return *number;
 }
 

@@ -1,8 +1,8 @@
-// What the source answers to a question, and how little of it is believed.
+// Answers of the source to queries other than COPY, and how they are validated.
 //
-// Answers are copied into palloc'd memory row by row, so that one without end is noticed, and checked: text must
-// be in the encoding that was asked for, rows as wide as one another. Who asks says how large an answer must
-// be and what must not be NULL. A source that answers otherwise gets an ERROR, not a crash.
+// Answers are copied into palloc'd memory row by row, with a limit on their size. Text must be valid in the requested
+// encoding, and rows must have the same number of columns. Callers state how large an answer must
+// be and what must not be NULL. Anything else is an ERROR.
 #ifndef FASTCOPY_SOURCE_ANSWER_HPP
 #define FASTCOPY_SOURCE_ANSWER_HPP
 
@@ -12,8 +12,9 @@ namespace fastcopy::source {
 
 struct Connection;
 
-// The source has said something that no PostgreSQL would have said to the question.
-[[noreturn]] void raise_odd_answer(const char *what);
+// The ERROR of an answer that no PostgreSQL server would have given to the statement.
+[[noreturn]] void raise_odd_answer(const char *detail);
+[[noreturn]] void raise_odd_status(ExecStatusType status);
 
 // The text rows of an answer, palloc'd.
 struct Rows {
@@ -21,11 +22,11 @@ struct Rows {
     int columns;
     const char **fields;
 
-    // A field, nullptr if it is NULL. An ERROR when the source has not sent so many.
+    // A field, nullptr if it is NULL. An ERROR if the answer has too few rows or columns.
     const char *at_or_null(int row, int column) const;
-    // A field that cannot be NULL: an ERROR if it is.
+    // A field; an ERROR if it is NULL.
     const char *at(int row, int column) const;
-    // A field that is a whole number between these: an ERROR if it is not.
+    // A field that is an integer in that range; anything else is an ERROR.
     int64 number_at(int row, int column, int64 least, int64 most) const;
 };
 

@@ -10,7 +10,7 @@ namespace fastcopy::source {
 
 namespace {
 
-// The process's connection, for the exit callback; a process of ours has one at a time.
+// The process's connection, for the exit callback. A process has one at a time.
 Connection *open_connection = nullptr;
 bool exit_callback_registered = false;
 
@@ -242,7 +242,7 @@ void drain(Connection *connection) {
         bool copying = PQresultStatus(result) == PGRES_COPY_OUT;
         PQclear(result);
         if (copying)
-            raise_odd_answer("rows that nobody asked for");
+            raise_odd_answer("The source sent rows that were not requested.");
     }
 }
 

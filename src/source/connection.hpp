@@ -16,17 +16,17 @@ namespace fastcopy::source {
 struct Connection {
     PGconn *conn;
     WaitEventSet *events;
-    // What the source said last before it ended an idle session; libpq passes it on as a notice.
+    // The error by which the source has ended an idle session; libpq passes it on as a notice.
     int last_words_sqlstate;
     char last_words[512];
-    // A row of COPY that came as a whole, and how much of it has been read; see row_stream.
+    // A whole row of COPY, and how much of it has been read; see row_stream.
     char *held;
     int held_bytes;
     int held_used;
-    // What the bytes of a SQL_ASCII source are taken for; see source/encoding.hpp. -1: texts come in the encoding
-    // of this database.
+    // The encoding that the bytes of a SQL_ASCII source are interpreted in; see source/encoding.hpp. -1: texts arrive
+    // in the encoding of this database.
     int encoding;
-    bool own_search_path;  // of statements on the job's table; see source/search_path.hpp
+    bool own_search_path;  // for statements on the job's table; see source/search_path.hpp
     int last_error;        // SQLSTATE of the last error that the source has raised
 };
 
@@ -46,27 +46,27 @@ int backend_pid(const Connection *connection);
 Rows query(Connection *connection, const char *sql);
 Rows query(Connection *connection, const char *sql, int nparams, const char *const *params);
 
-// The two halves of the first: sends statements; collect(), in answer.hpp, waits for what they return. Nothing
-// else may be sent in between.
+// The first half of query(): sends statements. collect(), in answer.hpp, is the second: it waits for the results.
+// Nothing else may be sent in between.
 void send(Connection *connection, const char *sql);
 
 // Has the source parse one statement without running it.
 void check_syntax(Connection *connection, const char *sql);
 
-// Has libpq read what has come, and discards notifications. False: the connection is lost.
+// Has libpq read its input, and discards notifications. False: the connection is lost.
 bool consume(Connection *connection);
 
-// Waits for input on a connection that has no statement under way, or until the time is over; an ERROR if the
+// Waits for input on an idle connection, or for a timeout (-1: none); an ERROR if the
 // connection is lost.
 void listen(Connection *connection, long timeout_ms);
 
 // Waits for input until libpq has a whole result, then returns it (nullptr: no more).
 PGresult *next_result(Connection *connection);
 
-// After an error of the source: takes what else has come of the statement, so that another can be sent.
+// After an error of the source: discards the rest of the statement's results, so that another can be sent.
 void drain(Connection *connection);
 
-// Returns when the socket is readable, the latch was set or the time is over (-1: never); processes interrupts.
+// Waits until the socket is readable, the latch is set or a timeout (-1: none) expires; processes interrupts.
 void wait_readable(Connection *connection, long timeout_ms = -1);
 
 }  // namespace fastcopy::source

@@ -38,9 +38,10 @@ void check_source_string(const char *source, Trust trust) {
     PQconninfoFree(options);
 
     if (refused[0] != '\0')
-        ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-                        errmsg("connection option \"%s\" is for superusers", refused),
-                        errdetail("It uses files or credentials of the server's account.")));
+        ereport(ERROR,
+                (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+                 errmsg("connection option \"%s\" is superuser-only", refused),
+                 errdetail("The option uses files or credentials of the server's account.")));
     if (!has_password)
         ereport(
             ERROR,

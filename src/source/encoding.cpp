@@ -14,7 +14,7 @@ bool is_sql_ascii(const Connection *connection) {
     return pg_char_to_encoding(server_encoding(connection)) == PG_SQL_ASCII;
 }
 
-// The rest needs no conversion in any encoding that a database can have.
+// ASCII needs no conversion in any encoding that a database can have.
 bool has_high_bytes(const char *text) {
     for (const char *c = text; *c != '\0'; c++) {
         if (IS_HIGHBIT_SET(*c))
@@ -27,7 +27,7 @@ bool needs_conversion(const Connection *connection, const char *text) {
     return connection->encoding >= 0 && has_high_bytes(text);
 }
 
-// Looks the conversion up, for which it takes a transaction if there is none: workers connect outside of one.
+// Looks the conversion up, in a transaction of its own if none is in progress: workers connect outside of one.
 const char *convert(const Connection *connection, const char *text,
                     char *(*conversion)(const char *text, int length, int encoding)) {
     if (!needs_conversion(connection, text))
@@ -53,15 +53,14 @@ void check_source_encoding(const Connection *connection) {
         return;
     const char *name = server_encoding(connection);
     bool known = pg_char_to_encoding(name) >= 0;
-    ereport(
-        ERROR,
-        (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-         errmsg("argument \"source_encoding\" can be given for a SQL_ASCII source only"),
-         known ? errdetail("The encoding of the source's database is %s, and the source converts "
-                           "from it by itself.",
-                           name)
-               : 0,
-         errhint("Leave the argument out.")));
+    ereport(ERROR,
+            (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+             errmsg("argument \"source_encoding\" can be given for a SQL_ASCII source only"),
+             known ? errdetail("The encoding of the source's database is %s, and the source itself "
+                               "converts from it.",
+                               name)
+                   : 0,
+             errhint("Leave the argument out.")));
 }
 
 const char *encode(const Connection *connection, const char *text) {

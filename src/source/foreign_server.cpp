@@ -7,7 +7,7 @@ namespace fastcopy::source {
 
 namespace {
 
-// The options of libpq with their compiled-in defaults; made once, it lives as long as the process.
+// The options of libpq with their compiled-in defaults; allocated once per process.
 const PQconninfoOption *libpq_options() {
     static PQconninfoOption *options = nullptr;
     if (options == nullptr)
@@ -26,7 +26,7 @@ void append_options(StringInfo conninfo, List *options) {
     }
 }
 
-// The wrappers whose validator lets only superusers waive the password.
+// Whether the wrapper's validator lets only superusers waive the password.
 bool guards_password_required(const ForeignDataWrapper *wrapper) {
     return superuser_arg(wrapper->owner) && OidIsValid(wrapper->fdwvalidator) &&
            (strcmp(wrapper->fdwname, "pg_fastcopy") == 0 ||
@@ -51,7 +51,7 @@ bool is_server_name(const char *source) {
 }
 
 bool is_libpq_option(const char *keyword) {
-    // The encoding is that of the target database, and the name of the application tells the job.
+    // The job sets these itself.
     if (strcmp(keyword, "client_encoding") == 0 || strcmp(keyword, "application_name") == 0 ||
         strcmp(keyword, "fallback_application_name") == 0 || strcmp(keyword, "replication") == 0)
         return false;

@@ -8,9 +8,9 @@ namespace fastcopy::source::memory_limit {
 namespace {
 
 constexpr size_t for_answers = size_t{128} << 20;
-// A message of 1 GB, in a buffer that libpq may have made somewhat larger.
+// A message of 1 GB, in a buffer that libpq may have allocated somewhat larger.
 constexpr size_t for_rows = size_t{1536} << 20;
-// To ask malloc takes microseconds, and libpq reads at most some 16 kB at a time, or one large message.
+// Asking malloc takes microseconds; libpq reads at most about 16 kB at a time, or one large message.
 constexpr unsigned reads_between_looks = 64;
 
 size_t at_begin = 0;
@@ -33,7 +33,7 @@ void check() {
     if (++reads % reads_between_looks != 0)
         return;
     if (pg::library_memory() > at_begin + limit)
-        raise_odd_answer(psprintf("more than %zu MB to be kept in memory", limit >> 20));
+        raise_odd_answer(psprintf(_("It takes more than %zu MB of memory."), limit >> 20));
 }
 
 }  // namespace fastcopy::source::memory_limit

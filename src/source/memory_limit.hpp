@@ -1,8 +1,8 @@
-// How much a source may have libpq keep in memory.
+// A limit on the memory that a source can make libpq allocate.
 //
-// libpq keeps every parameter that a source reports, however many there are, and a message until all of it has
-// come. A source of ill will could go on until the server has no memory left. libpq does not tell what it keeps,
-// but malloc tells what all libraries of the process keep, and in a background process that grows by little else.
+// libpq keeps every parameter that a server reports, however many there are, and each message until it is
+// complete. A malicious source could exhaust the server's memory. libpq does not report its memory,
+// but malloc reports the memory of all libraries of the process, and in a background process little else makes it grow.
 //
 // A process has one connection at a time, so the state is the process's.
 #ifndef FASTCOPY_SOURCE_MEMORY_LIMIT_HPP
@@ -10,11 +10,11 @@
 
 namespace fastcopy::source::memory_limit {
 
-// Counts from here on, for a new connection.
+// Starts counting for a new connection.
 void begin();
-// From here on there may be rows of COPY, which may have up to 1 GB.
+// Raises the limit for rows of COPY, which may have up to 1 GB.
 void allow_large_rows();
-// Call it whenever libpq has read; it looks now and then. An ERROR when too much is kept.
+// Checks from time to time; called whenever libpq has read. An ERROR if the limit is exceeded.
 void check();
 
 }  // namespace fastcopy::source::memory_limit

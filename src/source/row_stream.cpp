@@ -8,7 +8,7 @@ namespace fastcopy::source {
 
 namespace {
 
-// The source has stopped sending: find out whether it completed the COPY.
+// Finds out, when the source has stopped sending, whether it completed the COPY.
 void finish(RowStream *stream) {
     Connection *connection = stream->connection;
     for (;;) {
@@ -20,12 +20,12 @@ void finish(RowStream *stream) {
             raise_remote_error(connection, result, stream->sql);
         if (status != PGRES_COMMAND_OK || stream->at_end) {
             PQclear(result);
-            raise_odd_answer("more than the end of COPY");
+            raise_odd_answer("The source sent data after the end of COPY.");
         }
         auto rows_sent = core::parse_number<uint64>(PQcmdTuples(result));
         PQclear(result);
         if (!rows_sent)
-            raise_odd_answer("the end of COPY without a number of rows");
+            raise_odd_answer("The source ended COPY without a number of rows.");
         stream->rows_sent = *rows_sent;
         stream->at_end = true;
     }
@@ -33,8 +33,8 @@ void finish(RowStream *stream) {
         raise_remote_error(connection, nullptr, stream->sql);
 }
 
-// As PQgetlineAsync, but that returns 0 for a message of no bytes too; then, PQgetCopyData passes over
-// these, and returns the next whole message if there is one.
+// Like PQgetlineAsync, which however returns 0 for an empty message too. Then PQgetCopyData skips
+// such messages, and returns the next whole message if it is there.
 int take(Connection *connection, char *buffer, int room) {
     if (connection->held == nullptr) {
         int got = PQgetlineAsync(connection->conn, buffer, room);
@@ -70,7 +70,7 @@ void start_copy(Connection *connection, const char *sql) {
             raise_remote_error(connection, result, sql);
         PQclear(result);
         if (status != PGRES_COPY_OUT)
-            raise_odd_answer(PQresStatus(status));
+            raise_odd_status(status);
         return;
     }
 }
@@ -89,7 +89,7 @@ int read(RowStream *stream, char *buffer, int size) {
     int filled = 0;
     bool consumed = false;
 
-    // A source that never pauses would not let us come to wait.
+    // With a source that never pauses, no wait would process interrupts.
     CHECK_FOR_INTERRUPTS();
     if (stream->at_end)
         return 0;
@@ -101,7 +101,7 @@ int read(RowStream *stream, char *buffer, int size) {
             filled += got;
             stream->message_bytes += got;
             stream->largest_message = Max(stream->largest_message, stream->message_bytes);
-            // A full buffer leaves open whether the message has more; taking it for unfinished
+            // After a full buffer, the message may continue. Assuming that it does
             // errs on the side of a larger row.
             if (got < room) {
                 stream->messages++;
@@ -114,7 +114,7 @@ int read(RowStream *stream, char *buffer, int size) {
         } else if (filled > 0) {
             break;
         } else {
-            // Nothing buffered: take what the socket has before going to sleep on it.
+            // Nothing is buffered: read the socket before waiting for it.
             if (consumed)
                 wait_readable(stream->connection);
             if (!consume(stream->connection))

@@ -1,11 +1,11 @@
-// The row stream: the bytes of one COPY TO STDOUT of the source, as COPY FROM wants to read them.
+// The row stream: the bytes of one COPY TO STDOUT of the source, in the form that COPY FROM reads.
 //
-// libpq receives a message per row. They are copied straight from libpq's buffer into the reader's, as
-// many as fit, by PQgetlineAsync: unlike PQgetCopyData it allocates nothing per row. A read waits only
-// when there is nothing at all to give.
+// libpq receives a message per row. PQgetlineAsync copies as many bytes as fit straight from libpq's buffer into the
+// reader's; unlike PQgetCopyData it allocates nothing per row. A read waits only
+// if there is nothing at all to return.
 //
-// The stream counts as it goes: rows and bytes so far, and the size of the largest row that the last
-// read touched, which bounds the size of any row that the reader can complete from it.
+// The stream counts rows and bytes, and keeps the size of the largest row that the last
+// read touched: an upper bound for any row that the reader can complete from it.
 #ifndef FASTCOPY_SOURCE_ROW_STREAM_HPP
 #define FASTCOPY_SOURCE_ROW_STREAM_HPP
 
@@ -18,10 +18,10 @@ struct RowStream {
     const char *sql;      // for error messages
     uint64 messages;      // whole messages read
     uint64 bytes;         // bytes read
-    int message_bytes;    // of the message that the last read left unfinished
-    int largest_message;  // that the last read touched
+    int message_bytes;    // so far, of the unfinished message
+    int largest_message;  // touched by the last read
     bool at_end;
-    uint64 rows_sent;  // what the source says it sent; valid at the end
+    uint64 rows_sent;  // the source's count; valid at the end
 };
 
 // Starts the COPY.

@@ -14,7 +14,7 @@ bool is_unresolved_name(int sqlerrcode) {
 }
 
 void use_own_search_path(Connection *connection) {
-    // What RESET search_path would bring back, from the server, the database, the role or the connection string.
+    // The value that RESET search_path would restore.
     (void)query(connection,
                 "SELECT pg_catalog.set_config('search_path', pg_catalog.concat_ws(', ',"
                 " 'pg_catalog', nullif(s.reset_val, ''), 'pg_temp'), false)"

@@ -69,6 +69,13 @@ void normalize_here_for_comparison() {
     }
 }
 
+bool is_missing_snapshot(int sqlerrcode) {
+    // Up to version 16, from version 17 on, and if the transaction that exported it has just ended.
+    return sqlerrcode == ERRCODE_INVALID_PARAMETER_VALUE ||
+           sqlerrcode == ERRCODE_UNDEFINED_OBJECT ||
+           sqlerrcode == ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE;
+}
+
 void notice_vanished_client(Connection *connection) {
     // Platforms that cannot check reject the setting.
     if (server_version(connection) >= 140000) {

@@ -18,6 +18,9 @@ void begin(Connection *connection);
 void normalize_for_comparison(Connection *connection);
 void normalize_here_for_comparison();
 
+// Whether an error of the source says that a snapshot to import does not exist, or no longer exists.
+bool is_missing_snapshot(int sqlerrcode);
+
 // Has the source check from time to time whether the client is still there while it has nothing to send. Takes a
 // snapshot.
 void notice_vanished_client(Connection *connection);

@@ -1,0 +1,190 @@
+#include "run/chunk_copy.hpp"
+
+#include "job/ledger.hpp"
+#include "plan/markers.hpp"
+#include "run/marker_wait.hpp"
+#include "sink/copy_in.hpp"
+#include "sink/foreign_keys.hpp"
+#include "sink/target.hpp"
+#include "sink/target_files.hpp"
+#include "source/row_stream.hpp"
+
+namespace fastcopy::run {
+
+namespace {
+
+// The byte source of the sink: the rows of a chunk, from the source.
+struct Feed {
+    Worker *worker;
+    source::RowStream stream;
+};
+
+// Reads from the stream, and copies its counters to the worker's slot for fastcopy.status and fastcopy.workers.
+int read_and_count(void *self, char *buffer, int size) {
+    auto *feed = static_cast<Feed *>(self);
+    feed->worker->reading_source = true;
+    int got = source::read(&feed->stream, buffer, size);
+    feed->worker->reading_source = false;
+    pg_atomic_write_u64(&feed->worker->slot->rows, feed->stream.messages);
+    pg_atomic_write_u64(&feed->worker->slot->bytes, feed->stream.bytes);
+    return got;
+}
+
+int largest_row(void *self) {
+    return static_cast<Feed *>(self)->stream.largest_message;
+}
+
+// Prefixes a statement on the chunk with settings: the chunk's name for the source's pg_stat_activity, and whether
+// sequential scans are allowed. A part of a table is to be read by ctid or index, a whole one sequentially.
+char *source_statement(const Worker *worker, const plan::Chunk &chunk, const char *statement) {
+    return psprintf("SET application_name = 'fastcopy job " INT64_FORMAT
+                    " chunk %d';"
+                    "SET enable_seqscan = %s; %s",
+                    worker->area->job, chunk.number, chunk.kind == plan::Kind::whole ? "on" : "off",
+                    statement);
+}
+
+// Checks that as many rows were inserted as the source reports to have sent. A difference is a bug, unless the
+// target may drop rows. Returns whether it may, which is examined only if rows are missing.
+bool check_count(Relation target, const source::RowStream &stream, uint64 rows) {
+    if (!stream.at_end)
+        ereport(ERROR, (errcode(ERRCODE_BAD_COPY_FILE_FORMAT),
+                        errmsg("unexpected data after end of COPY from source")));
+    if (rows == stream.rows_sent)
+        return false;
+    if (!sink::may_drop_rows(target))
+        ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
+                        errmsg("the source sent " UINT64_FORMAT " rows, but " UINT64_FORMAT
+                               " were inserted",
+                               stream.rows_sent, rows)));
+    return true;
+}
+
+// Checks that the relation still has the file that it had in the job's snapshot: a file made by TRUNCATE or a rewrite
+// since lacks rows that the snapshot sees. The chunk's own read has locked the relation, so its file cannot change
+// from here on.
+void check_source_file(Worker *worker, const plan::Chunk &chunk) {
+    if (worker->checked_relation != nullptr &&
+        strcmp(worker->checked_relation, chunk.relation) == 0)
+        return;
+    plan::check_not_replaced(worker->connection, chunk);
+    worker->checked_relation = MemoryContextStrdup(TopMemoryContext, chunk.relation);
+}
+
+// Checks that the target still has all files that this job has written to, and adds the files of partitions that were
+// attached meanwhile to the ledger, as this chunk's rows may be in them. In the chunk's transaction, after its rows.
+void check_target_files(Worker *worker, Relation target) {
+    if (!sink::catalogs_have_changed())
+        return;
+    job::TargetFiles now = sink::read_files(worker->request.target);
+    if (sink::without(worker->files, now).count > 0)
+        sink::raise_files_lost(worker->request.target_table);
+    job::TargetFiles fresh = sink::without(now, worker->files);
+    if (fresh.count > 0)
+        job::ledger::add_target_files(worker->area->job, fresh);
+    worker->stores_elsewhere = sink::stores_elsewhere(target);
+}
+
+void report_done(Worker *worker, const job::ledger::CopiedChunk &copied) {
+    pg_atomic_write_u32(&worker->slot->chunk, 0);
+    pg_atomic_write_u64(&worker->slot->rows, 0);
+    pg_atomic_write_u64(&worker->slot->bytes, 0);
+    pg_atomic_fetch_add_u64(&worker->job_slot->rows, static_cast<int64>(copied.rows_sent));
+    pg_atomic_fetch_add_u64(&worker->job_slot->bytes, static_cast<int64>(copied.bytes));
+    pg_atomic_fetch_add_u32(&worker->job_slot->chunks_done, 1);
+    pg_atomic_fetch_add_u32(&worker->slot->chunks_done, 1);
+    pg_atomic_fetch_add_u64(&worker->slot->rows_done, static_cast<int64>(copied.rows_sent));
+    pg_atomic_fetch_add_u64(&worker->slot->bytes_done, static_cast<int64>(copied.bytes));
+    worker->chunk = 0;
+}
+
+}  // namespace
+
+void copy_chunk(Worker *worker, int32 number) {
+    TimestampTz started_at = GetCurrentTimestamp();
+    pg::begin_transaction(worker->area->identity);
+    take_on_settings(worker->request);
+    plan::Chunk chunk = job::ledger::read_chunk(worker->area->job, number);
+    if (chunk.done) {
+        // Done and counted before the job was resumed.
+        pg::commit_transaction();
+        pg_atomic_write_u32(&worker->slot->chunk, 0);
+        worker->chunk = 0;
+        return;
+    }
+    worker->range = plan::describe(chunk);
+    char *statement =
+        psprintf("COPY %s FROM fastcopy source %s", worker->request.target_table, worker->range);
+    pg::show_activity(psprintf("fastcopy job " INT64_FORMAT " chunk %d", worker->area->job, number),
+                      statement);
+
+    Relation target = sink::open_target(worker->request.target);
+    sink::check_types(target, worker->shape.ncolumns, worker->shape.columns, worker->shape.types);
+    ParseState *pstate = sink::check_insert(target, worker->shape.ncolumns, worker->shape.columns);
+    worker->reading_source = true;
+    Feed feed{worker, source::open(worker->connection,
+                                   source_statement(worker, chunk,
+                                                    plan::copy_statement(chunk, worker->shape)))};
+    worker->reading_source = false;
+    sink::leave_unchecked(worker->request.target, worker->unchecked, worker->unchecked_count);
+    sink::ByteSource bytes{&feed, read_and_count, largest_row};
+    uint64 rows = sink::copy_in(target, pstate, worker->shape.ncolumns, worker->shape.columns,
+                                worker->shape.as_written, worker->shape.binary,
+                                worker->request.source_encoding, bytes);
+    sink::check_again();
+    bool may_drop_rows = check_count(target, feed.stream, rows);
+    worker->reading_source = true;
+    check_source_file(worker, chunk);
+    worker->reading_source = false;
+    marker_wait::wait(worker->area, worker->job_slot);
+    check_target_files(worker, target);  // may lock the job's row, which the marker is written to
+    table_close(target, NoLock);
+
+    job::ledger::CopiedChunk copied{.number = number,
+                                    .worker = worker->slot->number,
+                                    .rows = rows,
+                                    .rows_sent = feed.stream.rows_sent,
+                                    .may_drop_rows = may_drop_rows,
+                                    .bytes = feed.stream.bytes,
+                                    .retries = worker->retries,
+                                    .started_at = started_at};
+    job::ledger::mark_done(worker->area->job, copied);
+    pg_atomic_write_u32(&worker->slot->committing_elsewhere, worker->stores_elsewhere ? 1 : 0);
+    pg::commit_transaction();
+    pg_atomic_write_u32(&worker->slot->committing_elsewhere, 0);
+    worker->range = nullptr;
+    debug_query_string = nullptr;
+    report_done(worker, copied);
+}
+
+void check_chunk(Worker *worker, int32 number) {
+    pg::begin_transaction(worker->area->identity);
+    plan::Chunk chunk = job::ledger::read_chunk(worker->area->job, number);
+    if (chunk.done) {
+        worker->range = plan::describe(chunk);
+        const char *statement =
+            plan::count_statement(chunk, worker->shape, worker->former_snapshot);
+        pg::show_activity(
+            psprintf("fastcopy job " INT64_FORMAT " chunk %d", worker->area->job, number),
+            psprintf("looking for changes in %s", worker->range));
+        worker->reading_source = true;
+        source::Rows counts =
+            source::query(worker->connection, source_statement(worker, chunk, statement));
+        auto now = static_cast<uint64>(counts.number_at(0, 0, 0, PG_INT64_MAX));
+        auto newer = static_cast<uint64>(counts.number_at(0, 1, 0, PG_INT64_MAX));
+        if (now != chunk.rows_sent || newer != 0)
+            plan::raise_changed(
+                worker->request.source_table,
+                psprintf("Chunk %d had " UINT64_FORMAT " rows; now it has " UINT64_FORMAT
+                         ", of which " UINT64_FORMAT " are new or updated.",
+                         number, chunk.rows_sent, now, newer));
+    }
+    pg::commit_transaction();
+    worker->range = nullptr;
+    debug_query_string = nullptr;
+    pg_atomic_write_u32(&worker->slot->chunk, 0);
+    worker->chunk = 0;
+    pg_atomic_fetch_add_u32(&worker->job_slot->chunks_checked, 1);
+}
+
+}  // namespace fastcopy::run

@@ -1,0 +1,143 @@
+// The preparation of a job that is resumed: see run/preparation.hpp.
+#include "job/ledger.hpp"
+#include "pg/wait.hpp"
+#include "plan/composites.hpp"
+#include "plan/money.hpp"
+#include "run/foreign_keys.hpp"
+#include "run/preparation_steps.hpp"
+#include "run/proof.hpp"
+#include "run/snapshot.hpp"
+#include "run/ways.hpp"
+#include "sink/target.hpp"
+#include "sink/target_files.hpp"
+#include "sink/target_lock.hpp"
+
+namespace fastcopy::run {
+
+namespace {
+
+// Compares the markers, without reading the table. Returns whether the rows have to be counted.
+bool compare_markers(RunningJob *job, const job::ledger::ResumeState &former,
+                     const SourceFacts &facts) {
+    const char *what = plan::difference(former.markers, facts.markers, facts.position);
+    if (what == nullptr) {
+        job::ledger::Relations done = job::ledger::read_done_relations(job->area->job);
+        for (int i = 0; i < done.count && what == nullptr; i++) {
+            if (!plan::is_checkable(done.relations[i].name, done.relations[i].only, facts.leaves))
+                what =
+                    "Changes of rows of views, foreign tables and tables of access methods other "
+                    "than heap cannot be detected.";
+        }
+    }
+    if (what != nullptr)
+        plan::raise_changed(former.source_table, what);
+    return !plan::nothing_has_run(former.markers, facts.markers);
+}
+
+// Has the crew count the rows of all chunks that are done. A difference is the job's error.
+void check_chunks(RunningJob *job) {
+    move_gate(job, job::Gate::checking);
+    while (pg_atomic_read_u32(&job->slot->chunks_checked) < static_cast<uint32>(job->chunks)) {
+        check_cancel(job);
+        collect(&job->crew);
+        raise_if_failed(job);
+        // At this point, no worker could hand the snapshot over; nothing is lost yet.
+        if (snapshot::custody(job->area) != snapshot::Custody::held)
+            ereport(ERROR, (errcode(ERRCODE_CONNECTION_FAILURE),
+                            errmsg("lost the connection to the source server"),
+                            errdetail("The source no longer has the snapshot of the job."),
+                            errhint("Resume the job again.")));
+        // Replace workers that were terminated, within the limit of retries.
+        int wanted = active(&job->crew) + job->crew.leftover_count;
+        (void)grow(&job->crew, Max(wanted, 1));
+        if (job->crew.count == 0)
+            ereport(ERROR, (errcode(ERRCODE_OPERATOR_INTERVENTION),
+                            errmsg("a fastcopy worker was terminated while it looked for changes "
+                                   "of the source table"),
+                            errhint("Resume the job again.")));
+        (void)pg::wait_latch(200);
+    }
+}
+
+}  // namespace
+
+void prepare_resumed(RunningJob *job) {
+    const job::Request &request = job->request;
+    int64 id = request.resumed_job;
+    sink::check_may_write(request.target, false, request.rebuild_indexes);
+    take_up(job, id);
+
+    // Read after take_up: no other process of the job writes to the ledger any more.
+    job::ledger::ResumeState former = job::ledger::read_resume_state(id);
+    job::ledger::raise_if_done(id, former);
+    plan::RowShape shape = job::ledger::read_shape(id);
+    Relation target = sink::open_target(request.target);
+    sink::check_types(target, shape.ncolumns, shape.columns, shape.types);
+    (void)sink::check_insert(target, shape.ncolumns, shape.columns);
+    job->area->stores_elsewhere = sink::stores_elsewhere(target);
+    bool may_have_changed = former.chunks_done > 0 && !request.accept_changes;
+    if (may_have_changed)
+        proof::check_target(former);
+    // A server that crashes within a commit records no error.
+    bool interrupted = strcmp(former.state, job::name_of(job::State::copying)) == 0;
+    if ((former.unresolved || (interrupted && job->area->stores_elsewhere)) &&
+        former.chunks_done < former.chunks && !request.accept_changes)
+        ereport(ERROR,
+                (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+                 errmsg("target table %s may hold rows of a chunk that is not done",
+                        former.target_table),
+                 former.unresolved
+                     ? errdetail("A commit of its foreign tables has failed, and may have stored "
+                                 "some of the rows.")
+                     : errdetail("The job was interrupted, possibly during a commit of its foreign "
+                                 "tables."),
+                 errhint("Look for these rows, and remove them; then resume with accept_changes => "
+                         "true.")));
+
+    sink::Writer writer = choose_writer(job, target, shape);
+
+    // With all chunks done, the source is not needed.
+    plan::Reader reader{};
+    SourceFacts facts{};
+    facts.markers = former.markers;
+    bool must_count = false;
+    if (former.chunks_done < former.chunks) {
+        facts = open_source(job);
+        plan::check_composites(job->connection, facts.table, shape, target);
+        plan::check_money(job->connection, shape);
+        probe_source(job, facts, shape);
+        read_rest(job, &facts);
+        // Rows that were copied before must stay resumable: wait for the new marker now.
+        if (facts.marker.snapshot != nullptr &&
+            plan::wait_until_durable(job->connection, facts.marker) == plan::Durable::yes)
+            facts.markers.snapshot = facts.marker.snapshot;
+        reader = plan::choose_reader(job->connection, facts.table, shape, &facts.leaves);
+        must_count = may_have_changed && compare_markers(job, former, facts);
+        check_ways(job, facts.leaves);
+    }
+    table_close(target, NoLock);
+
+    job->chunks = former.chunks;
+    job->area->done_before = static_cast<uint32>(former.chunks_done);
+    MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
+    job->done_before = job::ledger::read_done_chunks(id);
+    MemoryContextSwitchTo(old);
+    pg_atomic_write_u32(&job->slot->indexes, static_cast<uint32>(former.indexes));
+    pg_atomic_write_u32(&job->slot->indexes_done, static_cast<uint32>(former.indexes_done));
+    pg_atomic_write_u64(&job->slot->bytes_expected, plan::size_of(facts.leaves));
+    pg_atomic_write_u32(&job->slot->chunks, static_cast<uint32>(former.chunks));
+    pg_atomic_write_u32(&job->slot->chunks_done, static_cast<uint32>(former.chunks_done));
+    pg_atomic_write_u64(&job->slot->rows, static_cast<uint64>(former.rows));
+    pg_atomic_write_u64(&job->slot->bytes, static_cast<uint64>(former.bytes));
+    // Then no chunk may be claimed, as there is no connection to copy it with.
+    if (former.chunks_done == former.chunks)
+        pg_atomic_write_u32(&job->slot->next_chunk, static_cast<uint32>(former.chunks));
+    launch_crew(job, must_count ? former.chunks : former.chunks - former.chunks_done);
+    if (must_count)
+        check_chunks(job);
+    keep_aside(job);
+    job::ledger::begin_again(id, request, facts.markers, sink::read_files(request.target));
+    note_ways(job, former.chunks_done < former.chunks ? &reader : nullptr, writer);
+}
+
+}  // namespace fastcopy::run
