@@ -1,5 +1,5 @@
-// The version of the library, which is that of the SQL objects that it works with: the same as in the control
-// file.
+// The version of the library, which is that of the SQL objects that it works with: the same as in
+// the control file.
 #ifndef FASTCOPY_VERSION_HPP
 #define FASTCOPY_VERSION_HPP
 

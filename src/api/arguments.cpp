@@ -33,7 +33,8 @@ void read_columns(FunctionCallInfo fcinfo, int n, job::Request *request) {
     }
 }
 
-// Resolves the target by the caller's search_path. An ERROR if other processes cannot see the table yet.
+// Resolves the target by the caller's search_path. An ERROR if other processes cannot see the table
+// yet.
 void resolve_target(const char *name, job::Request *request) {
     List *names = textToQualifiedNameList(cstring_to_text(name));
     request->target = RangeVarGetRelid(makeRangeVarFromNameList(names), NoLock, false);
@@ -83,7 +84,8 @@ const char *encoding_argument(FunctionCallInfo fcinfo, int n, const char *name) 
     if (value == nullptr)
         return nullptr;
     int encoding = pg_char_to_encoding(value);
-    // In client-only encodings, a byte of a character may equal a backslash, which the source would have doubled.
+    // In client-only encodings, a byte of a character may equal a backslash, which the source would
+    // have doubled.
     if (!PG_VALID_BE_ENCODING(encoding) || encoding == PG_SQL_ASCII)
         ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
                         errmsg("invalid value for argument \"%s\": \"%s\"", name, value),

@@ -1,5 +1,5 @@
-// Arguments of the SQL functions that take a source table and a target table: read, and checked as far as
-// possible in the calling session.
+// Arguments of the SQL functions that take a source table and a target table: read, and checked as
+// far as possible in the calling session.
 #ifndef FASTCOPY_API_ARGUMENTS_HPP
 #define FASTCOPY_API_ARGUMENTS_HPP
 
@@ -9,16 +9,17 @@ namespace fastcopy::api {
 
 [[noreturn]] void raise_null(const char *argument);
 
-// A text argument, palloc'd; nullptr for NULL, unless the argument is required: then NULL is an ERROR.
+// A text argument, palloc'd; nullptr for NULL, unless the argument is required: then NULL is an
+// ERROR.
 const char *text_argument(FunctionCallInfo fcinfo, int n, const char *required_name);
 bool bool_argument(FunctionCallInfo fcinfo, int n, const char *name);
 
-// The canonical name of an encoding that a source's database may have and that can be converted into this
-// database's; nullptr for NULL. Anything else is an ERROR.
+// The canonical name of an encoding that a source's database may have and that can be converted
+// into this database's; nullptr for NULL. Anything else is an ERROR.
 const char *encoding_argument(FunctionCallInfo fcinfo, int n, const char *name);
 
-// The arguments source, source_table, target_table, workers, key, filter and columns, which come first and
-// in this order. The rest of the request is left zero.
+// The arguments source, source_table, target_table, workers, key, filter and columns, which come
+// first and in this order. The rest of the request is left zero.
 job::Request read_table_arguments(FunctionCallInfo fcinfo);
 
 // Reads the settings of the calling session by which a job runs, new or resumed.

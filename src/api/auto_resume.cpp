@@ -46,7 +46,8 @@ Databases connectable_databases(MemoryContext context) {
     return databases;
 }
 
-// Starts a helper for the database, and waits for its end. If no slot is free, the database is skipped.
+// Starts a helper for the database, and waits for its end. If no slot is free, the database is
+// skipped.
 void look_into(Oid database) {
     BackgroundWorkerHandle *handle;
     if (!pg::launch(resumer_type, resumer_type, "fastcopy_resumer_main", ObjectIdGetDatum(database),

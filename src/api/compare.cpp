@@ -1,4 +1,5 @@
-// fastcopy.compare: starts the workers of a comparison, waits for them, and returns the differences.
+// fastcopy.compare: starts the workers of a comparison, waits for them, and returns the
+// differences.
 #include "api/arguments.hpp"
 #include "api/sql_objects.hpp"
 #include "api/waiting.hpp"
@@ -110,7 +111,8 @@ bool wait_until(Team *team, bool (*reached)(Area *area)) {
     }
 }
 
-// Launches the leader, then as many others as there are pieces for. False if the comparison has failed.
+// Launches the leader, then as many others as there are pieces for. False if the comparison has
+// failed.
 bool run_team(Team *team, int workers, compare::Plan *plan) {
     grow(team, 1);
     if (team->count == 0)
@@ -179,8 +181,8 @@ void put_row(ReturnSetInfo *result, const char *range, const char *lower, const 
     tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 }
 
-// Warns if the number of rows by the table's name is not the sum of its pieces: the comparison cannot be trusted then.
-// The total shows the rows by the name.
+// Warns if the number of rows by the table's name is not the sum of its pieces: the comparison
+// cannot be trusted then. The total shows the rows by the name.
 bool check_total(const Area *area, const compare::Plan &plan, int side, const char *table,
                  Tally *total) {
     if (!plan.sides[side].counted)
@@ -228,13 +230,14 @@ void put_differences(ReturnSetInfo *result, const Area *area, const compare::Pla
     put_row(result, "total", nullptr, nullptr, total, plan.sums, any);
 }
 
-// Whether a name was not found under an empty search_path, in an index expression, a view or the filter.
+// Whether a name was not found under an empty search_path, in an index expression, a view or the
+// filter.
 bool lacks_names(Area *area) {
     return pg::is_complete(&area->error) && source::is_unresolved_name(area->error.sqlerrcode);
 }
 
-// Runs a comparison. False, if `may_run_again`, when it has failed but may succeed under the search_path that the role
-// has by default.
+// Runs a comparison. False, if `may_run_again`, when it has failed but may succeed under the
+// search_path that the role has by default.
 bool compare_once(const job::Request &request, ReturnSetInfo *result, bool may_run_again) {
     dsm_segment *segment = compare::create_area(request, pg::current_identity());
     Team team{};
@@ -273,8 +276,9 @@ extern "C" {
 
 PG_FUNCTION_INFO_V1(fastcopy_compare);
 
-// fastcopy.compare(source text, source_table text, target_table text, workers integer, key text, filter text,
-//                  columns text[], source_encoding text) → a row per range that differs, and the total
+// fastcopy.compare(source text, source_table text, target_table text, workers integer, key text,
+//                  filter text, columns text[], source_encoding text)
+// → a row per range that differs, and the total
 PGDLLEXPORT Datum fastcopy_compare(PG_FUNCTION_ARGS) {
     check_sql_objects();
     ReturnSetInfo *result = pg::begin_set(fcinfo);

@@ -1,8 +1,8 @@
 // fastcopy.wait, copy, cancel, set_workers, forget: how a session controls a job.
 //
-// A running job is found in the registry, an ended one in the ledger. wait() sleeps on the condition
-// variable in the job's slot, which is broadcast when the coordinator releases the slot: the ledger has
-// the end state by then.
+// A running job is found in the registry, an ended one in the ledger. wait() sleeps on the
+// condition variable in the job's slot, which is broadcast when the coordinator releases the slot:
+// the ledger has the end state by then.
 #include "api/arguments.hpp"
 #include "api/lookup.hpp"
 #include "api/sql_objects.hpp"
@@ -56,8 +56,8 @@ const char *state_at_rest(const job::ledger::JobRow &row) {
     return running ? "interrupted" : row.state;
 }
 
-// Waits for the job's end and returns its state; raises a failed job's error. A job that waits for this
-// session is an error too; `ours`: cancel it then.
+// Waits for the job's end and returns its state; raises a failed job's error. A job that waits for
+// this session is an error too; `ours`: cancel it then.
 const char *wait_for(int64 job, TimestampTz deadline, bool ours) {
     Live live = find_live(job);
     (void)require_job(job, live, is_owner);

@@ -1,4 +1,5 @@
-// fastcopy.incoming_rows: the rows that a worker's INSERT statement selects. Other callers get an error.
+// fastcopy.incoming_rows: the rows that a worker's INSERT statement selects. Other callers get an
+// error.
 #include "pg/postgres.hpp"
 #include "sink/insert_in.hpp"
 

@@ -19,8 +19,8 @@ struct Live {
 // The job's slot in the registry; found is false if it is not running.
 Live find_live(int64 job);
 
-// The job's row, not found while the job is being planned. An ERROR unless the current role may see the job, and
-// `may` accepts its owner.
+// The job's row, not found while the job is being planned. An ERROR unless the current role may see
+// the job, and `may` accepts its owner.
 job::ledger::JobRow require_job(int64 job, const Live &live, bool (*may)(Oid owner));
 
 }  // namespace fastcopy::api

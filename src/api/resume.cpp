@@ -1,6 +1,7 @@
-// A resumed job still runs as the role that started it, whichever member of that role or superuser resumes it. The
-// source comes from the ledger, which has no password, or is given anew. Its credentials are those of the role that
-// has given it: a job's owner cannot use the server's credentials because a superuser resumes the job.
+// A resumed job still runs as the role that started it, whichever member of that role or superuser
+// resumes it. The source comes from the ledger, which has no password, or is given anew. Its
+// credentials are those of the role that has given it: a job's owner cannot use the server's
+// credentials because a superuser resumes the job.
 #include "api/resume.hpp"
 
 #include "api/arguments.hpp"

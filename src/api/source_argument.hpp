@@ -1,7 +1,8 @@
-// The `source` argument of an SQL function: a connection string, a URI, or the name of a foreign server.
+// The `source` argument of an SQL function: a connection string, a URI, or the name of a foreign
+// server.
 //
-// It is resolved in the caller's session, with the caller's privileges and user mapping; background processes get
-// the resulting connection string and trust.
+// It is resolved in the caller's session, with the caller's privileges and user mapping; background
+// processes get the resulting connection string and trust.
 #ifndef FASTCOPY_API_SOURCE_ARGUMENT_HPP
 #define FASTCOPY_API_SOURCE_ARGUMENT_HPP
 

@@ -6,8 +6,8 @@
 
 namespace fastcopy::api {
 
-// Starts a job from the arguments of fastcopy.start, in their order, and returns its id once its plan is
-// in the ledger. If the job cannot start, that is an ERROR, and there is no job.
+// Starts a job from the arguments of fastcopy.start, in their order, and returns its id once its
+// plan is in the ledger. If the job cannot start, that is an ERROR, and there is no job.
 int64 start_job(FunctionCallInfo fcinfo);
 
 }  // namespace fastcopy::api

@@ -52,8 +52,8 @@ struct WorkerLine {
     job::WorkerSlot slot;
 };
 
-// Redraws the bar in ASCII, for databases in other encodings than UTF-8, which may lack its block characters.
-// The rest of the line, with the table's name, is in the database's encoding already.
+// Redraws the bar in ASCII, for databases in other encodings than UTF-8, which may lack its block
+// characters. The rest of the line, with the table's name, is in the database's encoding already.
 size_t draw_in_ascii(char *line, size_t length) {
     constexpr struct {
         const char utf8[4];

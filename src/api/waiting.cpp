@@ -4,7 +4,8 @@ namespace fastcopy::api {
 
 namespace {
 
-// Whether the process waits for a lock at all. This is cheap; finding the holder locks all lock partitions.
+// Whether the process waits for a lock at all. This is cheap; finding the holder locks all lock
+// partitions.
 bool waits_for_lock(pid_t pid) {
     PGPROC *proc = BackendPidGetProc(pid);
     return proc != nullptr && (proc->wait_event_info & 0xFF000000U) == PG_WAIT_LOCK;

@@ -1,8 +1,9 @@
 // Waiting for the job's background processes without a deadlock.
 //
-// PostgreSQL's deadlock detector sees waits for locks only. If a session waits on its latch for a job, while a
-// process of the job waits for a lock that the session's transaction holds, that is a deadlock which the detector cannot
-// see. So the session checks for it from time to time, and raises an error.
+// PostgreSQL's deadlock detector sees waits for locks only. If a session waits on its latch for a
+// job, while a process of the job waits for a lock that the session's transaction holds, that is a
+// deadlock which the detector cannot see. So the session checks for it from time to time, and
+// raises an error.
 #ifndef FASTCOPY_API_WAITING_HPP
 #define FASTCOPY_API_WAITING_HPP
 
@@ -19,8 +20,8 @@ bool waits_for_me(pid_t pid);
 // The same for the coordinator and all workers of a job.
 bool job_waits_for_me(job::SlotRef job);
 
-// The ERROR of a session that blocks what it waits for: a copy into the table, or a comparison with it. The name is
-// quoted if need be.
+// The ERROR of a session that blocks what it waits for: a copy into the table, or a comparison with
+// it. The name is quoted if need be.
 [[noreturn]] void raise_blocked_copy(const char *target_table);
 [[noreturn]] void raise_blocked_comparison(const char *target_table);
 

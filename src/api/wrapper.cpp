@@ -1,5 +1,5 @@
-// The foreign data wrapper pg_fastcopy, which keeps connections to sources in CREATE SERVER and CREATE
-// USER MAPPING. It has no handler, so it cannot have foreign tables; its validator knows
+// The foreign data wrapper pg_fastcopy, which keeps connections to sources in CREATE SERVER and
+// CREATE USER MAPPING. It has no handler, so it cannot have foreign tables; its validator knows
 // libpq's options.
 #include "source/foreign_server.hpp"
 
@@ -50,7 +50,8 @@ extern "C" {
 
 PG_FUNCTION_INFO_V1(fastcopy_fdw_validator);
 
-// fastcopy.fdw_validator(options text[], catalog oid): raises an ERROR unless all options belong there.
+// fastcopy.fdw_validator(options text[], catalog oid): raises an ERROR unless all options belong
+// there.
 PGDLLEXPORT Datum fastcopy_fdw_validator(PG_FUNCTION_ARGS) {
     List *options = untransformRelOptions(PG_GETARG_DATUM(0));
     Oid catalog = PG_GETARG_OID(1);

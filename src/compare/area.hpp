@@ -1,12 +1,13 @@
 // A comparison's shared memory, by which its processes communicate.
 //
-// There are two dynamic segments. The area is created by the session that calls fastcopy.compare and mapped by it and
-// all workers: the request with its password, the claim counters, and the results. The plan is
-// created by worker 0, the leader, since its size is not known before. Both are freed when the last process that
-// maps them has exited, and the last one to leave the area overwrites the request.
+// There are two dynamic segments. The area is created by the session that calls fastcopy.compare
+// and mapped by it and all workers: the request with its password, the claim counters, and the
+// results. The plan is created by worker 0, the leader, since its size is not known before. Both
+// are freed when the last process that maps them has exited, and the last one to leave the area
+// overwrites the request.
 //
 // Writers:
-//   request                    the caller, before any worker exists; wiped by the last process to leave
+//   request                    the caller, before any worker exists; wiped by the last to leave
 //   snapshots, pieces, plan    the leader, before it moves `stage`; read-only afterwards
 //   stage                      the leader, then the caller
 //   next, pieces_done          all workers, atomically
@@ -24,7 +25,8 @@
 
 namespace fastcopy::compare {
 
-// planned: by the leader; known: the caller has read the plan, and no longer needs the leader for it.
+// planned: by the leader; known: the caller has read the plan, and no longer needs the leader for
+// it.
 enum class Stage : uint32 { planning, planned, known };
 
 // The rows of one range on one side.
@@ -56,7 +58,8 @@ struct Area {
     Results results[FLEXIBLE_ARRAY_MEMBER];  // one per worker, then the packed job::Request
 };
 
-// Creates the area for the request's number of workers. The mapping belongs to the current resource owner.
+// Creates the area for the request's number of workers. The mapping belongs to the current resource
+// owner.
 dsm_segment *create_area(const job::Request &request, const pg::Identity &identity);
 
 // Maps the area for the life of this process; nullptr if the comparison is over.
@@ -65,7 +68,8 @@ Area *attach_area(dsm_handle handle);
 // The request, its strings palloc'd in the current memory context.
 job::Request read_request(const Area *area);
 
-// Publishes the leader's plan as a segment that lives as long as the leader; reads it: false if the leader has exited.
+// Publishes the leader's plan as a segment that lives as long as the leader; reads it: false if the
+// leader has exited.
 dsm_handle publish_plan(const Plan &plan);
 bool read_plan(dsm_handle handle, Plan *plan);
 

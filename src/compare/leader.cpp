@@ -8,6 +8,7 @@
 #include "plan/planner.hpp"
 #include "plan/probe.hpp"
 #include "plan/row_shape.hpp"
+#include "sink/target.hpp"
 #include "source/encoding.hpp"
 #include "source/session.hpp"
 
@@ -18,8 +19,8 @@ namespace {
 constexpr int version_with_extended_hash = 110000;
 constexpr int version_with_shortest_floats = 120000;
 
-// Whether both sides hash the same text to the same number: if they store it in the same encoding, have processors
-// of the same byte order, and the function.
+// Whether both sides hash the same text to the same number: if they store it in the same encoding,
+// have processors of the same byte order, and the function.
 bool hashes_agree(source::Connection *connection, bool same_encoding) {
     if (!same_encoding || source::server_version(connection) < version_with_extended_hash)
         return false;
@@ -33,9 +34,10 @@ bool hashes_agree(source::Connection *connection, bool same_encoding) {
     return strcmp(there.at(0, 0), psprintf(INT64_FORMAT, here)) == 0;
 }
 
-// The query on a piece: each row's range and hash, in a subquery with an OFFSET, which keeps the planner from
-// computing them twice, and from estimating as many ranges as there are keys. It may run under the role's own
-// search_path, so operators are schema-qualified too. `encoding`: of a SQL_ASCII source.
+// The query on a piece: each row's range and hash, in a subquery with an OFFSET, which keeps the
+// planner from computing them twice, and from estimating as many ranges as there are keys. It may
+// run under the role's own search_path, so operators are schema-qualified too. `encoding`: of a
+// SQL_ASCII source.
 void write_query(const plan::RowShape &shape, const char *range, bool hash, const char *encoding,
                  Side *side) {
     StringInfoData row;
@@ -106,6 +108,7 @@ Plan lead(Area *area, const job::Request &request, source::Connection *connectio
     strlcpy(area->snapshots[target_side], ExportSnapshot(GetActiveSnapshot()),
             sizeof(area->snapshots[target_side]));
     Relation target = open_target(request.target);
+    job::TargetColumns target_columns = sink::read_columns(target);
 
     plan::SourceTable table = plan::find_table(connection, request.source_table);
     strlcpy(area->snapshots[source_side], plan::begin_and_export(connection, table),
@@ -123,7 +126,7 @@ Plan lead(Area *area, const job::Request &request, source::Connection *connectio
     set_float_digits(connection, plan.extra_float_digits);
 
     plan::SourceColumns columns = plan::read_columns(connection, table);
-    plan::RowShape shape = plan::match_columns(request, columns, target, version, true);
+    plan::RowShape shape = plan::match_columns(request, columns, target_columns, version, true);
     plan::check_composites(connection, table, shape, target);
     if (request.own_search_path && plan::prints_names(shape, columns))
         raise_names_differ();
@@ -131,7 +134,8 @@ Plan lead(Area *area, const job::Request &request, source::Connection *connectio
     check_filter(target, shape);
     plan::Leaves leaves = plan::read_leaves(connection, table);
     (void)plan::choose_reader(connection, table, shape, &leaves);
-    plan.ranges = choose_ranges(connection, request, table, columns, leaves, target, same_encoding);
+    plan.ranges =
+        choose_ranges(connection, request, table, columns, leaves, target_columns, same_encoding);
     bool hash = hashes_agree(connection, same_encoding);
     plan.sums = hash ? 1 : 2;
 

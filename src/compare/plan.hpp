@@ -1,12 +1,14 @@
 // A comparison's plan, which its leader makes and all of its processes read.
 //
-// It has two independent divisions. Each side is cut into pieces, by where its rows are stored:
-// a worker claims a piece and reads it once. And all rows are sorted into ranges that mean the same on both
-// sides, by a key or by their hash: these are compared. A piece may have rows of any range, so the
-// query on a piece returns a row per range: its number, the number of rows, and sums of their hashes.
+// It has two independent divisions. Each side is cut into pieces, by where its rows are stored: a
+// worker claims a piece and reads it once. And all rows are sorted into ranges that mean the same
+// on both sides, by a key or by their hash: these are compared. A piece may have rows of any range,
+// so the query on a piece returns a row per range: its number, the number of rows, and sums of
+// their hashes.
 //
-// A comparison that reads like the copy would repeat the copy's mistakes. So the rows of each side are also counted by
-// the table's name, in a piece of its own: if the pieces do not add up to that, they have missed or repeated rows.
+// A comparison that reads like the copy would repeat the copy's mistakes. So the rows of each side
+// are also counted by the table's name, in a piece of its own: if the pieces do not add up to that,
+// they have missed or repeated rows.
 #ifndef FASTCOPY_COMPARE_PLAN_HPP
 #define FASTCOPY_COMPARE_PLAN_HPP
 
@@ -38,7 +40,8 @@ struct Plan {
     Side sides[2];
 };
 
-// Makes the chunks the side's pieces, after a piece that counts what follows FROM in `all`; nullptr: no such piece.
+// Makes the chunks the side's pieces, after a piece that counts what follows FROM in `all`;
+// nullptr: no such piece.
 void set_pieces(Side *side, const plan::Plan &chunks, const plan::RowShape &shape, const char *all);
 
 char *query_of(const Side &side, int piece);

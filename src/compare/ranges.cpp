@@ -3,7 +3,6 @@
 #include <initializer_list>
 
 #include "plan/bounds.hpp"
-#include "sink/target.hpp"
 #include "source/encoding.hpp"
 
 namespace fastcopy::compare {
@@ -15,10 +14,9 @@ namespace {
 
 // The common order of a key's values on both sides.
 struct Order {
-    const char *type;  // of the bounds, qualified; nullptr: there is no common order
-    bool as_text;      // by their text form
-    bool
-        common_class;  // the two columns are of the same kind: the order is used without being asked for
+    const char *type;   // of the bounds, qualified; nullptr: there is no common order
+    bool as_text;       // by their text form
+    bool common_class;  // the columns are of the same kind: use the order unasked
 };
 
 bool is_text(Oid type) {
@@ -55,7 +53,7 @@ const char *ordered_type(Oid type) {
     }
 }
 
-Order common_order(const plan::SourceColumn &source, const sink::TargetColumn &target) {
+Order common_order(const plan::SourceColumn &source, const job::TargetColumn &target) {
     if (plan::is_integer(source.type) && plan::is_integer(target.type))
         return Order{"pg_catalog.int8", false, true};
     auto is_number = [](Oid type) { return plan::is_integer(type) || type == NUMERICOID; };
@@ -113,8 +111,9 @@ Key make_key(const char *name, Oid type, Order order, bool same_encoding, const 
     return key;
 }
 
-// Bounds in the order that both sides share: from the statistics of the table with all its children, or of the leaves;
-// without statistics, evenly spaced where an index finds the least and the greatest key.
+// Bounds in the order that both sides share: from the statistics of the table with all its
+// children, or of the leaves; without statistics, evenly spaced where an index finds the least and
+// the greatest key.
 plan::Bounds find_bounds(Connection *connection, const plan::SourceTable &table,
                          const plan::Leaves &leaves, const Key &key) {
     plan::KeyOrder order{
@@ -156,21 +155,22 @@ char *range_expression(const Key &key, const char *expression, const Ranges &ran
 
 Ranges choose_ranges(Connection *connection, const job::Request &request,
                      const plan::SourceTable &table, const plan::SourceColumns &columns,
-                     const plan::Leaves &leaves, Relation target, bool same_encoding) {
+                     const plan::Leaves &leaves, const job::TargetColumns &target,
+                     bool same_encoding) {
     Ranges ranges{};
     ranges.by = By::hash;
     const char *name = request.key != nullptr ? request.key : primary_key(connection, table);
     if (name == nullptr)
         return ranges;
     const plan::SourceColumn *column = plan::find_column(columns, name);
-    sink::TargetColumn counterpart = sink::find_column(target, name);
+    const job::TargetColumn *counterpart = job::find_column(target, name);
     if (request.key != nullptr && column == nullptr)
         raise_no_key("source", request.source_table, name);
-    if (request.key != nullptr && !counterpart.found)
+    if (request.key != nullptr && counterpart == nullptr)
         raise_no_key("target", request.target_table, name);
-    if (column == nullptr || !counterpart.found)
+    if (column == nullptr || counterpart == nullptr)
         return ranges;
-    Order order = common_order(*column, counterpart);
+    Order order = common_order(*column, *counterpart);
     if (request.key == nullptr && !order.common_class)
         return ranges;
 

@@ -1,10 +1,10 @@
 // The ranges that are compared, with an SQL expression for each side that computes a row's range.
 //
-// With a key, these are half-open ranges between bounds from the source's statistics, and one more for
-// rows whose key is NULL. Bounds are guesses, and bad ones only make uneven ranges; but both sides must agree
-// on their order. Numbers, dates, times, uuid and bytea have one order everywhere. All other types are ordered as
-// text by its bytes (collation "C", which needs no library), or, if the encodings of the two databases differ, by
-// its bytes in UTF-8.
+// With a key, these are half-open ranges between bounds from the source's statistics, and one more
+// for rows whose key is NULL. Bounds are guesses, and bad ones only make uneven ranges; but both
+// sides must agree on their order. Numbers, dates, times, uuid and bytea have one order everywhere.
+// All other types are ordered as text by its bytes (collation "C", which needs no library), or, if
+// the encodings of the two databases differ, by its bytes in UTF-8.
 //
 // Without a key, or without bounds, the ranges are by the hash of the row. These too show how much
 // differs, but not where.
@@ -12,6 +12,7 @@
 #define FASTCOPY_COMPARE_RANGES_HPP
 
 #include "job/request.hpp"
+#include "job/target_columns.hpp"
 #include "plan/source_table.hpp"
 
 namespace fastcopy::compare {
@@ -40,7 +41,8 @@ struct Ranges {
 // By the key that the request names, or the first column of the source's primary key, or the hash.
 Ranges choose_ranges(source::Connection *connection, const job::Request &request,
                      const plan::SourceTable &table, const plan::SourceColumns &columns,
-                     const plan::Leaves &leaves, Relation target, bool same_encoding);
+                     const plan::Leaves &leaves, const job::TargetColumns &target,
+                     bool same_encoding);
 
 int count(const Ranges &ranges);
 

@@ -12,7 +12,8 @@ const char *quoted_name(Relation relation) {
                     plan::quote_always(RelationGetRelationName(relation)));
 }
 
-// Whether the current role may read the relation by its own name, all columns and ctid, and all rows.
+// Whether the current role may read the relation by its own name, all columns and ctid, and all
+// rows.
 bool is_readable(Relation relation) {
     Oid role = GetUserId();
     return pg_class_aclcheck(RelationGetRelid(relation), role, ACL_SELECT) == ACLCHECK_OK &&

@@ -1,8 +1,9 @@
 // The target of a comparison: opened for reading only, and cut into pieces by its blocks.
 //
-// Any relation that can be read can be compared: tables, partitioned tables and all below them, materialized views,
-// views, foreign tables. Heaps that the caller may read directly are cut by ctid; all others are one piece, and
-// partitions or children that may only be read through their parent make the whole table one piece.
+// Any relation that can be read can be compared: tables, partitioned tables and all below them,
+// materialized views, views, foreign tables. Heaps that the caller may read directly are cut by
+// ctid; all others are one piece, and partitions or children that may only be read through their
+// parent make the whole table one piece.
 #ifndef FASTCOPY_COMPARE_TARGET_PIECES_HPP
 #define FASTCOPY_COMPARE_TARGET_PIECES_HPP
 

@@ -163,8 +163,9 @@ void wait_for_leaders_error(Area *area) {
         (void)pg::wait_latch(look_every_ms);
 }
 
-// Imports the leader's snapshot of the source. If a query of the leader fails, its snapshot ceases to exist on the source
-// before the leader has read the error: report that error then, not the missing snapshot, which is its consequence.
+// Imports the leader's snapshot of the source. If a query of the leader fails, its snapshot ceases
+// to exist on the source before the leader has read the error: report that error then, not the
+// missing snapshot, which is its consequence.
 void import_source_snapshot(Worker *worker) {
     MemoryContext context = CurrentMemoryContext;
     PG_TRY();

@@ -4,7 +4,8 @@ namespace fastcopy::core {
 
 namespace {
 
-// Removes the text up to a separator, and the separator, from its front; nothing if there is no separator.
+// Removes the text up to a separator, and the separator, from its front; nothing if there is no
+// separator.
 std::optional<std::string_view> take_until(std::string_view *text, char separator) {
     std::size_t length = text->find(separator);
     if (length == std::string_view::npos)

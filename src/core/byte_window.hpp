@@ -1,9 +1,10 @@
 /*
  * byte_window: a stream of bytes, seen through a buffer of fixed size.
  *
- * A parser of a stream needs the next n bytes in one piece, without a copy if they are in the buffer already.
- * take() returns them, reading more first if need be; take_into() copies any number of bytes, whatever the size of the
- * buffer. Both report an early end of the stream; nothing is read beyond what was received.
+ * A parser of a stream needs the next n bytes in one piece, without a copy if they are in the
+ * buffer already. take() returns them, reading more first if need be; take_into() copies any number
+ * of bytes, whatever the size of the buffer. Both report an early end of the stream; nothing is
+ * read beyond what was received.
  *
  * The reader of untrusted rows is built on this, so it is here, where it is fuzzed alone.
  */
@@ -15,8 +16,9 @@
 namespace fastcopy::core {
 
 struct ByteWindow {
-    // Reads up to `size` bytes, and at least one, into the buffer; 0 at the end of the stream. It may leave by
-    // longjmp: the window is not used any more then, and functions that call it are not noexcept.
+    // Reads up to `size` bytes, and at least one, into the buffer; 0 at the end of the stream. It
+    // may leave by longjmp: the window is not used any more then, and functions that call it are
+    // not noexcept.
     int (*read)(void *self, char *buffer, int size);
     void *self;
     char *buffer;  // of the owner, `capacity` bytes
@@ -26,8 +28,8 @@ struct ByteWindow {
     std::uint64_t taken;  // bytes, so far
 };
 
-// Moves what is left to the front and reads until `size` bytes lie in the buffer; false if the stream ends
-// first. `size` is at most the capacity.
+// Moves what is left to the front and reads until `size` bytes lie in the buffer; false if the
+// stream ends first. `size` is at most the capacity.
 bool refill(ByteWindow *window, int size);
 
 // Whether there is at least one byte more.
@@ -35,8 +37,8 @@ inline bool has_more(ByteWindow *window) {
     return window->begin < window->end || refill(window, 1);
 }
 
-// The next bytes, which stay where they are until more are asked for; nullptr if the stream ends before.
-// `size` is from 0 to the capacity.
+// The next bytes, which stay where they are until more are asked for; nullptr if the stream ends
+// before. `size` is from 0 to the capacity.
 inline char *take(ByteWindow *window, int size) {
     if (window->end - window->begin < size && !refill(window, size))
         return nullptr;

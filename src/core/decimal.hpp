@@ -1,13 +1,15 @@
 /*
  * decimal: numbers of type numeric, from what is sent or written to what is stored.
  *
- * PostgreSQL keeps a numeric as digits of base 10000 behind a short header. Its receive function goes from the
- * sent form, which has the same digits, to an internal one, obeys the type modifier and goes on to the stored
- * one. For a number that is stored as it was sent that is a copy, and so are nearly all numbers.
+ * PostgreSQL keeps a numeric as digits of base 10000 behind a short header. Its receive function
+ * goes from the sent form, which has the same digits, to an internal one, obeys the type modifier
+ * and goes on to the stored one. For a number that is stored as it was sent that is a copy, and so
+ * are nearly all numbers.
  *
  * Only those numbers are taken here: finite ones whose stored form has the short header (at most 63
- * decimal places, less than 10^256), without digits to strip, to round or to hide. For any other, and for
- * anything that is not a number, the answer is no, and PostgreSQL's own function says what it is.
+ * decimal places, less than 10^256), without digits to strip, to round or to hide. For any other,
+ * and for anything that is not a number, the answer is no, and PostgreSQL's own function says what
+ * it is.
  *
  * The stored form is that of utils/adt/numeric.c, which cannot change without breaking pg_upgrade.
  */
@@ -39,7 +41,8 @@ bool parse_decimal(std::string_view text, Decimal *value) noexcept;
 // Whether numeric(precision, scale) takes the number as it is.
 bool fits(const Decimal &value, int precision, int scale) noexcept;
 
-// The stored form, a varlena with a header of four bytes; returns its size, at most max_stored_decimal.
+// The stored form, a varlena with a header of four bytes; returns its size, at most
+// max_stored_decimal.
 int store_decimal(const Decimal &value, char *target) noexcept;
 
 // What stands at the beginning of a varlena of so many bytes, these four among them.

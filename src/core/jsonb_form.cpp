@@ -170,8 +170,8 @@ bool read_value(Reader *reader, int depth) {
     return known;
 }
 
-// The second pass: the nodes become bytes. An entry says of which kind a value is, and how many bytes it has; no
-// entry is failed.
+// The second pass: the nodes become bytes. An entry says of which kind a value is, and how many
+// bytes it has; no entry is failed.
 using Entry = std::uint32_t;
 
 constexpr Entry length_mask = 0x0FFFFFFF;

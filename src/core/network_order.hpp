@@ -1,5 +1,6 @@
 /*
- * network_order: integers from bytes that came over the wire, the most significant first, at any address.
+ * network_order: integers from bytes that came over the wire, the most significant first, at any
+ * address.
  */
 #pragma once
 

@@ -14,9 +14,9 @@ struct SequenceState {
     std::int64_t greatest;
 };
 
-// Whether the sequence would still generate `used` or pass it, and so has to be advanced; then `*next` is the
-// value to set, as generated: the first one at or after `used` that the sequence would reach by its own
-// steps, or its last bound if that comes first. `used` is within the bounds.
+// Whether the sequence would still generate `used` or pass it, and so has to be advanced; then
+// `*next` is the value to set, as generated: the first one at or after `used` that the sequence
+// would reach by its own steps, or its last bound if that comes first. `used` is within the bounds.
 bool step_past(const SequenceState &state, std::int64_t used, std::int64_t *next) noexcept;
 
 }  // namespace fastcopy::core

@@ -1,10 +1,10 @@
 /*
  * tally: the sum of many 64-bit hashes, kept in 128 bits.
  *
- * A sum does not depend on the order of its terms, and distinguishes two equal rows from one, so it is a
- * checksum of an unordered set of rows. It is taken modulo 2^128: more than any table can fill.
- * Servers send it as a decimal number of any sign. Two words instead of one integer, so that it can stand
- * anywhere in shared memory.
+ * A sum does not depend on the order of its terms, and distinguishes two equal rows from one, so it
+ * is a checksum of an unordered set of rows. It is taken modulo 2^128: more than any table can
+ * fill. Servers send it as a decimal number of any sign. Two words instead of one integer, so that
+ * it can stand anywhere in shared memory.
  */
 #pragma once
 

@@ -41,7 +41,7 @@ Area *attach_area(dsm_handle handle) {
     return segment != nullptr ? static_cast<Area *>(dsm_segment_address(segment)) : nullptr;
 }
 
-void wipe_request(Area *area) noexcept {
+void wipe_request(Area *area) {
     lock_registry(LW_EXCLUSIVE);
     explicit_bzero(area->request, area->request_size);
     area->request_wiped = true;

@@ -1,12 +1,13 @@
 // A job's own shared memory, by which its processes communicate.
 //
-// There is one dynamic segment per job, created by the session that calls fastcopy.start and mapped by that
-// session until start returns, by the coordinator and by the workers. PostgreSQL frees it when the
-// last of them has exited. The connection string with its password is here and nowhere else.
+// There is one dynamic segment per job, created by the session that calls fastcopy.start and mapped
+// by that session until start returns, by the coordinator and by the workers. PostgreSQL frees it
+// when the last of them has exited. The connection string with its password is here and nowhere
+// else.
 //
 // Writers:
-//   request        the caller, before the coordinator exists; wiped by the coordinator as it exits. Read and
-//                  wiped under the registry's lock: a worker may start while the job ends.
+//   request        the caller, before the coordinator exists; wiped by the coordinator as it exits.
+//                  Read and wiped under the registry's lock: a worker may start while the job ends.
 //   answer         the coordinator, once: ready or failed (`error` is complete then)
 //   job, notice    the coordinator, before it moves `gate`
 //   snapshot       the coordinator, or a worker on the coordinator's request
@@ -22,8 +23,9 @@
 namespace fastcopy::job {
 
 enum class Answer : uint32 { pending, ready, failed };
-// What workers do at each position of the gate: at `joining` they connect to the source and lock what they will read,
-// at `checking` they count the rows of chunks that are done, at `open` they copy.
+// What workers do at each position of the gate: at `joining` they connect to the source and lock
+// what they will read, at `checking` they count the rows of chunks that are done, at `open` they
+// copy.
 enum class Gate : uint32 { shut, joining, checking, open };
 
 // The warning about such a source table, by start and in fastcopy.status.
@@ -53,14 +55,15 @@ struct Area {
     char request[FLEXIBLE_ARRAY_MEMBER];  // a packed Request
 };
 
-// Creates the segment and writes the request into it. The mapping belongs to the current resource owner.
+// Creates the segment and writes the request into it. The mapping belongs to the current resource
+// owner.
 dsm_segment *create_area(const Request &request, const pg::Identity &identity);
 
 // Maps a job's segment for the life of this process; nullptr if the job has ended.
 Area *attach_area(dsm_handle handle);
 
 // Overwrites the request with its password.
-void wipe_request(Area *area) noexcept;
+void wipe_request(Area *area);
 
 // The request; strings are palloc'd in the current memory context. An ERROR if it was wiped.
 Request read_request(const Area *area);

@@ -28,7 +28,8 @@ constexpr const char *owned_by_job[] = {
     "transaction_timeout",
 };
 
-// Settings that decide what a text means as a value, which function a name calls, and how values become text.
+// Settings that decide what a text means as a value, which function a name calls, and how values
+// become text.
 constexpr const char *deciding_values[] = {
     "array_nulls",
     "backslash_quote",

@@ -1,17 +1,18 @@
-// Which settings of the calling session a job takes on.
+// The settings of the calling session that a job takes on.
 //
-// Defaults, checks, triggers and casts of COPY typed in the caller's session see that session's settings. So must the
-// job's processes: they connect anew, and would have the defaults of role and database only. A job takes on
+// Defaults, checks, triggers and casts of COPY in the caller's session depend on that session's
+// settings. So they must in the job's processes, which connect anew and would only have the
+// defaults of role and database. A job takes on
 //
 //   what the session has set: by SET, PGOPTIONS, a function's SET clause, ALTER ROLE, ALTER DATABASE;
-//   settings that decide what a value means, wherever they come from: the configuration file may say otherwise when
-//   the job is resumed;
-//   all settings, if the job's role is not the one that has logged in: the processes may log in as another role
-//   than the session did, with other defaults.
+//   settings that decide what a value means, from any source: the configuration file may have
+//   changed when the job is resumed;
+//   all settings, if the job's role is not the one that has logged in: the processes may log in as
+//   another role than the session did, with other defaults.
 //
-// Not those that are the job's own (`owned_by_job`), and the configuration file's others, which follow the file.
-// The ledger keeps them (job/ledger_settings.cpp), for the job to have them again when it is resumed by whoever may.
-// They may hold secrets: nobody but the job's owner and superusers may read them.
+// It does not take on settings that are its own (`owned_by_job`), nor others of the configuration
+// file, which follow the file. The ledger keeps them (job/ledger_settings.cpp) for resuming the
+// job. They may contain secrets: only the job's owner and superusers may read them.
 #ifndef FASTCOPY_JOB_CALLER_SETTINGS_HPP
 #define FASTCOPY_JOB_CALLER_SETTINGS_HPP
 

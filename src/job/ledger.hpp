@@ -1,11 +1,12 @@
 // The ledger: the tables fastcopy.job, fastcopy.chunk and others, which survive a crash.
 //
-// All statements on them are in this module, and run as the extension's owner with a search_path that
-// no other role can write to. Writers are the coordinator (a job's row and its chunks' rows, at the start
-// and at the end) and the workers (a chunk's done mark, in the transaction that inserts the
-// chunk's rows: after a crash, both are there or neither).
+// All statements on them are in this module, and run as the extension's owner with a search_path
+// that no other role can write to. Writers are the coordinator (a job's row and its chunks' rows,
+// at the start and at the end) and the workers (a chunk's done mark, in the transaction that
+// inserts the chunk's rows: after a crash, both are there or neither).
 //
-// Readers may be in any transaction: they see what is committed now, whatever their isolation level.
+// Readers may be in any transaction: they see what is committed now, whatever their isolation
+// level.
 #ifndef FASTCOPY_JOB_LEDGER_HPP
 #define FASTCOPY_JOB_LEDGER_HPP
 
@@ -50,7 +51,8 @@ void mark_foreign_key_done(int64 job, Oid key, TimestampTz started_at);
 // Adds the indexes that the job is about to set aside, numbered from 1.
 void add_indexes(int64 job, const TargetIndexes &indexes);
 
-// The index of this number if it is not built yet, InvalidOid otherwise. Locks its row to the end of the transaction.
+// The index of this number if it is not built yet, InvalidOid otherwise. Locks its row to the end
+// of the transaction.
 Oid lock_unbuilt_index(int64 job, int32 number);
 
 int count_done_indexes(int64 job);
@@ -61,8 +63,8 @@ void mark_index_done(int64 job, int32 number, TimestampTz started_at);
 // Moves a job from state copying to state indexing.
 void begin_indexing(int64 job);
 
-// Moves an ended or interrupted job back to state copying. From then on, its chunks, done or not, are as of
-// the snapshot of these markers, and its target has these files.
+// Moves an ended or interrupted job back to state copying. From then on, its chunks, done or not,
+// are as of the snapshot of these markers, and its target has these files.
 void begin_again(int64 job, const Request &request, const SourceMarkers &markers,
                  const TargetFiles &files);
 
@@ -72,8 +74,9 @@ void add_target_files(int64 job, const TargetFiles &files);
 // Adds the snapshot to the markers of a job.
 void write_snapshot(int64 job, const char *snapshot);
 
-// Writes what the job's owner should know about a topic; nullptr: nothing any more. A job has one notice per topic,
-// each with one writer, so that nobody overwrites what somebody else has to say. fastcopy.status shows them all.
+// Writes what the job's owner should know about a topic; nullptr: nothing any more. A job has one
+// notice per topic, each with one writer, so that nobody overwrites what somebody else has to say.
+// fastcopy.status shows them all.
 void write_notice(int64 job, const char *topic, const char *text);
 
 // Ends a job; `error` is given for state failed only. An ERROR if the state is done and a chunk, an
@@ -166,8 +169,8 @@ Relations read_done_relations(int64 job);
 // Raises a failed job's error again.
 void raise_error(int64 job);
 
-// IDs, palloc'd, of jobs that a previous server run left running; call it only when no job can be live. Excludes jobs
-// resumed most_vain_resumes times in a row without progress.
+// IDs, palloc'd, of jobs that a previous server run left running; call it only when no job can be
+// live. Excludes jobs resumed most_vain_resumes times in a row without progress.
 int64 *unfinished_jobs(int most_vain_resumes, int *count);
 
 // Removes a job's rows.

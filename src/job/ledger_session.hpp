@@ -1,5 +1,5 @@
-// Access to the ledger's tables: SPI as their owner, parameters in, fields of the result out. For the
-// ledger*.cpp files only: ledger.hpp has what others may do with the ledger.
+// Access to the ledger's tables: SPI as their owner, parameters in, fields of the result out. For
+// the ledger*.cpp files only: ledger.hpp has what others may do with the ledger.
 #ifndef FASTCOPY_JOB_LEDGER_SESSION_HPP
 #define FASTCOPY_JOB_LEDGER_SESSION_HPP
 
@@ -51,8 +51,9 @@ struct Row : Params {
     }
 };
 
-// A session with the ledger: SPI, as the ledger's owner, with a search_path that no other role can write
-// to. An error needs no clean-up: PostgreSQL restores user and settings as it aborts the transaction.
+// A session with the ledger: SPI, as the ledger's owner, with a search_path that no other role can
+// write to. An error needs no clean-up: PostgreSQL restores user and settings as it aborts the
+// transaction.
 struct Session {
     Oid role;
     int sec_context;
@@ -71,8 +72,8 @@ void read(const char *sql, Params *params);
 char *insert_statement(const char *table, const Row &row);
 void insert(const char *table, Row *row);
 
-// Fields of a result row by their columns' names: as text in `context`, nullptr when NULL; as they are; as a bigint;
-// as a boolean; as an array of C strings in the current memory context.
+// Fields of a result row by their columns' names: as text in `context`, nullptr when NULL; as they
+// are; as a bigint; as a boolean; as an array of C strings in the current memory context.
 const char *field(const char *column, MemoryContext context, uint64 row = 0);
 Datum field_datum(const char *column, bool *is_null, uint64 row = 0);
 int64 field_int8(const char *column, int64 when_null, uint64 row = 0);

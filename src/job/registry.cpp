@@ -25,8 +25,8 @@ void initialize(void *fresh) {
         ConditionVariableInit(&jobs[i].ended);
 }
 
-// The name contains the layout: while a newer library is installed on a running server, processes of both exist, and
-// must not share a registry.
+// The name contains the layout: while a newer library is installed on a running server, processes
+// of both exist, and must not share a registry.
 void attach() {
     if (memory != nullptr)
         return;
@@ -166,7 +166,7 @@ Claimed claim_job(JobSlot *slot, int64 job, bool exclusive, std::span<const Oid>
     return result;
 }
 
-void release_job(SlotRef ref) noexcept {
+void release_job(SlotRef ref) {
     JobSlot *slot = job_slot(ref.index);
     lock_registry(LW_EXCLUSIVE);
     bool mine = is_mine(slot, ref);
@@ -193,8 +193,8 @@ bool cancel_job(SlotRef ref) {
     lock_registry(LW_SHARED);
     bool cancelled = is_mine(slot, ref) && slot->coordinator_pid != 0;
     if (cancelled) {
-        // Interrupt whatever the coordinator does: a wait for a lock, ANALYZE, a query on the source. Only once: a
-        // second signal would interrupt the end of the job.
+        // Interrupt whatever the coordinator does: a wait for a lock, ANALYZE, a query on the
+        // source. Only once: a second signal would interrupt the end of the job.
         auto expected = static_cast<uint32>(Cancel::open);
         if (pg_atomic_compare_exchange_u32(&slot->cancel, &expected,
                                            static_cast<uint32>(Cancel::requested)))
@@ -212,7 +212,7 @@ bool close_cancel(JobSlot *slot) {
                                           static_cast<uint32>(Cancel::closed));
 }
 
-bool give_up_job(SlotRef ref) noexcept {
+bool give_up_job(SlotRef ref) {
     JobSlot *slot = job_slot(ref.index);
     lock_registry(LW_EXCLUSIVE);
     bool unadopted = is_mine(slot, ref) && slot->coordinator_pid == 0;
@@ -279,7 +279,7 @@ WorkerSlot *adopt_worker(SlotRef ref) {
     return mine ? slot : nullptr;
 }
 
-void leave_worker(SlotRef ref) noexcept {
+void leave_worker(SlotRef ref) {
     WorkerSlot *slot = worker_slot(ref.index);
     lock_registry(LW_EXCLUSIVE);
     if (slot->in_use && slot->generation == ref.generation) {
@@ -292,7 +292,7 @@ void leave_worker(SlotRef ref) noexcept {
     unlock_registry();
 }
 
-void release_worker(SlotRef ref) noexcept {
+void release_worker(SlotRef ref) {
     WorkerSlot *slot = worker_slot(ref.index);
     lock_registry(LW_EXCLUSIVE);
     if (slot->in_use && slot->generation == ref.generation)
@@ -300,7 +300,7 @@ void release_worker(SlotRef ref) noexcept {
     unlock_registry();
 }
 
-void orphan_workers(SlotRef job) noexcept {
+void orphan_workers(SlotRef job) {
     lock_registry(LW_EXCLUSIVE);
     for (uint32 i = 0; i < slot_count(); i++) {
         WorkerSlot *slot = worker_slot(i);

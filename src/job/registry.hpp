@@ -1,21 +1,21 @@
 // The registry: the shared memory of running jobs, which fastcopy.status reads live.
 //
-// It has one slot per job and one per worker, as many of each as the server may have background workers, so
-// the registry is never the limit. A slot is owned from its reservation to its release;
+// It has one slot per job and one per worker, as many of each as the server may have background
+// workers, so the registry is never the limit. A slot is owned from its reservation to its release;
 // its generation changes at each release, so that a reference to a former owner is recognized.
 //
-// Life of a job slot: reserved by the session in fastcopy.start, owned by the coordinator once it has adopted it,
-// released in the coordinator's before_shmem_exit callback (by the session, if the
+// Life of a job slot: reserved by the session in fastcopy.start, owned by the coordinator once it
+// has adopted it, released in the coordinator's before_shmem_exit callback (by the session, if the
 // coordinator never ran).
 //
 // Life of a worker slot: reserved by the coordinator, filled by the worker, released by the
-// coordinator once it has seen the worker stop. A worker that was terminated within a chunk is replaced;
-// its successor starts with that chunk. If a coordinator exits first, its workers become
-// orphans: they are terminated, and release their slots themselves. The job slot stays reserved, but unlisted, until
-// the last worker exits, so that a late worker cannot update a reused slot.
+// coordinator once it has seen the worker stop. A worker that was terminated within a chunk is
+// replaced; its successor starts with that chunk. If a coordinator exits first, its workers become
+// orphans: they are terminated, and release their slots themselves. The job slot stays reserved,
+// but unlisted, until the last worker exits, so that a late worker cannot update a reused slot.
 //
-// Locks: `in_use`, `generation`, the plain fields and the pids change only under the registry's lock,
-// held exclusively, for a few instructions that cannot fail. Counters are atomics; each has
+// Locks: `in_use`, `generation`, the plain fields and the pids change only under the registry's
+// lock, held exclusively, for a few instructions that cannot fail. Counters are atomics; each has
 // one writer (named beside it), except the job's totals, to which its workers add when a chunk is
 // committed.
 #ifndef FASTCOPY_JOB_REGISTRY_HPP
@@ -28,8 +28,8 @@
 
 namespace fastcopy::job {
 
-// Whether a job is to be cancelled. Decided once: by a session that requests it, or by the coordinator, which closes
-// the question before it writes the job's end.
+// Whether a job is to be cancelled. Decided once: by a session that requests it, or by the
+// coordinator, which closes the question before it writes the job's end.
 enum class Cancel : uint32 { open, requested, closed };
 
 struct JobSlot {
@@ -124,41 +124,44 @@ void unlock_registry();
 SlotRef reserve_job(Oid owner, Oid target, int workers_wanted, dsm_handle area);
 // Makes this process the coordinator of a reserved job; nullptr if the reservation was given up.
 JobSlot *adopt_job(SlotRef ref);
-// Assigns the job to this slot. Fails if another coordinator runs it (running), if a job that cannot share the target
-// has it (target_taken), or if workers of a former coordinator of either have not exited yet (being_left). `family` are
-// the tables that share rows with the target.
+// Assigns the job to this slot. Fails if another coordinator runs it (running), if a job that
+// cannot share the target has it (target_taken), or if workers of a former coordinator of either
+// have not exited yet (being_left). `family` are the tables that share rows with the target.
 enum class Claim { mine, running, target_taken, being_left };
 struct Claimed {
     Claim claim;
     int64 other;  // the job that has the target
 };
 Claimed claim_job(JobSlot *slot, int64 job, bool exclusive, std::span<const Oid> family);
-// Frees the slot if the reference is still valid and no worker runs, or leaves that to the last worker;
-// wakes sessions that wait for the job.
-void release_job(SlotRef ref) noexcept;
+// Frees the slot if the reference is still valid and no worker runs, or leaves that to the last
+// worker; wakes sessions that wait for the job.
+void release_job(SlotRef ref);
 // Whether the job has a coordinator, or will have one.
 bool is_live(SlotRef ref);
-// Requests that a job ends as cancelled. False if no coordinator runs yet, or if the job is at its end.
+// Requests that a job ends as cancelled. False if no coordinator runs yet, or if the job is at its
+// end.
 bool cancel_job(SlotRef ref);
-// By the coordinator, before it writes that the job is done: from then on it cannot be cancelled. False if
-// it was.
+// By the coordinator, before it writes that the job is done: from then on it cannot be cancelled.
+// False if it was.
 bool close_cancel(JobSlot *slot);
 // By the session that reserved the slot: frees it if no coordinator has adopted it, which none can
 // then; otherwise cancels the job. True if it was freed.
-bool give_up_job(SlotRef ref) noexcept;
+bool give_up_job(SlotRef ref);
 
-// Reserves a slot for worker `number`; false if no slot is free. See WorkerSlot for the other parameters.
+// Reserves a slot for worker `number`; false if no slot is free. See WorkerSlot for the other
+// parameters.
 bool reserve_worker(SlotRef job, int32 number, int32 first_chunk, int32 first_retries,
                     SlotRef *worker);
 // Makes this process that worker; nullptr if it is no longer wanted.
 WorkerSlot *adopt_worker(SlotRef ref);
-// By the worker as it exits: leaves the slot to the coordinator, or frees it if the worker is an orphan.
-void leave_worker(SlotRef ref) noexcept;
+// By the worker as it exits: leaves the slot to the coordinator, or frees it if the worker is an
+// orphan.
+void leave_worker(SlotRef ref);
 // By the coordinator, once the worker has stopped, or if it never started.
-void release_worker(SlotRef ref) noexcept;
+void release_worker(SlotRef ref);
 // By the coordinator as it exits, before release_job: frees the slots of workers that do not run,
 // sends SIGTERM to the others and leaves their slots to them.
-void orphan_workers(SlotRef job) noexcept;
+void orphan_workers(SlotRef job);
 
 // The live job with this id in the current database, or nullptr.
 // Must be called with the registry locked.

@@ -1,7 +1,8 @@
-// A request: what fastcopy.start, resume or compare was asked for, resolved and checked by the calling session.
+// A request: what fastcopy.start, resume or compare was asked for, resolved and checked by the
+// calling session.
 //
-// It reaches the background processes as bytes in shared memory, and lies nowhere else: the connection string in it
-// has the password. visit() names the fields once, for both ways.
+// It reaches the background processes as bytes in shared memory, and lies nowhere else: the
+// connection string in it has the password. visit() names the fields once, for both ways.
 #ifndef FASTCOPY_JOB_REQUEST_HPP
 #define FASTCOPY_JOB_REQUEST_HPP
 

@@ -5,9 +5,9 @@
 //         │           └────────────┼─────────┘  (nothing to build)
 //         └───────────┴────────────┴──────▶ failed | cancelled
 //
-// `planning` is only ever live: a job enters the ledger in state `copying`, once its plan is committed.
-// `interrupted` is no state of this machine: a job that the ledger calls running, but that no coordinator owns, is shown
-// so (by the view fastcopy.status).
+// `planning` is only ever live: a job enters the ledger in state `copying`, once its plan is
+// committed. `interrupted` is no state of this machine: a job that the ledger calls running, but
+// that no coordinator owns, is shown so (by the view fastcopy.status).
 #ifndef FASTCOPY_JOB_STATE_HPP
 #define FASTCOPY_JOB_STATE_HPP
 

@@ -22,8 +22,8 @@ inline AclResult check_foreign_server(Oid server, Oid role, AclMode mode) {
 #endif
 }
 
-// Whether the role may do what REINDEX asks for: the table is its own or, from version 17 on, it has the
-// privilege MAINTAIN.
+// Whether the role may do what REINDEX asks for: the table is its own or, from version 17 on, it
+// has the privilege MAINTAIN.
 inline AclResult check_maintenance(Oid relid, Oid role) {
 #if PG_VERSION_NUM >= 170000
     return pg_class_aclcheck(relid, role, ACL_MAINTAIN);

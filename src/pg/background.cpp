@@ -79,7 +79,8 @@ void reload_configuration() {
 }
 
 void show_activity(const char *application_name, const char *statement) {
-    // Log lines repeat it for as long as it is set, which may be beyond the caller's memory context.
+    // Log lines repeat it for as long as it is set, which may be beyond the caller's memory
+    // context.
     static char shown[1024];
     size_t length = strlen(statement);
     if (length >= sizeof(shown))

@@ -1,8 +1,8 @@
 // Background processes: how they are launched, and the frame that each of them runs in.
 //
-// A process runs one body under guarded(): connected to the database as a role, in a memory context of its own. An
-// error never leaves it: the first error of several processes is recorded in their common report in shared memory,
-// whose readers raise it or write it to the ledger.
+// A process runs one body under guarded(): connected to the database as a role, in a memory context
+// of its own. An error never leaves it: the first error of several processes is recorded in their
+// common report in shared memory, whose readers raise it or write it to the ledger.
 #ifndef FASTCOPY_PG_BACKGROUND_HPP
 #define FASTCOPY_PG_BACKGROUND_HPP
 
@@ -15,11 +15,13 @@ namespace fastcopy::pg {
 bool launch(const char *type, const char *name, const char *entry_function, Datum argument,
             BgWorkerStartTime start_time, BackgroundWorkerHandle **handle);
 
-// The ERROR of work that cannot start without a process, and the WARNING if fewer workers run than were wanted.
+// The ERROR of work that cannot start without a process, and the WARNING if fewer workers run than
+// were wanted.
 [[noreturn]] void raise_no_worker_slot();
 void warn_of_fewer_workers(int launched, int wanted);
 
-// Installs the signal handlers of a regular backend: SIGTERM ends the process, SIGINT cancels. Call it first.
+// Installs the signal handlers of a regular backend: SIGTERM ends the process, SIGINT cancels. Call
+// it first.
 void install_signal_handlers();
 
 // What guarded() needs to know of a process.
@@ -33,8 +35,8 @@ struct Frame {
         *logs_errors;  // whether an error goes to the server log too, as of the moment it is caught
 };
 
-// Connects to the database and runs the body. Returns 0, or the SQLSTATE of the ERROR that has ended the body: it is
-// recorded then, and the transaction rolled back.
+// Connects to the database and runs the body. Returns 0, or the SQLSTATE of the ERROR that has
+// ended the body: it is recorded then, and the transaction rolled back.
 int guarded(const Frame &frame, void (*body)());
 
 // Rereads the configuration file if it has changed. Call it where settings may change: not within a

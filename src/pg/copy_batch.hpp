@@ -1,9 +1,9 @@
 // How much COPY FROM may hold before it writes.
 //
 // CopyFrom collects up to 1000 rows, or as many as make 64 kB of input, before it inserts them. In
-// binary mode PostgreSQL 14 to 17 never count the bytes (CopyMultiInsertInfoStore reads line_buf.len,
-// which only the text parser sets), so 1000 rows of 100 MB would be held at once. The size of the row
-// at hand is known to us: note it where CopyFrom looks.
+// binary mode PostgreSQL 14 to 17 never count the bytes (CopyMultiInsertInfoStore reads
+// line_buf.len, which only the text parser sets), so 1000 rows of 100 MB would be held at once. The
+// size of the row at hand is known to us: note it where CopyFrom looks.
 #ifndef FASTCOPY_PG_COPY_BATCH_HPP
 #define FASTCOPY_PG_COPY_BATCH_HPP
 

@@ -36,7 +36,7 @@ const char *value_of(config_generic *setting) {
     pg_unreachable();
 }
 
-void add_setting_context(void *name) noexcept {
+void add_setting_context(void *name) {
     errcontext("while taking on the setting \"%s\" of the calling session",
                static_cast<const char *>(name));
 }

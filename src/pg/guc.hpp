@@ -1,10 +1,11 @@
 // The settings (GUCs) of a session, carried to another process.
 //
-// Core does this for parallel workers (SerializeGUCState, RestoreGUCState), with bytes that are only valid at that
-// moment and in such processes; a job needs its settings again after a restart, perhaps in a session of
-// another role. So they are carried as text: name, value, and the privileges with which the value was set.
-// The privileges matter: any role may set a placeholder (a setting whose library is not loaded), and PostgreSQL
-// checks, once the library has defined it, whether the role that set it was allowed to.
+// Core does this for parallel workers (SerializeGUCState, RestoreGUCState), with bytes that are
+// only valid at that moment and in such processes; a job needs its settings again after a restart,
+// perhaps in a session of another role. So they are carried as text: name, value, and the
+// privileges with which the value was set. The privileges matter: any role may set a placeholder (a
+// setting whose library is not loaded), and PostgreSQL checks, once the library has defined it,
+// whether the role that set it was allowed to.
 #ifndef FASTCOPY_PG_GUC_HPP
 #define FASTCOPY_PG_GUC_HPP
 
@@ -33,11 +34,12 @@ Settings read_settings(bool (*wanted)(const config_generic *setting));
 // The libraries that this session has loaded, added to the settings.
 void read_libraries(Settings *settings);
 
-// Loads the libraries into this process, in a transaction. Settings that they define come after them.
+// Loads the libraries into this process, in a transaction. Settings that they define come after
+// them.
 void load_libraries(const Settings &settings);
 
-// Sets all of them in this process, in a transaction, unless they are set so. An ERROR for one that is not
-// valid here.
+// Sets all of them in this process, in a transaction, unless they are set so. An ERROR for one that
+// is not valid here.
 void apply(const Settings &settings);
 
 // The name of a context and the context of a name, for storing; an unknown name is that of a user.

@@ -20,7 +20,8 @@ void take_on(const Identity &identity) {
         ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
                         errmsg("role with OID %u does not exist", identity.role),
                         errdetail("The role was dropped while its job was running.")));
-    // Always, not only for a role that cannot log in: ALTER ROLE ... SET role makes another the current one.
+    // Always, not only for a role that cannot log in: ALTER ROLE ... SET role makes another the
+    // current one.
     SetUserIdAndSecContext(identity.role,
                            identity.role != identity.login ? SECURITY_LOCAL_USERID_CHANGE : 0);
 }
@@ -30,7 +31,8 @@ void take_on(const Identity &identity) {
 Identity current_identity() {
     Oid role = GetUserId();
     Oid login = may_log_in(role) ? role : GetAuthenticatedUserId();
-    // Background processes, such as pg_cron's, have no authenticated role: fall back to the session's role.
+    // Background processes, such as pg_cron's, have no authenticated role: fall back to the
+    // session's role.
     if (!OidIsValid(login))
         login = GetSessionUserId();
     return Identity{MyDatabaseId, login, role};
@@ -38,8 +40,8 @@ Identity current_identity() {
 
 void connect_as(const Identity &identity) {
     BackgroundWorkerInitializeConnectionByOid(identity.database, identity.login, 0);
-    // Override the role's defaults: the caller's transaction has checked that it may write, and under
-    // SERIALIZABLE the processes that write the ledger's rows would conflict.
+    // Override the role's defaults: the caller's transaction has checked that it may write, and
+    // under SERIALIZABLE the processes that write the ledger's rows would conflict.
     SetConfigOption("default_transaction_read_only", "off", PGC_USERSET, PGC_S_SESSION);
     SetConfigOption("default_transaction_isolation", "read committed", PGC_USERSET, PGC_S_SESSION);
 #if PG_VERSION_NUM >= 170000

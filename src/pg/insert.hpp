@@ -21,8 +21,8 @@ inline Permissions *permissions_of(const ParseNamespaceItem *item) {
 #endif
 }
 
-// Checks that the current role has the privileges that the relations of a parse state require. An ERROR
-// if one is missing.
+// Checks that the current role has the privileges that the relations of a parse state require. An
+// ERROR if one is missing.
 inline void check_permissions(const ParseState *pstate) {
 #if PG_VERSION_NUM >= 160000
     (void)ExecCheckPermissions(pstate->p_rtable, pstate->p_rteperminfos, true);
@@ -64,8 +64,8 @@ inline void insert_index_entries(ResultRelInfo *relation, TupleTableSlot *slot, 
 #endif
 }
 
-// The map from the columns of a partitioned table to those of a partition that a row was routed to; nullptr if they
-// are the same.
+// The map from the columns of a partitioned table to those of a partition that a row was routed to;
+// nullptr if they are the same.
 inline const AttrMap *map_to_leaf(ResultRelInfo *leaf, EState *estate) {
 #if PG_VERSION_NUM >= 160000
     TupleConversionMap *map = ExecGetRootToChildMap(leaf, estate);

@@ -4,7 +4,8 @@
 
 #include "pg/postgres.hpp"
 
-// The magic block, once in the module. From version 18 on pg_get_loaded_modules() shows name and version.
+// The magic block, once in the module. From version 18 on pg_get_loaded_modules() shows name and
+// version.
 #if PG_VERSION_NUM >= 180000
 #define FASTCOPY_MODULE_MAGIC(name_, version_) \
     PG_MODULE_MAGIC_EXT(.name = name_, .version = version_)

@@ -1,8 +1,8 @@
 // Values and strings as bytes, for what one process writes into shared memory and another reads.
 //
-// Both are processes of one server with the same library: numbers are packed as their bytes are, strings as a
-// byte that tells nullptr from a string, and the C string. Nothing is aligned. Packer and Unpacker have the same
-// functions, so that one template names the fields of a struct for both:
+// Both are processes of one server with the same library: numbers are packed as their bytes are,
+// strings as a byte that tells nullptr from a string, and the C string. Nothing is aligned. Packer
+// and Unpacker have the same functions, so that one template names the fields of a struct for both:
 //
 //     template <typename Archive>
 //     void visit(Archive &archive, Thing &thing) {

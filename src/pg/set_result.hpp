@@ -6,8 +6,8 @@
 
 namespace fastcopy::pg {
 
-// Creates an empty tuplestore for the function's result; it is setResult of what is returned, for rows of setDesc.
-// An ERROR if the caller does not accept a set.
+// Creates an empty tuplestore for the function's result; it is setResult of what is returned, for
+// rows of setDesc. An ERROR if the caller does not accept a set.
 ReturnSetInfo *begin_set(FunctionCallInfo fcinfo);
 
 }  // namespace fastcopy::pg

@@ -7,8 +7,8 @@
 namespace fastcopy::pg {
 
 // Sleeps until the latch is set or the time is over (-1: no limit), resets the latch and processes
-// interrupts. Ends the process if the postmaster dies. Returns false if the time was over. A caller checks
-// its condition before each wait: what sets the latch in between ends the wait at once.
+// interrupts. Ends the process if the postmaster dies. Returns false if the time was over. A caller
+// checks its condition before each wait: what sets the latch in between ends the wait at once.
 inline bool wait_latch(long timeout_ms = -1) {
     int timeout = timeout_ms >= 0 ? WL_TIMEOUT : 0;
     int events = WaitLatch(MyLatch, WL_LATCH_SET | timeout | WL_EXIT_ON_PM_DEATH, timeout_ms,

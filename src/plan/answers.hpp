@@ -1,4 +1,5 @@
-// Fields of the source's answers as what the planner makes of them. A field that cannot be right is an ERROR.
+// Fields of the source's answers as what the planner makes of them. A field that cannot be right is
+// an ERROR.
 #ifndef FASTCOPY_PLAN_ANSWERS_HPP
 #define FASTCOPY_PLAN_ANSWERS_HPP
 

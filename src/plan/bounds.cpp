@@ -23,8 +23,8 @@ Rows read_extremes(Connection *connection, const Leaf &leaf, const SplitKey &key
 // Instants evenly spaced between the least and the greatest key.
 Rows read_even_instants(Connection *connection, const Leaf &leaf, const SplitKey &key, int ranges) {
     const char *column = quote_always(key.column);
-    // Exclude years that would make the arithmetic overflow, by conditions on the key, so that the index skips
-    // infinities.
+    // Exclude years that would make the arithmetic overflow, by conditions on the key, so that the
+    // index skips infinities.
     return source::query_table(
         connection, psprintf("SELECT (lo OPERATOR(pg_catalog.+) ((hi OPERATOR(pg_catalog.-) lo)"
                              " OPERATOR(pg_catalog.*) (i OPERATOR(pg_catalog./) %d.0)))::%s"
@@ -71,8 +71,8 @@ Rows read_key_values(Connection *connection, const char *column, const KeyOrder 
     initStringInfo(&oids);
     for (int i = 0; i < Min(leaves.count, most_leaves); i++)
         appendStringInfo(&oids, "%s%u", i > 0 ? "," : "", leaves.leaves[i].oid);
-    // Where the values are so few that there is no histogram, the most common ones serve. They are sorted as the
-    // rows will be: bounds in another order would make ranges overlap.
+    // Where the values are so few that there is no histogram, the most common ones serve. They are
+    // sorted as the rows will be: bounds in another order would make ranges overlap.
     char *sql = psprintf(
         "SELECT d.v::pg_catalog.text, %s FROM (SELECT %su.v::%s AS v"
         " FROM pg_catalog.pg_stats s JOIN pg_catalog.pg_class c ON c.relname = s.tablename"

@@ -1,8 +1,9 @@
 // Bounds: the values of a key that separate ranges of about equally many rows.
 //
-// They come from the source's statistics, or, where those are missing, from arithmetic between the least and the
-// greatest key, which an index finds at once. Bounds may be guesses: bad ones make uneven ranges, never wrong ones.
-// They must only be in the order by which rows are sorted into the ranges.
+// They come from the source's statistics, or, where those are missing, from arithmetic between the
+// least and the greatest key, which an index finds at once. Bounds may be guesses: bad ones make
+// uneven ranges, never wrong ones. They must only be in the order by which rows are sorted into the
+// ranges.
 #ifndef FASTCOPY_PLAN_BOUNDS_HPP
 #define FASTCOPY_PLAN_BOUNDS_HPP
 
@@ -25,16 +26,16 @@ struct Bounds {
     const char **forms;  // see KeyOrder
 };
 
-// Values of a column in order, each as text and in its form: from the statistics of the leaves, and of the table with
-// all its children unless `table` is InvalidOid.
+// Values of a column in order, each as text and in its form: from the statistics of the leaves, and
+// of the table with all its children unless `table` is InvalidOid.
 source::Rows read_key_values(source::Connection *connection, const char *column,
                              const KeyOrder &order, Oid table, const Leaves &leaves);
 
 // Evenly spaced values among these, enough for that many ranges.
 Bounds pick_bounds(const source::Rows &values, uint32 ranges);
 
-// Bounds evenly spaced between the least and the greatest key, by the index; for integers, dates and timestamps in
-// their usual order. None for other keys.
+// Bounds evenly spaced between the least and the greatest key, by the index; for integers, dates
+// and timestamps in their usual order. None for other keys.
 Bounds spread_bounds(source::Connection *connection, const Leaf &leaf, const SplitKey &key,
                      uint32 ranges);
 

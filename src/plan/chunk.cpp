@@ -4,8 +4,9 @@ namespace fastcopy::plan {
 
 namespace {
 
-// Compares with the index's own operator, schema-qualified: under an unknown search_path (source/search_path), the < of
-// a type that is not built in might not be found, or be another type's.
+// Compares with the index's own operator, schema-qualified: under an unknown search_path
+// (source/search_path), the < of a type that is not built in might not be found, or be another
+// type's.
 void append_comparison(StringInfo sql, const Chunk &chunk, const char *op, const char *bound) {
     appendStringInfo(sql, "%s %s %s::%s", chunk.key, op, quote_literal_cstr(bound), chunk.key_type);
 }

@@ -1,8 +1,8 @@
 // A chunk: the range of one source relation that one worker copies in one local transaction.
 //
-// The planner makes chunks, the ledger keeps them, and a worker turns each into the query that it sends.
-// Ranges are half open; the first chunk of a relation has no lower bound and the last no upper bound,
-// so that every row is in exactly one chunk, whatever its key or location.
+// The planner makes chunks, the ledger keeps them, and a worker turns each into the query that it
+// sends. Ranges are half open; the first chunk of a relation has no lower bound and the last no
+// upper bound, so that every row is in exactly one chunk, whatever its key or location.
 #ifndef FASTCOPY_PLAN_CHUNK_HPP
 #define FASTCOPY_PLAN_CHUNK_HPP
 

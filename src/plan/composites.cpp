@@ -71,7 +71,8 @@ bool is_composite(Oid type) {
     return get_typtype(type) == TYPTYPE_COMPOSITE;
 }
 
-// The kind of layer around an inner type. Domains are resolved on both sides, the other kinds must be equal.
+// The kind of layer around an inner type. Domains are resolved on both sides, the other kinds must
+// be equal.
 char layer_of(Oid type) {
     char kind = get_typtype(type);
     return kind == TYPTYPE_BASE && OidIsValid(get_element_type(type)) ? 'a' : kind;

@@ -24,8 +24,8 @@ int64 distributed_size(Connection *connection, const Leaves &leaves) {
     for (int i = 0; i < leaves.count; i++)
         appendStringInfo(&oids, "%s%u", i > 0 ? "," : "", leaves.leaves[i].oid);
     const char *param = psprintf("{%s}", oids.data);
-    // Each node has all rows of a reference table. citus_table_size would connect to the nodes within the transaction,
-    // which could then no longer read the coordinator's own shards.
+    // Each node has all rows of a reference table. citus_table_size would connect to the nodes
+    // within the transaction, which could then no longer read the coordinator's own shards.
     Rows rows =
         source::query(connection,
                       "SELECT coalesce(pg_catalog.sum(size), 0)::pg_catalog.int8 FROM"

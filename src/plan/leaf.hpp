@@ -14,7 +14,8 @@ struct Leaf {
     const char *name;      // quoted, schema-qualified
     const char *schema;    // unquoted
     const char *relation;  // unquoted name in the schema
-    // Whether the role may read it directly: the privilege on a parent does not extend to its partitions.
+    // Whether the role may read it directly: the privilege on a parent does not extend to its
+    // partitions.
     bool readable;
     // Whether it is read as SELECT by its name does, not by ONLY and ctid: see front_door.hpp.
     bool by_name;

@@ -45,8 +45,8 @@ bool may_ask(Connection *connection) {
     return rows.at(0, 0)[0] == 't';
 }
 
-// Whether the WAL is on disk up to the position. At the beginning of a page, the position lies behind the
-// page's header, which is written with the next record.
+// Whether the WAL is on disk up to the position. At the beginning of a page, the position lies
+// behind the page's header, which is written with the next record.
 bool is_flushed(uint64 position, uint64 flushed) {
     constexpr uint64 page = 8192;
     constexpr uint64 longest_page_header = 40;

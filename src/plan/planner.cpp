@@ -130,8 +130,9 @@ void cut_leaf(Builder *builder, Connection *connection, const CutOptions &option
     (void)builder->add(leaf, Kind::whole);
 }
 
-// Whether the leaves can be read one by one. With privileges on the parent only, they are read through it, in
-// one chunk. A table without children has been probed already, with its columns' privileges.
+// Whether the leaves can be read one by one. With privileges on the parent only, they are read
+// through it, in one chunk. A table without children has been probed already, with its columns'
+// privileges.
 bool can_read_leaves(const SourceTable &table, const Leaves &leaves) {
     for (int i = 0; i < leaves.count; i++) {
         if (!leaves.leaves[i].readable && leaves.leaves[i].oid != table.oid)

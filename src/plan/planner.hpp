@@ -1,7 +1,7 @@
 // The planner: facts about a source table in, a list of chunks out.
 //
-// A relation is cut into many more chunks than there are workers, which claim them one by one, so that a skewed
-// table or a slow connection leaves no worker idle. How each leaf is cut:
+// A relation is cut into many more chunks than there are workers, which claim them one by one, so
+// that a skewed table or a slow connection leaves no worker idle. How each leaf is cut:
 //
 //   no key given, a heap on a server from version 14 on   block ranges by ctid
 //   key given, or an older server with a usable index     key ranges
@@ -26,12 +26,12 @@ struct CutOptions {
     const char *source_table;  // as the caller has named it
     const char *key;           // nullptr: the planner chooses
     int workers;
-    int chunk_size_kb;  // 0: the planner chooses
-    bool
-        ring_per_chunk;  // the writer takes a new ring of buffers for each chunk: make chunks larger
+    int chunk_size_kb;    // 0: the planner chooses
+    bool ring_per_chunk;  // the writer takes a ring of buffers per chunk: larger chunks
 };
 
-// Cuts the table. Sorts the leaves by size; chunks are numbered from 1, those of the largest leaves first.
+// Cuts the table. Sorts the leaves by size; chunks are numbered from 1, those of the largest leaves
+// first.
 Plan cut(source::Connection *connection, const CutOptions &options, const SourceTable &table,
          const SourceColumns &columns, Leaves *leaves);
 

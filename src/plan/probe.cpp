@@ -8,8 +8,8 @@ namespace {
 
 constexpr const char *savepoint = "fastcopy_probe";
 
-// Probes within a savepoint. False, with the savepoint rolled back to, if a name was not found that the role's own
-// search_path may find.
+// Probes within a savepoint. False, with the savepoint rolled back to, if a name was not found that
+// the role's own search_path may find.
 bool try_to_probe(source::Connection *connection, const SourceTable &table, const RowShape &shape,
                   bool fixed_path) {
     MemoryContext context = CurrentMemoryContext;

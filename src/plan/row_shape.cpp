@@ -1,13 +1,11 @@
 #include "plan/row_shape.hpp"
 
-#include "sink/target.hpp"
-
 namespace fastcopy::plan {
 
 namespace {
 
-// Built-in types whose binary form means something else on another server: reg* types send OIDs, which
-// differ between databases, and money depends on lc_monetary.
+// Built-in types whose binary form means something else on another server: reg* types send OIDs,
+// which differ between databases, and money depends on lc_monetary.
 bool is_local_by_nature(Oid type) {
     switch (type) {
         case REGPROCOID:
@@ -77,10 +75,10 @@ bool has_new_values(Oid type, int source_version) {
 //
 //   both built in      the same type, or text and varchar; not those above
 //   both enums         yes: labels are sent, whatever the types' names
-//   both others        base types of the same name, layout, send and receive functions: of the same extension
+//   both others        base types of the same name, layout, send and receive functions
 //   arrays, ranges     of user-defined types: no, they contain the OID of their element type
 //   composite types    no, they contain the OIDs of their attributes' types
-bool agree_in_binary(const SourceColumn &source, const sink::TargetColumn &target) {
+bool agree_in_binary(const SourceColumn &source, const job::TargetColumn &target) {
     if (!source.has_binary || !target.has_binary)
         return false;
     if (source.built_in != target.built_in || source.type_kind != target.type_kind)
@@ -101,9 +99,9 @@ bool agree_in_binary(const SourceColumn &source, const sink::TargetColumn &targe
            strcmp(source.layout, target.layout) == 0;
 }
 
-// Whether the source's type writes text in the format of the target's type, rather than arbitrary strings; see
-// sink/as_written.hpp.
-bool is_written_by_type(const SourceColumn &source, const sink::TargetColumn &target) {
+// Whether the source's type writes text in the format of the target's type, rather than arbitrary
+// strings; see sink/as_written.hpp.
+bool is_written_by_type(const SourceColumn &source, const job::TargetColumn &target) {
     if (source.is_array || target.is_array)
         return source.is_array && target.is_array;
     if (source.type_kind != TYPTYPE_BASE)
@@ -125,8 +123,9 @@ bool is_written_by_type(const SourceColumn &source, const sink::TargetColumn &ta
 
 }  // namespace
 
-RowShape match_columns(const job::Request &request, const SourceColumns &source, Relation target,
-                       int source_version, bool integer_datetimes) {
+RowShape match_columns(const job::Request &request, const SourceColumns &source,
+                       const job::TargetColumns &target, int source_version,
+                       bool integer_datetimes) {
     bool all = request.ncolumns < 0;
     int wanted = all ? source.count : request.ncolumns;
     RowShape shape{};
@@ -148,34 +147,34 @@ RowShape match_columns(const job::Request &request, const SourceColumns &source,
                 ereport(ERROR, (errcode(ERRCODE_DUPLICATE_COLUMN),
                                 errmsg("column \"%s\" specified more than once", name)));
         }
-        sink::TargetColumn place = sink::find_column(target, name);
+        const job::TargetColumn *place = job::find_column(target, name);
         // Copy the oid of a table WITH OIDS only into a column of that name.
-        if (all && column->is_system && (!place.found || place.generated))
+        if (all && column->is_system && (place == nullptr || place->generated))
             continue;
         // Copy a generated column only into a column that the target does not generate.
-        if (all && column->generated && (!place.found || place.generated))
+        if (all && column->generated && (place == nullptr || place->generated))
             continue;
-        if (!place.found)
+        if (place == nullptr)
             raise_no_place(request, name, false);
-        if (place.generated) {
+        if (place->generated) {
             if (all)
                 continue;
             raise_no_place(request, name, true);
         }
-        shape.types[shape.ncolumns] = place.type;
-        shape.as_written[shape.ncolumns] = is_written_by_type(*column, place);
+        shape.types[shape.ncolumns] = place->type;
+        shape.as_written[shape.ncolumns] = is_written_by_type(*column, *place);
         shape.columns[shape.ncolumns++] = column->name;
         bool fits_encoding = request.source_encoding == nullptr || is_free_of_text(column->type);
-        if (!agree_in_binary(*column, place) || has_new_values(column->type, source_version) ||
+        if (!agree_in_binary(*column, *place) || has_new_values(column->type, source_version) ||
             !fits_encoding) {
             shape.binary = false;
             if (shape.text_because == nullptr)
                 shape.text_because = column->name;
         }
     }
-    // Rows of generated columns alone are copied, by their number; a table without columns only into
-    // another one.
-    if (source.count == 0 && RelationGetNumberOfAttributes(target) > 0)
+    // Rows of generated columns alone are copied, by their number; a table without columns only
+    // into another one.
+    if (source.count == 0 && target.count > 0)
         ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
                         errmsg("no column of source table \"%s\" can be copied into \"%s\"",
                                request.source_table, request.target_table)));

@@ -37,7 +37,8 @@ const SourceColumn *find_column(const SourceColumns &columns, const char *name) 
 }
 
 SourceTable find_table(Connection *connection, const char *name) {
-    // This query alone runs under the session's own search_path, to find the table: qualify its operators.
+    // This query alone runs under the session's own search_path, to find the table: qualify its
+    // operators.
     char *sql = psprintf(
         "SELECT c.oid, c.relkind, %s, pg_catalog.has_table_privilege(c.oid, 'SELECT')"
         " FROM pg_catalog.pg_class c"
@@ -60,8 +61,9 @@ SourceTable find_table(Connection *connection, const char *name) {
 
 const char *begin_and_export(Connection *connection, const SourceTable &table) {
     source::begin(connection);
-    // Locked before the snapshot is taken: a TRUNCATE or rewrite in between would show an empty table.
-    // LOCK TABLE needs the privilege on the whole table; read_leaves detects a rewrite in any case.
+    // Locked before the snapshot is taken: a TRUNCATE or rewrite in between would show an empty
+    // table. LOCK TABLE needs the privilege on the whole table; read_leaves detects a rewrite in
+    // any case.
     bool lockable = table.relkind == RELKIND_RELATION || table.relkind == RELKIND_PARTITIONED_TABLE;
     if (lockable && table.readable)
         (void)source::query(connection, psprintf("LOCK TABLE %s IN ACCESS SHARE MODE", table.name));
@@ -77,7 +79,8 @@ const char *begin_and_export(Connection *connection, const SourceTable &table) {
 }
 
 SourceColumns read_columns(Connection *connection, const SourceTable &table) {
-    // Before version 12, tables WITH OIDS have a system column more. Version 12 also introduced generated columns.
+    // Before version 12, tables WITH OIDS have a system column more. Version 12 also introduced
+    // generated columns.
     constexpr int version_without_oids = 120000;
     int version = source::server_version(connection);
     // Domains are resolved: COPY sends and receives them as their base types.

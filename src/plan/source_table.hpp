@@ -1,7 +1,8 @@
-// Facts about a source table, from the source's catalogs and file sizes: the table is never scanned.
+// Facts about a source table, from the source's catalogs and file sizes: the table is never
+// scanned.
 //
-// All queries but the first run in the coordinator's transaction on the source, under the snapshot that the
-// workers import. The first finds the table, before the transaction locks it.
+// All queries but the first run in the coordinator's transaction on the source, under the snapshot
+// that the workers import. The first finds the table, before the transaction locks it.
 #ifndef FASTCOPY_PLAN_SOURCE_TABLE_HPP
 #define FASTCOPY_PLAN_SOURCE_TABLE_HPP
 
@@ -45,14 +46,16 @@ const SourceColumn *find_column(const SourceColumns &columns, const char *name);
 // Finds the table under the default search_path of the source's session.
 SourceTable find_table(source::Connection *connection, const char *name);
 
-// Begins the job's transaction on the source, locks the table against ALTER TABLE, and exports the snapshot.
+// Begins the job's transaction on the source, locks the table against ALTER TABLE, and exports the
+// snapshot.
 const char *begin_and_export(source::Connection *connection, const SourceTable &table);
 
 SourceColumns read_columns(source::Connection *connection, const SourceTable &table);
 Leaves read_leaves(source::Connection *connection, const SourceTable &table);
 
-// An ERROR if the chunk's relation, or one below it, has another file than in the connection's snapshot: TRUNCATE or
-// a rewrite has removed rows that the snapshot sees. Relations that the connection has read are locked and keep theirs.
+// An ERROR if the chunk's relation, or one below it, has another file than in the connection's
+// snapshot: TRUNCATE or a rewrite has removed rows that the snapshot sees. Relations that the
+// connection has read are locked and keep theirs.
 void check_not_replaced(source::Connection *connection, const Chunk &chunk);
 
 }  // namespace fastcopy::plan

@@ -17,9 +17,9 @@ using source::Rows;
     " AND s.amoprighttype = k.opcintype AND s.amopstrategy = " #strategy
 
 SplitKey find_key(Connection *connection, const Leaf &leaf, const char *column) {
-    // Of the columns that lead a valid btree index on all rows: the named one; or the primary key's first,
-    // then a unique index's, then one without NULLs. Of several indexes on it, the one with default order.
-    // From version 18 on, a NOT NULL constraint may be not validated.
+    // Of the columns that lead a valid btree index on all rows: the named one; or the primary key's
+    // first, then a unique index's, then one without NULLs. Of several indexes on it, the one with
+    // default order. From version 18 on, a NOT NULL constraint may be not validated.
     const char *not_null =
         source::server_version(connection) < 180000
             ? "a.attnotnull"
@@ -27,7 +27,8 @@ SplitKey find_key(Connection *connection, const Leaf &leaf, const char *column) 
               " AND v.contype = 'n' AND v.conkey[1] = a.attnum AND v.convalidated)";
     const char *sql = psprintf(
         "WITH RECURSIVE k AS ("
-        " SELECT a.attname, a.atttypid, a.attcollation, %s AS not_null, i.indcollation[0] AS collation,"
+        " SELECT a.attname, a.atttypid, a.attcollation, %s AS not_null,"
+        " i.indcollation[0] AS collation,"
         " o.opcfamily, o.opcintype, o.opcdefault"
         " FROM pg_catalog.pg_index i"
         " JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid"

@@ -1,4 +1,5 @@
-// What types of this database consist of: domains, arrays, ranges and composite types, down to base types.
+// What types of this database consist of: domains, arrays, ranges and composite types, down to base
+// types.
 #ifndef FASTCOPY_PLAN_TYPE_PARTS_HPP
 #define FASTCOPY_PLAN_TYPE_PARTS_HPP
 

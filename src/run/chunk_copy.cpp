@@ -19,7 +19,8 @@ struct Feed {
     source::RowStream stream;
 };
 
-// Reads from the stream, and copies its counters to the worker's slot for fastcopy.status and fastcopy.workers.
+// Reads from the stream, and copies its counters to the worker's slot for fastcopy.status and
+// fastcopy.workers.
 int read_and_count(void *self, char *buffer, int size) {
     auto *feed = static_cast<Feed *>(self);
     feed->worker->reading_source = true;
@@ -34,8 +35,9 @@ int largest_row(void *self) {
     return static_cast<Feed *>(self)->stream.largest_message;
 }
 
-// Prefixes a statement on the chunk with settings: the chunk's name for the source's pg_stat_activity, and whether
-// sequential scans are allowed. A part of a table is to be read by ctid or index, a whole one sequentially.
+// Prefixes a statement on the chunk with settings: the chunk's name for the source's
+// pg_stat_activity, and whether sequential scans are allowed. A part of a table is to be read by
+// ctid or index, a whole one sequentially.
 char *source_statement(const Worker *worker, const plan::Chunk &chunk, const char *statement) {
     return psprintf("SET application_name = 'fastcopy job " INT64_FORMAT
                     " chunk %d';"
@@ -44,8 +46,9 @@ char *source_statement(const Worker *worker, const plan::Chunk &chunk, const cha
                     statement);
 }
 
-// Checks that as many rows were inserted as the source reports to have sent. A difference is a bug, unless the
-// target may drop rows. Returns whether it may, which is examined only if rows are missing.
+// Checks that as many rows were inserted as the source reports to have sent. A difference is a bug,
+// unless the target may drop rows. Returns whether it may, which is examined only if rows are
+// missing.
 bool check_count(Relation target, const source::RowStream &stream, uint64 rows) {
     if (!stream.at_end)
         ereport(ERROR, (errcode(ERRCODE_BAD_COPY_FILE_FORMAT),
@@ -60,9 +63,9 @@ bool check_count(Relation target, const source::RowStream &stream, uint64 rows) 
     return true;
 }
 
-// Checks that the relation still has the file that it had in the job's snapshot: a file made by TRUNCATE or a rewrite
-// since lacks rows that the snapshot sees. The chunk's own read has locked the relation, so its file cannot change
-// from here on.
+// Checks that the relation still has the file that it had in the job's snapshot: a file made by
+// TRUNCATE or a rewrite since lacks rows that the snapshot sees. The chunk's own read has locked
+// the relation, so its file cannot change from here on.
 void check_source_file(Worker *worker, const plan::Chunk &chunk) {
     if (worker->checked_relation != nullptr &&
         strcmp(worker->checked_relation, chunk.relation) == 0)
@@ -71,8 +74,9 @@ void check_source_file(Worker *worker, const plan::Chunk &chunk) {
     worker->checked_relation = MemoryContextStrdup(TopMemoryContext, chunk.relation);
 }
 
-// Checks that the target still has all files that this job has written to, and adds the files of partitions that were
-// attached meanwhile to the ledger, as this chunk's rows may be in them. In the chunk's transaction, after its rows.
+// Checks that the target still has all files that this job has written to, and adds the files of
+// partitions that were attached meanwhile to the ledger, as this chunk's rows may be in them. In
+// the chunk's transaction, after its rows.
 void check_target_files(Worker *worker, Relation target) {
     if (!sink::catalogs_have_changed())
         return;

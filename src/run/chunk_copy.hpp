@@ -1,7 +1,7 @@
-// What a worker does with one chunk: copy it, or, before a job is resumed, check that its rows on the source are
-// unchanged.
+// What a worker does with one chunk: copy it, or, before a job is resumed, check that its rows on
+// the source are unchanged.
 //
-//     copy    begin ── COPY out of the source → row stream → sink ── checks ── mark done in the ledger ── commit
+//     copy    begin ── COPY out of the source → row stream → sink ── checks ── mark done ── commit
 //     check   begin ── count rows on the source ── commit
 //
 // Data flows one way, each part knowing only the next: connection, row stream, sink.
@@ -12,7 +12,8 @@
 
 namespace fastcopy::run {
 
-// Copies a chunk. All it allocates is freed with its transaction, whose memory is the current context.
+// Copies a chunk. All it allocates is freed with its transaction, whose memory is the current
+// context.
 void copy_chunk(Worker *worker, int32 number);
 
 // An ERROR if the chunk is done and its rows on the source are not those that were copied.

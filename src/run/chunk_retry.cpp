@@ -14,8 +14,8 @@ namespace {
 // Before a chunk is retried that has conflicted with other workers, so that these can commit.
 constexpr int conflict_delay_ms = 100;
 
-// Whether a retry of the chunk may help. A lost connection counts only if it was the one to the source: through
-// another, of a foreign table, rows may have been stored.
+// Whether a retry of the chunk may help. A lost connection counts only if it was the one to the
+// source: through another, of a foreign table, rows may have been stored.
 bool may_retry(const Worker *worker, const ErrorData *error) {
     if (!retry::is_transient(error->sqlerrcode))
         return false;
@@ -43,13 +43,14 @@ void recover_from(Worker *worker, ErrorData *error) {
     pg_atomic_write_u64(&worker->slot->bytes, 0);
 }
 
-// Whether the job wants more workers than this one. Workers that it no longer wants may still be active.
+// Whether the job wants more workers than this one. Workers that it no longer wants may still be
+// active.
 bool is_one_of_many(const Worker *worker) {
     return pg_atomic_read_u32(&worker->job_slot->workers_wanted) > 1;
 }
 
-// Tries a step on a chunk; false if it failed and may be retried. Its transaction is then rolled back and the
-// connection closed.
+// Tries a step on a chunk; false if it failed and may be retried. Its transaction is then rolled
+// back and the connection closed.
 bool try_chunk(Worker *worker, int32 number, Step step, int retries_left) {
     MemoryContext context = CurrentMemoryContext;
     volatile bool done = false;
@@ -81,7 +82,8 @@ bool try_chunk(Worker *worker, int32 number, Step step, int retries_left) {
                                                 worker->shape, error);
         bool lock_wait = lock_wait::is_cause(worker->connection, error);
         worker->waits_with_others = lock_wait && lock_wait::others_work(worker->slot);
-        // The coordinator makes a crew smaller whose workers conflict with each other (run/coordinator).
+        // The coordinator makes a crew smaller whose workers conflict with each other
+        // (run/coordinator).
         worker->conflicted = retry::is_conflict(error->sqlerrcode) && !worker->reading_source &&
                              (worker->has_company || is_one_of_many(worker));
         bool again = switched || worker->waits_with_others || worker->conflicted ||

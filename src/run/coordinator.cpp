@@ -37,9 +37,10 @@ void release_at_exit(int, Datum) {
     job::release_job(my_ref);
 }
 
-// Counts leftover chunks that turn out to be done: a worker may have been terminated between the commit of its chunk
-// and the count, or before it saw that a former run of the job had done, and counted, the chunk. Each is looked up
-// once: it does not become done until another worker takes it, which may be hours later.
+// Counts leftover chunks that turn out to be done: a worker may have been terminated between the
+// commit of its chunk and the count, or before it saw that a former run of the job had done, and
+// counted, the chunk. Each is looked up once: it does not become done until another worker takes
+// it, which may be hours later.
 void count_done_leftovers(RunningJob *job) {
     Crew *crew = &job->crew;
     bool any = false;
@@ -75,8 +76,8 @@ int unclaimed(const RunningJob *job) {
     return Max(job->chunks - static_cast<int>(pg_atomic_read_u32(&me->next_chunk)), 0);
 }
 
-// Halves the crew when conflicts recur: triggers of the target can lock rows in any order, so that workers deadlock
-// with each other. A single worker cannot. set_workers can raise the number again.
+// Halves the crew when conflicts recur: triggers of the target can lock rows in any order, so that
+// workers deadlock with each other. A single worker cannot. set_workers can raise the number again.
 void ease_conflicts(RunningJob *job, uint32 *seen) {
     constexpr uint32 by_chance = 1;
     uint32 conflicts = pg_atomic_read_u32(&me->conflicts);
@@ -104,7 +105,8 @@ void ease_conflicts(RunningJob *job, uint32 *seen) {
 void watch(RunningJob *job) {
     uint32 conflicts = 0;
     for (;;) {
-        // Before all else: it waits for the source's answer, which may reset a latch that was set for what follows.
+        // Before all else: it waits for the source's answer, which may reset a latch that was set
+        // for what follows.
         if (marker_wait::is_pending(job))
             survive_loss(job, marker_wait::look);
         check_cancel(job);
@@ -188,8 +190,8 @@ void report_indexes_aside(RunningJob *job) {
                          job->area->job, job->request.target_table)));
 }
 
-// Looks for a chunk of a dismissed worker that other servers may have stored: its error takes precedence over
-// whatever has ended the job. Returns that error, or nullptr.
+// Looks for a chunk of a dismissed worker that other servers may have stored: its error takes
+// precedence over whatever has ended the job. Returns that error, or nullptr.
 pg::ErrorReport *find_unresolved(RunningJob *job) {
     static pg::ErrorReport report;
     MemoryContext context = CurrentMemoryContext;

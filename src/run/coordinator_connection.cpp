@@ -32,7 +32,8 @@ bool may_lose_connection(RunningJob *job) {
     return job->losses < job->request.retry_limit;
 }
 
-// Accepts that the connection is lost: the source has reported to a worker that it does not have the snapshot.
+// Accepts that the connection is lost: the source has reported to a worker that it does not have
+// the snapshot.
 void accept_loss(RunningJob *job) {
     MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
     auto *error = static_cast<ErrorData *>(palloc0(sizeof(ErrorData)));

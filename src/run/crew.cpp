@@ -82,7 +82,8 @@ void keep_given_back(Crew *crew, job::WorkerSlot *slot) {
                static_cast<int32>(pg_atomic_read_u32(&slot->chunk_retries)), false);
 }
 
-// The chunk of a worker that exited without an outcome, possibly before it started with its first chunk.
+// The chunk of a worker that exited without an outcome, possibly before it started with its first
+// chunk.
 void keep_leftover(Crew *crew, job::WorkerSlot *slot) {
     auto chunk = static_cast<int32>(pg_atomic_read_u32(&slot->chunk));
     auto retries = static_cast<int32>(pg_atomic_read_u32(&slot->chunk_retries));
@@ -149,7 +150,8 @@ void dismiss(Crew *crew) {
         collect(crew);
         if (crew->count == 0)
             return;
-        // The postmaster sets the latch when a worker stops; the timeout is for one that it could not start.
+        // The postmaster sets the latch when a worker stops; the timeout is for one that it could
+        // not start.
         (void)pg::wait_latch(1000);
     }
 }

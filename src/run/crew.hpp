@@ -1,8 +1,9 @@
 // The crew: a coordinator's workers, from launch to release.
 //
 // The crew launches workers and dismisses them, and knows which have stopped and with what outcome.
-// A worker that was terminated leaves its chunk undone: the crew keeps such chunks, and assigns them
-// to the workers that it launches next. It decides nothing about the job: the coordinator does.
+// A worker that was terminated leaves its chunk undone: the crew keeps such chunks, and assigns
+// them to the workers that it launches next. It decides nothing about the job: the coordinator
+// does.
 #ifndef FASTCOPY_RUN_CREW_HPP
 #define FASTCOPY_RUN_CREW_HPP
 

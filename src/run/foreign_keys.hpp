@@ -1,4 +1,5 @@
-// The foreign keys that a job checks itself (sink/foreign_keys): found before it starts, checked at its end.
+// The foreign keys that a job checks itself (sink/foreign_keys): found before it starts, checked at
+// its end.
 #ifndef FASTCOPY_RUN_FOREIGN_KEYS_HPP
 #define FASTCOPY_RUN_FOREIGN_KEYS_HPP
 
@@ -6,11 +7,12 @@
 
 namespace fastcopy::run {
 
-// In the transaction that writes the ledger, with the target's tables locked if keys are to be set aside.
+// In the transaction that writes the ledger, with the target's tables locked if keys are to be set
+// aside.
 void note_foreign_keys(RunningJob *job);
 
-// Marks keys that are set aside not valid again if they were validated meanwhile: in the transaction that resumes a
-// job,
+// Marks keys that are set aside not valid again if they were validated meanwhile: in the
+// transaction that resumes a job,
 void keep_aside(RunningJob *job);
 // and once the workers of a failed job have exited, outside of any transaction. Logs errors.
 void keep_aside_after_failure(RunningJob *job);

@@ -1,7 +1,7 @@
 // A worker in a job's last phase: it builds the indexes that were set aside, one at a time.
 //
-// Each index is built and marked in the ledger in one transaction. All builds of a job share the caller's
-// maintenance_work_mem and max_parallel_maintenance_workers.
+// Each index is built and marked in the ledger in one transaction. All builds of a job share the
+// caller's maintenance_work_mem and max_parallel_maintenance_workers.
 #ifndef FASTCOPY_RUN_INDEX_BUILDER_HPP
 #define FASTCOPY_RUN_INDEX_BUILDER_HPP
 

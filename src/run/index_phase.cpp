@@ -7,7 +7,8 @@ namespace fastcopy::run {
 
 namespace {
 
-// Counts by the ledger: a worker may have been terminated between the commit of its index and the count.
+// Counts by the ledger: a worker may have been terminated between the commit of its index and the
+// count.
 int count_indexes_done(RunningJob *job) {
     pg::begin_ledger_transaction();
     int done = job::ledger::count_done_indexes(job->area->job);

@@ -23,8 +23,8 @@ bool source_is_here(RunningJob *job) {
     return rows.count > 0;
 }
 
-// True if the source replays this server's WAL. A standby whose system identifier the role may not read counts as
-// one: the locks of its session decide then.
+// True if the source replays this server's WAL. A standby whose system identifier the role may not
+// read counts as one: the locks of its session decide then.
 bool source_is_our_standby(RunningJob *job) {
     source::Rows rows =
         source::query(job->connection,

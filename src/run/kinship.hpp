@@ -1,7 +1,8 @@
 // Whether source and target are the same table, or the source a standby of this server.
 //
-// TRUNCATE must not empty what is about to be read, here or on a standby that replays it; and the job must not wait
-// forever for a lock that conflicts with the one of its own session on the source.
+// TRUNCATE must not empty what is about to be read, here or on a standby that replays it; and the
+// job must not wait forever for a lock that conflicts with the one of its own session on the
+// source.
 #ifndef FASTCOPY_RUN_KINSHIP_HPP
 #define FASTCOPY_RUN_KINSHIP_HPP
 
@@ -9,7 +10,8 @@
 
 namespace fastcopy::run {
 
-// An ERROR if the target must not be locked exclusively. By then, the source's session has locked all it will read.
+// An ERROR if the target must not be locked exclusively. By then, the source's session has locked
+// all it will read.
 void refuse_to_lock_source(RunningJob *job);
 
 }  // namespace fastcopy::run

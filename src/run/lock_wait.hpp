@@ -1,18 +1,20 @@
 // Workers that cannot lock the source table because of another session's queued lock request.
 //
-// The coordinator holds ACCESS SHARE on the source table while chunks are copied. A session that wants to alter,
-// truncate or drop the table queues behind it, and later readers, such as a worker that connects then, queue behind
-// that session. It waits for the job, and the job would wait for the worker: a deadlock that the source's deadlock
-// detector cannot see.
+// The coordinator holds ACCESS SHARE on the source table while chunks are copied. A session that
+// wants to alter, truncate or drop the table queues behind it, and later readers, such as a worker
+// that connects then, queue behind that session. It waits for the job, and the job would wait for
+// the worker: a deadlock that the source's deadlock detector cannot see.
 //
 // So workers' sessions have a short lock_timeout, and
 //
-//   - a worker locks the table as it connects, if it may and if that takes few locks. The crew of a new job does so
-//     before the gate opens, and so meets no queue;
-//   - a worker that connects later claims no chunk before it holds the lock; other workers copy meanwhile;
-//   - a worker that needs the lock within a chunk (it has lost its connection, or replaces another worker) retries.
-//     This costs none of the chunk's retries while other workers of the job make progress. When none does, the worker
-//     fails within the usual retries: the other session gets its lock, and the job can be resumed.
+//   - a worker locks the table as it connects, if it may and if that takes few locks. The crew of a
+//     new job does so before the gate opens, and so meets no queue;
+//   - a worker that connects later claims no chunk before it holds the lock; other workers copy
+//     meanwhile;
+//   - a worker that needs the lock within a chunk (it has lost its connection, or replaces another
+//     worker) retries. This costs none of the chunk's retries while other workers of the job make
+//     progress. When none does, the worker fails within the usual retries: the other session gets
+//     its lock, and the job can be resumed.
 //
 // Meanwhile a notice of the job says which sessions wait.
 #ifndef FASTCOPY_RUN_LOCK_WAIT_HPP
@@ -24,17 +26,19 @@
 
 namespace fastcopy::run::lock_wait {
 
-// By the coordinator, before workers join: the statement that locks all they will read; nullptr for none.
+// By the coordinator, before workers join: the statement that locks all they will read; nullptr for
+// none.
 void publish(job::Area *area, const char *statement);
 
-// By a worker, on a connection that has joined the job's snapshot. Locks what it will read, or raises an ERROR.
+// By a worker, on a connection that has joined the job's snapshot. Locks what it will read, or
+// raises an ERROR.
 void lock(job::Area *area, job::WorkerSlot *me, source::Connection *connection);
 
 // Whether an error of the source is a lock timeout.
 bool is_cause(const source::Connection *connection, const ErrorData *error);
 
-// After such an error, with the connection still open and outside of a transaction: adds the sessions in the way to
-// the error, and writes the notice.
+// After such an error, with the connection still open and outside of a transaction: adds the
+// sessions in the way to the error, and writes the notice.
 void explain(job::Area *area, job::WorkerSlot *me, source::Connection *connection,
              ErrorData *error);
 

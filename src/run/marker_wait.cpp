@@ -37,8 +37,8 @@ void look(RunningJob *job) {
 void wait(job::Area *area, const job::JobSlot *slot) {
     if (pg_atomic_read_u32(const_cast<pg_atomic_uint32 *>(&slot->chunks)) == 1)
         return;
-    // A coordinator without a connection cannot ask the source, and may need a worker to export the snapshot: do not
-    // wait then. A job without the marker can only be resumed with accept_changes.
+    // A coordinator without a connection cannot ask the source, and may need a worker to export the
+    // snapshot: do not wait then. A job without the marker can only be resumed with accept_changes.
     while (pg_atomic_read_u32(&area->marker_pending) != 0 &&
            snapshot::custody(area) == snapshot::Custody::held)
         (void)pg::wait_latch(5 * look_every_ms);

@@ -1,9 +1,10 @@
 // The wait for the source's WAL, beside the copying.
 //
-// A snapshot can be compared with later ones, when the job is resumed, only once the source's WAL up to the snapshot
-// is on disk: a crash of the source may lose what is not (plan/markers). That takes up to three times its
-// wal_writer_delay. Rows are copied meanwhile, but no chunk may be done before, so workers wait before their first
-// commits. A job of one chunk does not wait: once that is done, there is nothing left to resume.
+// A snapshot can be compared with later ones, when the job is resumed, only once the source's WAL
+// up to the snapshot is on disk: a crash of the source may lose what is not (plan/markers). That
+// takes up to three times its wal_writer_delay. Rows are copied meanwhile, but no chunk may be done
+// before, so workers wait before their first commits. A job of one chunk does not wait: once that
+// is done, there is nothing left to resume.
 //
 // The coordinator asks the source, writes the snapshot to the ledger, and wakes the workers.
 #ifndef FASTCOPY_RUN_MARKER_WAIT_HPP

@@ -21,8 +21,8 @@ namespace fastcopy::run {
 
 namespace {
 
-// Locks the target against everybody else for the rest of the transaction, and checks again what was checked
-// under the weaker lock, which the caller has released.
+// Locks the target against everybody else for the rest of the transaction, and checks again what
+// was checked under the weaker lock, which the caller has released.
 void lock_target_exclusively(const job::Request &request, const plan::RowShape &shape) {
     sink::check_may_write(request.target, request.truncate, request.rebuild_indexes);
     sink::lock_exclusively(request.target);
@@ -41,7 +41,8 @@ void set_indexes_aside(RunningJob *job) {
     pg_atomic_write_u32(&job->slot->indexes, static_cast<uint32>(indexes.count));
 }
 
-// Replaces the plan by one chunk if a constraint looks at more than one row: chunks are committed one by one.
+// Replaces the plan by one chunk if a constraint looks at more than one row: chunks are committed
+// one by one.
 void keep_in_one_transaction(RunningJob *job, const SourceFacts &facts, plan::Plan *plan) {
     sink::AcrossRows constraint =
         sink::find_across_rows(job->request.target, job->request.rebuild_indexes);
@@ -70,9 +71,9 @@ void prepare_new(RunningJob *job) {
     job->area->stores_elsewhere = sink::stores_elsewhere(target);
     SourceFacts facts = open_source(job);
     const char *integer_datetimes = source::parameter(job->connection, "integer_datetimes");
-    plan::RowShape shape =
-        plan::match_columns(request, facts.columns, target, source::server_version(job->connection),
-                            integer_datetimes == nullptr || strcmp(integer_datetimes, "on") == 0);
+    plan::RowShape shape = plan::match_columns(
+        request, facts.columns, sink::read_columns(target), source::server_version(job->connection),
+        integer_datetimes == nullptr || strcmp(integer_datetimes, "on") == 0);
     (void)sink::check_insert(target, shape.ncolumns, shape.columns);
     sink::Writer writer = choose_writer(job, target, shape);
     plan::check_composites(job->connection, facts.table, shape, target);

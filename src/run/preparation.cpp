@@ -20,8 +20,9 @@ void show_job(const RunningJob *job) {
                       psprintf("copying %s", job->request.target_table));
 }
 
-// The statement by which workers lock all that they may read as they connect; nullptr if the tables are so many that
-// the source's lock table might overflow. LOCK TABLE needs the privilege on all columns.
+// The statement by which workers lock all that they may read as they connect; nullptr if the tables
+// are so many that the source's lock table might overflow. LOCK TABLE needs the privilege on all
+// columns.
 const char *lock_statement(const SourceFacts &facts) {
     constexpr int most_leaves = 64;
     bool lockable =
@@ -67,8 +68,8 @@ void take_up(RunningJob *job, int64 id) {
 SourceFacts open_source(RunningJob *job) {
     SourceFacts facts{};
     job->connection = connect_coordinator(job);
-    // Start the first worker of a new job, which connects while the plan is made; launch_crew reports a failure. A
-    // job that is resumed may need no workers.
+    // Start the first worker of a new job, which connects while the plan is made; launch_crew
+    // reports a failure. A job that is resumed may need no workers.
     if (job->request.resumed_job == 0)
         (void)grow(&job->crew, 1);
     source::Connection *connection = job->connection;

@@ -1,5 +1,5 @@
-// The steps that new and resumed jobs have in common before they run. Each is within the transaction that prepares
-// the job.
+// The steps that new and resumed jobs have in common before they run. Each is within the
+// transaction that prepares the job.
 #ifndef FASTCOPY_RUN_PREPARATION_STEPS_HPP
 #define FASTCOPY_RUN_PREPARATION_STEPS_HPP
 
@@ -18,8 +18,9 @@ struct SourceFacts {
     plan::MarkerWait marker;
 };
 
-// Assigns the job and its target to this process, and shows the job in pg_stat_activity. Waits for workers of the
-// job's former coordinator, or of another job on the target, that were told to exit and have not yet.
+// Assigns the job and its target to this process, and shows the job in pg_stat_activity. Waits for
+// workers of the job's former coordinator, or of another job on the target, that were told to exit
+// and have not yet.
 void take_up(RunningJob *job, int64 id);
 
 // Connects, finds the table, exports the snapshot and reads the columns.
@@ -28,8 +29,8 @@ SourceFacts open_source(RunningJob *job);
 // Finds out under which search_path the source can run the workers' statements.
 void probe_source(RunningJob *job, const SourceFacts &facts, const plan::RowShape &shape);
 
-// Reads the leaves and markers, and lets workers join. After the probe: if the role may not read the table, the
-// probe's error is the better one.
+// Reads the leaves and markers, and lets workers join. After the probe: if the role may not read
+// the table, the probe's error is the better one.
 void read_rest(RunningJob *job, SourceFacts *facts);
 
 // Starts workers for that many chunks.

@@ -2,8 +2,8 @@
 //
 // A job ends as done only if, in the transaction that says so,
 //
-//   - the ledger has all of its chunks done, all indexes built that were set aside, and all foreign keys checked
-//     that no trigger has checked,
+//   - the ledger has all of its chunks done, all indexes built that were set aside, and all foreign
+//     keys checked that no trigger has checked,
 //   - each chunk has stored as many rows as the source sent, unless the target may drop rows,
 //   - the target still has all the files that it had at the start, and those that workers added,
 //   - the job has not been cancelled; from then on it cannot be.

@@ -30,10 +30,12 @@ struct RunningJob {
 // Processes interrupts, and raises that ERROR if the job is to be cancelled.
 void check_cancel(RunningJob *job);
 
-// Raises the job's error if one of its processes has recorded any, or an ERROR if too many workers were terminated.
+// Raises the job's error if one of its processes has recorded any, or an ERROR if too many workers
+// were terminated.
 void raise_if_failed(RunningJob *job);
 
-// Moves the job's live state: nothing else does. Moves the gate, and wakes the workers that wait at it.
+// Moves the job's live state: nothing else does. Moves the gate, and wakes the workers that wait at
+// it.
 void move_to(RunningJob *job, job::State state);
 void move_gate(RunningJob *job, job::Gate gate);
 

@@ -7,7 +7,8 @@ namespace fastcopy::run {
 
 namespace {
 
-// The lock timeout of each attempt, during which other sessions cannot call nextval, and the number of attempts.
+// The lock timeout of each attempt, during which other sessions cannot call nextval, and the number
+// of attempts.
 constexpr const char *longest_wait = "1s";
 constexpr int most_attempts = 5;
 

@@ -25,8 +25,8 @@ State look(job::Area *area) {
     return state;
 }
 
-// Changes the state, and the name if one is given, but only from the state that the caller has seen: this
-// custody and, if given, this former name. Returns whether it did.
+// Changes the state, and the name if one is given, but only from the state that the caller has
+// seen: this custody and, if given, this former name. Returns whether it did.
 bool change(job::Area *area, Custody from, const char *former_name, Custody to, const char *name) {
     job::lock_registry(LW_EXCLUSIVE);
     bool known = custody(area) == from &&
@@ -44,7 +44,8 @@ const char *export_from(source::Connection *connection) {
     return source::query(connection, "SELECT pg_catalog.pg_export_snapshot()").at(0, 0);
 }
 
-// Begins a transaction under that snapshot. False, without a transaction, if the source does not have it.
+// Begins a transaction under that snapshot. False, without a transaction, if the source does not
+// have it.
 bool import_into(source::Connection *connection, const char *name) {
     MemoryContext context = CurrentMemoryContext;
     volatile bool imported = false;

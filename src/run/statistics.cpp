@@ -6,8 +6,8 @@ namespace fastcopy::run {
 
 namespace {
 
-// Runs ANALYZE as the job's role; without the privilege PostgreSQL emits its usual WARNING. The table may have
-// been dropped by now.
+// Runs ANALYZE as the job's role; without the privilege PostgreSQL emits its usual WARNING. The
+// table may have been dropped by now.
 void analyze_target(RunningJob *job) {
     pg::begin_transaction(job->area->identity);
     take_on_settings(job->request);

@@ -1,7 +1,8 @@
-// How a job's table is read and written: chosen by the coordinator, once for the table, and recorded with the reasons.
+// How a job's table is read and written: chosen by the coordinator, once for the table, and
+// recorded with the reasons.
 //
-// plan/front_door.hpp and sink/writer.hpp have the rules. Workers find the reader in each chunk, and choose the writer
-// again for each chunk.
+// plan/front_door.hpp and sink/writer.hpp have the rules. Workers find the reader in each chunk,
+// and choose the writer again for each chunk.
 #ifndef FASTCOPY_RUN_WAYS_HPP
 #define FASTCOPY_RUN_WAYS_HPP
 
@@ -14,12 +15,12 @@ namespace fastcopy::run {
 // An ERROR if the job asks for what the writer cannot do.
 sink::Writer choose_writer(const RunningJob *job, Relation target, const plan::RowShape &shape);
 
-// For a job that is resumed: an ERROR unless the remaining chunks can still be read as planned. If the table was
-// distributed since, or rows compressed, ONLY would not find them.
+// For a job that is resumed: an ERROR unless the remaining chunks can still be read as planned. If
+// the table was distributed since, or rows compressed, ONLY would not find them.
 void check_ways(const RunningJob *job, const plan::Leaves &leaves);
 
-// Records the choice in the log, in the ledger, and for the waiting session. `reader` is nullptr if nothing is left to
-// be read.
+// Records the choice in the log, in the ledger, and for the waiting session. `reader` is nullptr if
+// nothing is left to be read.
 void note_ways(RunningJob *job, const plan::Reader *reader, const sink::Writer &writer);
 
 }  // namespace fastcopy::run

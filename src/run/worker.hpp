@@ -7,8 +7,8 @@
 //         claim the next chunk
 //         copy it (chunk_copy), with retries after transient errors (chunk_retry)
 //
-// Any other error is recorded as the job's and ends the worker; the coordinator sees it exit. A worker that
-// is terminated records nothing: the coordinator replaces it.
+// Any other error is recorded as the job's and ends the worker; the coordinator sees it exit. A
+// worker that is terminated records nothing: the coordinator replaces it.
 #ifndef FASTCOPY_RUN_WORKER_HPP
 #define FASTCOPY_RUN_WORKER_HPP
 
@@ -16,8 +16,8 @@
 
 namespace fastcopy::run {
 
-// Launches worker `number` of the job; false if no slot is free. It starts with the given chunk, which another
-// worker has left undone, or claims its first chunk if that is 0.
+// Launches worker `number` of the job; false if no slot is free. It starts with the given chunk,
+// which another worker has left undone, or claims its first chunk if that is 0.
 bool launch_worker(job::SlotRef job, int32 number, int32 first_chunk, int32 first_retries,
                    job::SlotRef *worker, BackgroundWorkerHandle **handle);
 

@@ -1,15 +1,16 @@
 // Constraints of the target that look at more than one row.
 //
-// A job commits chunk by chunk, several at a time. Most constraints look at one row, or at another table, and are not
-// affected. The others are those that a later row of the same copy may satisfy:
+// A job commits chunk by chunk, several at a time. Most constraints look at one row, or at another
+// table, and are not affected. The others are those that a later row of the same copy may satisfy:
 //
 //   foreign keys to the table itself   the referenced row may be in another chunk
 //   deferred unique, exclusion         are checked at the end of the transaction
-//   constraint triggers                may look at anything, at the end of the statement or of the transaction
+//   constraint triggers                may look at anything, at the end of statement or transaction
 //
-// They are found before the job begins, among the triggers that fire in the session's session_replication_role. With
-// `indexes => 'rebuild'`, foreign keys are set aside and checked at the end (sink/foreign_keys), and so are deferred
-// indexes (sink/indexes). For all others, the table is copied in one transaction, as by COPY.
+// They are found before the job begins, among the triggers that fire in the session's
+// session_replication_role. With `indexes => 'rebuild'`, foreign keys are set aside and checked at
+// the end (sink/foreign_keys), and so are deferred indexes (sink/indexes). For all others, the
+// table is copied in one transaction, as by COPY.
 #ifndef FASTCOPY_SINK_ACROSS_ROWS_HPP
 #define FASTCOPY_SINK_ACROSS_ROWS_HPP
 
@@ -24,7 +25,8 @@ struct AcrossRows {
     bool rebuild_would_do;  // with indexes => 'rebuild', it would be set aside
 };
 
-// The first constraint that looks at more than one row. `set_aside`: without those that are checked at the end.
+// The first constraint that looks at more than one row. `set_aside`: without those that are checked
+// at the end.
 AcrossRows find_across_rows(Oid target, bool set_aside);
 
 // Whether the table is the target, a partition or child of it, or a partitioned table above it.

@@ -13,8 +13,8 @@ namespace fastcopy::sink {
 
 namespace {
 
-// The stream at hand: CopyFrom's data source callback has no argument for it. A process copies one stream at a
-// time.
+// The stream at hand: CopyFrom's data source callback has no argument for it. A process copies one
+// stream at a time.
 const ByteSource *current_source = nullptr;
 CopyFromState current_copy = nullptr;
 bool current_is_binary = false;
@@ -38,8 +38,8 @@ void add_option(List **options, const char *name, const char *value) {
     *options = lappend(*options, makeDefElem(pstrdup(name), node, -1));
 }
 
-// Inserts a row of defaults and generated columns per line of the stream. COPY FROM would take an empty list of
-// columns for all columns.
+// Inserts a row of defaults and generated columns per line of the stream. COPY FROM would take an
+// empty list of columns for all columns.
 uint64 insert_empty_rows(Relation target, const ByteSource &source) {
     char buffer[8192];
     int64 rows = 0;

@@ -57,7 +57,8 @@ Trigger trigger_of(const FormData_pg_constraint &key) {
     return trigger;
 }
 
-// Checks row by row, each as the owner of the referenced table; for owners that may not read that table.
+// Checks row by row, each as the owner of the referenced table; for owners that may not read that
+// table.
 void check_rows(Trigger *trigger, Relation table) {
     Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
     TupleTableSlot *slot = table_slot_create(table, nullptr);
@@ -118,7 +119,8 @@ struct Unchecked {
 };
 Unchecked unchecked{};
 
-// Changes the relation cache only. PostgreSQL rebuilds an entry when it is invalidated, which any ANALYZE does.
+// Changes the relation cache only. PostgreSQL rebuilds an entry when it is invalidated, which any
+// ANALYZE does.
 void enable_triggers(char enabled) {
     for (int i = 0; i < unchecked.tables; i++) {
         TriggerDesc *triggers = unchecked.open[i]->trigdesc;
@@ -240,7 +242,8 @@ bool check_foreign_key(Oid foreign_key) {
         return false;
     Relation referenced = table_open(key.confrelid, RowShareLock);
 
-    // Run the query as the table's owner, as PostgreSQL runs those of triggers: the job's role may lack SELECT.
+    // Run the query as the table's owner, as PostgreSQL runs those of triggers: the job's role may
+    // lack SELECT.
     Oid role;
     int context;
     GetUserIdAndSecContext(&role, &context);

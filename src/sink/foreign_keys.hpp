@@ -1,12 +1,13 @@
 // Foreign keys of the target that are checked once all rows are there, each with one query.
 //
-// There are two kinds. With session_replication_role = replica, no row is checked, though PostgreSQL still calls the
-// keys valid. And with `indexes => 'rebuild'`, keys to the table itself are set aside, as the referenced row may be in
-// a chunk that is not copied yet.
+// There are two kinds. With session_replication_role = replica, no row is checked, though
+// PostgreSQL still calls the keys valid. And with `indexes => 'rebuild'`, keys to the table itself
+// are set aside, as the referenced row may be in a chunk that is not copied yet.
 //
-// A key is set aside by marking it not valid in pg_constraint, as ALTER TABLE ... ADD ... NOT VALID does. Rows of other
-// sessions are still checked: only the job's workers skip the check, in their memory (Unchecked). The check at the end
-// is that of VALIDATE CONSTRAINT, which also repairs a key without the job.
+// A key is set aside by marking it not valid in pg_constraint, as ALTER TABLE ... ADD ... NOT VALID
+// does. Rows of other sessions are still checked: only the job's workers skip the check, in their
+// memory (Unchecked). The check at the end is that of VALIDATE CONSTRAINT, which also repairs a key
+// without the job.
 #ifndef FASTCOPY_SINK_FOREIGN_KEYS_HPP
 #define FASTCOPY_SINK_FOREIGN_KEYS_HPP
 
@@ -15,27 +16,28 @@
 
 namespace fastcopy::sink {
 
-// The target's valid foreign keys; only those to the table itself, or all. Keys of partitions count with their
-// parent's.
+// The target's valid foreign keys; only those to the table itself, or all. Keys of partitions count
+// with their parent's.
 job::TargetForeignKeys find_foreign_keys(Oid target, bool to_itself_only);
 
-// Marks the key, and those that partitions inherit from it, valid or not valid. Skips a key that was dropped. The
-// caller has locked the table.
+// Marks the key, and those that partitions inherit from it, valid or not valid. Skips a key that
+// was dropped. The caller has locked the table.
 void set_validated(Oid foreign_key, bool validated);
 
-// Marks a key that is set aside not valid again if somebody has validated it meanwhile: rows that were not checked may
-// have come since. False if its table is locked by somebody and the caller does not want to wait.
+// Marks a key that is set aside not valid again if somebody has validated it meanwhile: rows that
+// were not checked may have come since. False if its table is locked by somebody and the caller
+// does not want to wait.
 bool keep_aside(Oid foreign_key, bool wait);
 
 // Whether the key exists and is not valid.
 bool is_set_aside(Oid foreign_key);
 
-// Checks all rows with one query: a violation is an ERROR that names the first row. Locks the table against
-// ALTER TABLE. False if the key was dropped.
+// Checks all rows with one query: a violation is an ERROR that names the first row. Locks the table
+// against ALTER TABLE. False if the key was dropped.
 bool check_foreign_key(Oid foreign_key);
 
-// Until the end of the transaction, this process does not check rows that it inserts into the target against these
-// keys.
+// Until the end of the transaction, this process does not check rows that it inserts into the
+// target against these keys.
 void leave_unchecked(Oid target, const Oid *foreign_keys, int count);
 
 // Ends that. Call it before the commit.

@@ -9,8 +9,8 @@ namespace fastcopy::sink {
 
 namespace {
 
-// A rough measure of the time to build the index: the cost of a comparison. Sorting by a locale takes ten
-// times as long as sorting numbers, and indexes other than btree take longer still.
+// A rough measure of the time to build the index: the cost of a comparison. Sorting by a locale
+// takes ten times as long as sorting numbers, and indexes other than btree take longer still.
 int cost_of(Oid oid) {
     constexpr int by_locale = 10;
     constexpr int by_bytes = 2;
@@ -101,7 +101,8 @@ bool lock_for_build(Oid index) {
     AclResult access = pg::check_maintenance(table, GetUserId());
     if (access != ACLCHECK_OK)
         aclcheck_error(access, OBJECT_TABLE, get_rel_name(table));
-    // In the order of DROP INDEX and REINDEX. With both locks held, the index cannot be dropped or renamed.
+    // In the order of DROP INDEX and REINDEX. With both locks held, the index cannot be dropped or
+    // renamed.
     LockRelationOid(table, ShareLock);
     LockRelationOid(index, AccessExclusiveLock);
     return SearchSysCacheExists1(INDEXRELID, ObjectIdGetDatum(index));

@@ -1,9 +1,11 @@
-// Leaves: the tables that store rows of a target. An ordinary table is its own leaf; the leaves of a partitioned
-// table are its partitions, which the executor finds row by row, and opens and locks with the first row.
+// Leaves: the tables that store rows of a target. An ordinary table is its own leaf; the leaves of
+// a partitioned table are its partitions, which the executor finds row by row, and opens and locks
+// with the first row.
 //
-// The fast path checks beforehand, in the catalog alone, whether all leaves are plain: locking
-// a thousand partitions for the rows of one would cost more than to be wrong at times. Each leaf is checked
-// again once it is locked; a chunk that loses that race fails with a transient error and is retried.
+// The fast path checks beforehand, in the catalog alone, whether all leaves are plain: locking a
+// thousand partitions for the rows of one would cost more than to be wrong at times. Each leaf is
+// checked again once it is locked; a chunk that loses that race fails with a transient error and is
+// retried.
 #ifndef FASTCOPY_SINK_LEAVES_HPP
 #define FASTCOPY_SINK_LEAVES_HPP
 
@@ -35,8 +37,9 @@ struct Leaves {
     Leaf *latest;
 };
 
-// Whether inserting into the target's leaves takes no more than constraints, generated columns and indexes:
-// no leaf has triggers on INSERT (so no foreign keys and deferrable constraints), and partitions are heaps.
+// Whether inserting into the target's leaves takes no more than constraints, generated columns and
+// indexes: no leaf has triggers on INSERT (so no foreign keys and deferrable constraints), and
+// partitions are heaps.
 bool has_plain_leaves(Relation target);
 
 // Allocates in the current memory context, which must live as long as the executor's state.

@@ -32,7 +32,7 @@ struct Insert {
 };
 
 // Like COPY, report the row number as the line.
-void add_row_context(void *argument) noexcept {
+void add_row_context(void *argument) {
     auto *insert = static_cast<Insert *>(argument);
     int field = insert->reader->field;
     const char *table = RelationGetRelationName(insert->target);
@@ -45,8 +45,8 @@ void add_row_context(void *argument) noexcept {
         errcontext("COPY %s, line " UINT64_FORMAT, table, insert->line);
 }
 
-// A slot for the batch's next row, of a copy of the relation's row type: each of a thousand slots would pin the
-// original, and the resource owner's search for a pin is linear.
+// A slot for the batch's next row, of a copy of the relation's row type: each of a thousand slots
+// would pin the original, and the resource owner's search for a pin is linear.
 TupleTableSlot *next_slot(Insert *insert, TupleDesc tupdesc) {
     TupleTableSlot **slot = &insert->slots[insert->batched];
     if (*slot == nullptr) {

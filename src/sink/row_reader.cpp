@@ -212,8 +212,8 @@ bool agrees(const char *bytes, int size, Datum postgres) {
     return size == static_cast<int>(VARSIZE(theirs)) && memcmp(bytes, theirs, size) == 0;
 }
 
-// Whether this PostgreSQL stores numeric and jsonb in the form that is known here. A release that changes the form
-// must not corrupt rows.
+// Whether this PostgreSQL stores numeric and jsonb in the form that is known here. A release that
+// changes the form must not corrupt rows.
 bool check_stored_forms() {
     constexpr char number[] = "-12345678.900";
     constexpr char json[] = R"({"a": [null, true, "\n", -0.50], "bc": {"d": 10000}})";

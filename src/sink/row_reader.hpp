@@ -1,14 +1,14 @@
 // The row reader: binary COPY bytes in, the values of rows out.
 //
-// It accepts and rejects what PostgreSQL's own binary COPY FROM does, but decodes the
-// most common types in place, without a copy and without a call: COPY copies each field twice and
-// calls its type's receive function through the function manager, which is most of its cost. The receive function
-// still reads, and reports errors of, all other values: unusual ones (another length, a timestamp near the limits,
-// jsonb in another form than jsonb is printed in), types that are not on the list, and types with a type modifier to
-// enforce.
+// It accepts and rejects what PostgreSQL's own binary COPY FROM does, but decodes the most common
+// types in place, without a copy and without a call: COPY copies each field twice and calls its
+// type's receive function through the function manager, which is most of its cost. The receive
+// function still reads, and reports errors of, all other values: unusual ones (another length, a
+// timestamp near the limits, jsonb in another form than jsonb is printed in), types that are not on
+// the list, and types with a type modifier to enforce.
 //
-// Values that are not passed by value are allocated in the memory context that is current when a row is
-// read; the reader itself keeps its buffers, but nothing of a row.
+// Values that are not passed by value are allocated in the memory context that is current when a
+// row is read; the reader itself keeps its buffers, but nothing of a row.
 #ifndef FASTCOPY_SINK_ROW_READER_HPP
 #define FASTCOPY_SINK_ROW_READER_HPP
 
@@ -59,8 +59,8 @@ struct RowReader {
     int field;             // at hand, for error messages; -1 between fields
 };
 
-// A reader of rows with these attributes of the target, in this order. It and its buffer are allocated
-// in the current memory context, and so is what receive functions keep.
+// A reader of rows with these attributes of the target, in this order. It and its buffer are
+// allocated in the current memory context, and so is what receive functions keep.
 RowReader *make_row_reader(TupleDesc tupdesc, int nfields, const AttrNumber *attributes,
                            const ByteSource &source);
 

@@ -70,7 +70,8 @@ bool may_read_column(Oid target, AttrNumber column) {
            pg_attribute_aclcheck(target, column, GetUserId(), ACL_SELECT) == ACLCHECK_OK;
 }
 
-// The statement for messages that does what advance() does; it does not check whether the sequence is behind.
+// The statement for messages that does what advance() does; it does not check whether the sequence
+// is behind.
 char *setval_statement(Oid target, const ColumnSequence &sequence) {
     return psprintf("SELECT pg_catalog.setval(%s, pg_catalog.%s(%s)) FROM %s",
                     quote_literal_cstr(sequence.name), last_function(sequence), sequence.column,

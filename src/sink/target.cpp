@@ -37,7 +37,8 @@ const char *layout_of(Form_pg_type type) {
                     function(type->typsend), function(type->typreceive));
 }
 
-// Except the trigger that TimescaleDB adds to each hypertable, which raises an error if it ever fires.
+// Except the trigger that TimescaleDB adds to each hypertable, which raises an error if it ever
+// fires.
 bool has_row_trigger_before(const TriggerDesc *triggers) {
     if (triggers == nullptr || !triggers->trig_insert_before_row)
         return false;
@@ -139,33 +140,35 @@ bool may_drop_rows(Relation target) {
     }
 }
 
-TargetColumn find_column(Relation target, const char *name) {
-    TargetColumn column{};
+job::TargetColumns read_columns(Relation target) {
     TupleDesc tupdesc = RelationGetDescr(target);
+    job::TargetColumns columns{};
+    columns.columns = static_cast<job::TargetColumn *>(
+        palloc0(sizeof(job::TargetColumn) * Max(tupdesc->natts, 1)));
     for (int i = 0; i < tupdesc->natts; i++) {
         Form_pg_attribute attribute = TupleDescAttr(tupdesc, i);
-        if (attribute->attisdropped || strcmp(NameStr(attribute->attname), name) != 0)
+        if (attribute->attisdropped)
             continue;
-        column.found = true;
-        column.generated = attribute->attgenerated != '\0';
-        column.type = getBaseType(attribute->atttypid);
+        job::TargetColumn *column = &columns.columns[columns.count++];
+        column->name = pstrdup(NameStr(attribute->attname));
+        column->generated = attribute->attgenerated != '\0';
+        column->type = getBaseType(attribute->atttypid);
 
-        HeapTuple tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(column.type));
+        HeapTuple tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(column->type));
         if (!HeapTupleIsValid(tuple))
-            elog(ERROR, "cache lookup failed for type %u", column.type);
+            elog(ERROR, "cache lookup failed for type %u", column->type);
         auto *type = reinterpret_cast<Form_pg_type>(GETSTRUCT(tuple));
-        column.type_name = pstrdup(NameStr(type->typname));
-        column.type_kind = type->typtype;
-        column.built_in = column.type < FirstGenbkiObjectId;
-        column.is_array = OidIsValid(type->typelem) && type->typlen == -1;
-        column.layout = layout_of(type);
+        column->type_name = pstrdup(NameStr(type->typname));
+        column->type_kind = type->typtype;
+        column->built_in = column->type < FirstGenbkiObjectId;
+        column->is_array = OidIsValid(type->typelem) && type->typlen == -1;
+        column->layout = layout_of(type);
         Oid element = type->typelem;
         ReleaseSysCache(tuple);
-        column.has_binary =
-            has_binary(column.type) && (!OidIsValid(element) || has_binary(element));
-        return column;
+        column->has_binary =
+            has_binary(column->type) && (!OidIsValid(element) || has_binary(element));
     }
-    return column;
+    return columns;
 }
 
 void check_types(Relation target, int ncolumns, const char *const *columns, const Oid *types) {

@@ -6,15 +6,15 @@
 #ifndef FASTCOPY_SINK_TARGET_HPP
 #define FASTCOPY_SINK_TARGET_HPP
 
-#include "pg/postgres.hpp"
+#include "job/target_columns.hpp"
 
 namespace fastcopy::sink {
 
 // Opens and locks the target for inserting. An ERROR if it is gone or cannot be inserted into.
 Relation open_target(Oid relid);
 
-// What CopyFrom needs: a parse state whose range table has been checked for the role's privileges on
-// these columns (unquoted names), and for row security.
+// What CopyFrom needs: a parse state whose range table has been checked for the role's privileges
+// on these columns (unquoted names), and for row security.
 ParseState *check_insert(Relation target, int ncolumns, const char *const *columns);
 
 // An ERROR unless the columns still have the base types that the format was chosen for.
@@ -27,19 +27,8 @@ bool stores_elsewhere(Relation target);
 // tables may report any count.
 bool may_drop_rows(Relation target);
 
-// A target's column and its base type, for choosing the format.
-struct TargetColumn {
-    bool found;
-    bool generated;
-    Oid type;               // domains looked through
-    const char *type_name;  // unquoted
-    char type_kind;
-    bool built_in;
-    bool is_array;
-    bool has_binary;
-    const char *layout;  // as in plan::SourceColumn
-};
-TargetColumn find_column(Relation target, const char *name);
+// The target's columns, palloc'd.
+job::TargetColumns read_columns(Relation target);
 
 }  // namespace fastcopy::sink
 

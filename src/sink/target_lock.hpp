@@ -1,12 +1,13 @@
 // Locks on a target, and the privileges that they need.
 //
-// A lock request that waits blocks all requests that come after it. So privileges
-// are checked before a lock is requested, and the exclusive lock of TRUNCATE is never requested while a weaker one
-// is held: two sessions that both do that would wait for each other.
+// A lock request that waits blocks all requests that come after it. So privileges are checked
+// before a lock is requested, and the exclusive lock of TRUNCATE is never requested while a weaker
+// one is held: two sessions that both do that would wait for each other.
 //
-// Between chunks no process of a job holds a lock on the target: a session that wants to alter or truncate it need not
-// wait for the end of a job that takes hours, and no queue forms behind it. A job whose target was truncated or
-// rewritten meanwhile detects that (sink/target_files), and fails.
+// Between chunks no process of a job holds a lock on the target: a session that wants to alter or
+// truncate it need not wait for the end of a job that takes hours, and no queue forms behind it. A
+// job whose target was truncated or rewritten meanwhile detects that (sink/target_files), and
+// fails.
 #ifndef FASTCOPY_SINK_TARGET_LOCK_HPP
 #define FASTCOPY_SINK_TARGET_LOCK_HPP
 
@@ -16,12 +17,12 @@
 
 namespace fastcopy::sink {
 
-// The tables that share rows with this one: itself, its partitions or children at all levels, and its parents at all
-// levels. Palloc'd.
+// The tables that share rows with this one: itself, its partitions or children at all levels, and
+// its parents at all levels. Palloc'd.
 std::span<const Oid> read_family(Oid relid);
 
-// An ERROR unless the current role may insert into the table, and, if asked, truncate it, or own it and its
-// partitions. Takes no lock.
+// An ERROR unless the current role may insert into the table, and, if asked, truncate it, or own it
+// and its partitions. Takes no lock.
 void check_may_write(Oid relid, bool truncate, bool own);
 
 // Locks the table and its partitions or children exclusively, to the end of the transaction. The

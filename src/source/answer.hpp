@@ -1,8 +1,8 @@
 // Answers of the source to queries other than COPY, and how they are validated.
 //
-// Answers are copied into palloc'd memory row by row, with a limit on their size. Text must be valid in the requested
-// encoding, and rows must have the same number of columns. Callers state how large an answer must
-// be and what must not be NULL. Anything else is an ERROR.
+// Answers are copied into palloc'd memory row by row, with a limit on their size. Text must be
+// valid in the requested encoding, and rows must have the same number of columns. Callers state how
+// large an answer must be and what must not be NULL. Anything else is an ERROR.
 #ifndef FASTCOPY_SOURCE_ANSWER_HPP
 #define FASTCOPY_SOURCE_ANSWER_HPP
 

@@ -28,8 +28,8 @@ void disconnect(PGconn *conn) {
     ReleaseExternalFD();
 }
 
-// Sends what libpq has buffered. Interrupts are processed while a source does not read; what it sends meanwhile is
-// read, or both sides would wait for each other.
+// Sends what libpq has buffered. Interrupts are processed while a source does not read; what it
+// sends meanwhile is read, or both sides would wait for each other.
 void flush(Connection *connection, const char *sql) {
     for (;;) {
         int left = PQflush(connection->conn);
@@ -62,7 +62,8 @@ pg_noinline int connect_timeout(PGconn *conn) {
     return seconds;
 }
 
-// Drives an asynchronous connection attempt. libpq leaves the timeout to callers that poll. False: it has expired.
+// Drives an asynchronous connection attempt. libpq leaves the timeout to callers that poll. False:
+// it has expired.
 pg_noinline bool poll_until_connected(PGconn *conn, int timeout_seconds) {
     if (PQstatus(conn) == CONNECTION_BAD)
         return true;
@@ -98,8 +99,8 @@ Connection *connect(const job::Request &request, const char *application_name) {
     const char *encoding = request.source_encoding;
     Trust trust = request.password_required ? Trust::own_password_only : Trust::superuser;
     check_source_string(source, trust);
-    // Keep libpq from using the server account's default certificate, by a path that cannot exist, and its Kerberos
-    // ticket. A null value leaves an option as it is.
+    // Keep libpq from using the server account's default certificate, by a path that cannot exist,
+    // and its Kerberos ticket. A null value leaves an option as it is.
     bool lend = trust == Trust::superuser;
     const char *certificate = lend ? nullptr : "/dev/null/none";
     const char *gss_encryption = lend ? nullptr : "disable";
@@ -134,7 +135,8 @@ Connection *connect(const job::Request &request, const char *application_name) {
         ReleaseExternalFD();
         ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
     }
-    // The source must not write to this server's log, nor block the process within libpq by not reading.
+    // The source must not write to this server's log, nor block the process within libpq by not
+    // reading.
     PQsetNoticeReceiver(conn, ignore_notice, nullptr);
     (void)PQsetnonblocking(conn, 1);
     int timeout = connect_timeout(conn);

@@ -34,8 +34,8 @@ char *without_secrets(const char *source) {
     StringInfoData safe;
     initStringInfo(&safe);
     for (PQconninfoOption *option = options; option->keyword != nullptr; option++) {
-        // libpq marks passwords with "*", and options for its own use with "D", some of which are as good as a
-        // password.
+        // libpq marks passwords with "*", and options for its own use with "D", some of which are
+        // as good as a password.
         if (option->val == nullptr || option->val[0] == '\0' || option->dispchar[0] == '*' ||
             option->dispchar[0] == 'D')
             continue;

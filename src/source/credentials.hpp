@@ -2,9 +2,10 @@
 //
 // A connection from within the server is made by the server's operating system account. What that
 // account may do (peer, ident or trust authentication, its .pgpass, its certificates, tickets and
-// service file) must not be lent to every role that may start a copy. As with dblink and postgres_fdw,
-// non-superusers must provide a password, and the source must have asked for it. Options by which
-// the server reads credentials from, or writes to, files of its account are for superusers only.
+// service file) must not be lent to every role that may start a copy. As with dblink and
+// postgres_fdw, non-superusers must provide a password, and the source must have asked for it.
+// Options by which the server reads credentials from, or writes to, files of its account are for
+// superusers only.
 #ifndef FASTCOPY_SOURCE_CREDENTIALS_HPP
 #define FASTCOPY_SOURCE_CREDENTIALS_HPP
 

@@ -27,7 +27,8 @@ bool needs_conversion(const Connection *connection, const char *text) {
     return connection->encoding >= 0 && has_high_bytes(text);
 }
 
-// Looks the conversion up, in a transaction of its own if none is in progress: workers connect outside of one.
+// Looks the conversion up, in a transaction of its own if none is in progress: workers connect
+// outside of one.
 const char *convert(const Connection *connection, const char *text,
                     char *(*conversion)(const char *text, int length, int encoding)) {
     if (!needs_conversion(connection, text))

@@ -4,8 +4,8 @@
 // The server may belong to this extension's own wrapper or to any other whose options
 // are libpq's, such as postgres_fdw: options that libpq does not know are ignored.
 //
-// As with postgres_fdw, a user mapping may have password_required 'false', which only superusers can set. The
-// validators of these two wrappers enforce that, so the option counts for them only.
+// As with postgres_fdw, a user mapping may have password_required 'false', which only superusers
+// can set. The validators of these two wrappers enforce that, so the option counts for them only.
 #ifndef FASTCOPY_SOURCE_FOREIGN_SERVER_HPP
 #define FASTCOPY_SOURCE_FOREIGN_SERVER_HPP
 

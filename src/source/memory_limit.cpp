@@ -10,7 +10,8 @@ namespace {
 constexpr size_t for_answers = size_t{128} << 20;
 // A message of 1 GB, in a buffer that libpq may have allocated somewhat larger.
 constexpr size_t for_rows = size_t{1536} << 20;
-// Asking malloc takes microseconds; libpq reads at most about 16 kB at a time, or one large message.
+// Asking malloc takes microseconds; libpq reads at most about 16 kB at a time, or one large
+// message.
 constexpr unsigned reads_between_looks = 64;
 
 size_t at_begin = 0;

@@ -1,8 +1,9 @@
 // A limit on the memory that a source can make libpq allocate.
 //
-// libpq keeps every parameter that a server reports, however many there are, and each message until it is
-// complete. A malicious source could exhaust the server's memory. libpq does not report its memory,
-// but malloc reports the memory of all libraries of the process, and in a background process little else makes it grow.
+// libpq keeps every parameter that a server reports, however many there are, and each message until
+// it is complete. A malicious source could exhaust the server's memory. libpq does not report its
+// memory, but malloc reports the memory of all libraries of the process, and in a background
+// process little else makes it grow.
 //
 // A process has one connection at a time, so the state is the process's.
 #ifndef FASTCOPY_SOURCE_MEMORY_LIMIT_HPP

@@ -24,8 +24,8 @@ int to_sqlstate(const char *text) {
     }
 }
 
-// Copies a text of the source into the buffer, cut to its size and valid in this database's encoding: it may be
-// in any encoding.
+// Copies a text of the source into the buffer, cut to its size and valid in this database's
+// encoding: it may be in any encoding.
 void copy_valid(char *buffer, size_t size, const char *text) {
     size_t length = strnlen(text, size);
     if (length >= size)
