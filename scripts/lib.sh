@@ -26,6 +26,8 @@ work=
 clusters=()
 mounts=()
 torturer=
+aside_pids=()
+aside_files=
 keep_work=
 
 # Where there is a ccache (scripts/suite has one), what was compiled before is compiled fast.
@@ -91,9 +93,14 @@ make_work_dir() {
 }
 
 clean_up() {
-    local status=$? name
+    local status=$? name pid
     trap '' INT TERM HUP
     trap - EXIT
+    for pid in "${aside_pids[@]}"; do
+        as_root kill -TERM -- "-$pid" 2>/dev/null || true
+        wait "$pid" || true
+    done
+    [[ -z $aside_files ]] || rm -rf "$aside_files"
     # Who would start the servers again.
     if [[ -n $torturer ]]; then
         as_root kill -TERM "$torturer" 2>/dev/null || true
@@ -109,6 +116,43 @@ clean_up() {
         as_root rm -rf --one-file-system "$work"
     fi
     exit "$status"
+}
+
+# Runs a function with its arguments aside, as a process group of its own. Its output waits for join_aside, and so do
+# the suites that it adds to the array failed. What it sets otherwise is lost.
+start_aside() {
+    [[ -n $aside_files ]] || aside_files=$(mktemp -d)
+    local files=$aside_files/${#aside_pids[@]}
+    set -m
+    (
+        set +m
+        # What is there already is for the others to clean up.
+        trap - EXIT INT TERM HUP
+        aside_pids=() aside_files='' clusters=() mounts=() failed=()
+        "$@"
+        printf '%s\n' "${failed[@]}" >"$files.failed"
+    ) </dev/null >"$files.output" 2>&1 &
+    aside_pids+=("$!")
+    set +m
+}
+
+# Waits for all that runs aside, and prints what it has printed.
+join_aside() {
+    local i status suite broken=
+    [[ ${#aside_pids[@]} -gt 0 ]] || return 0
+    for i in "${!aside_pids[@]}"; do
+        status=0
+        wait "${aside_pids[i]}" || status=$?
+        cat "$aside_files/$i.output"
+        [[ $status -eq 0 ]] || broken=1
+    done
+    aside_pids=()
+    [[ -z $broken ]] || die "what ran aside has not come to its end"
+    while read -r suite; do
+        [[ -z $suite ]] || failed+=("$suite")
+    done < <(cat "$aside_files"/*.failed)
+    rm -rf "$aside_files"
+    aside_files=
 }
 
 # Mounts a file system of that size, in memory, on a directory of that name in the work directory; false
@@ -194,6 +238,11 @@ END
     as_postgres "$bindir/pg_ctl" -D "$dir/data" -l "$dir/log" -s -w start
 }
 
+# The pg_config of the private installation of that name.
+private_pg_config_of() {
+    echo "$work/$1$("$PG_CONFIG" --bindir)/pg_config"
+}
+
 # Copies the PostgreSQL of PG_CONFIG to a directory of that name in the work directory, for a module
 # that must not get into the real one, whose servers may be in use. PostgreSQL finds its files from
 # the place of its programs, so the copy works where it is; its pg_config is in private_pg_config.
@@ -201,6 +250,7 @@ END
 # and a program that runs them. What initdb runs goes without, to save time.
 private_installation() {
     local prefix=$work/$1 directory
+    private_pg_config=$(private_pg_config_of "$1")
     shift
     for directory in bindir pkglibdir sharedir; do
         directory=$("$PG_CONFIG" --"$directory")
@@ -214,7 +264,6 @@ private_installation() {
         as_postgres mkdir -p "$prefix${directory%/*}"
         as_postgres ln -s "$directory" "$prefix$directory"
     done
-    private_pg_config=$prefix$("$PG_CONFIG" --bindir)/pg_config
     # Nothing of a pg_fastcopy that is installed already.
     as_postgres rm -rf "$prefix$("$PG_CONFIG" --pkglibdir)"/{pg_fastcopy.so,bitcode/pg_fastcopy*}
     as_postgres rm -f "$prefix$("$PG_CONFIG" --sharedir)"/extension/pg_fastcopy[.-]*
@@ -238,9 +287,9 @@ END
 }
 
 # Runs the torture test for so many seconds with that seed, on two clusters of its own whose restarts are
-# cheap, and a standby of the target. Keeps their logs if it fails.
+# cheap, and a standby of the target. Keeps their logs if it fails. The test is in that copy of the tree.
 torture() {
-    local seconds=$1 seed=$2 name small_disk= status=0 servers=(source target)
+    local seconds=$1 seed=$2 tree=${3:-$work/tree} name small_disk= status=0 servers=(source target)
     say "torture: $seconds seconds, seed $seed"
     # Room for the table that is copied to it, not for much more. A standby would have the same tablespace
     # in the same place, so a seed gets one or the other.
@@ -275,7 +324,7 @@ dynamic_shared_memory_type = mmap"
         cd "$work"
         # shellcheck disable=SC2046
         exec $(postgres_prefix) env LC_ALL="$LC_ALL" TORTURE_VERBOSE="${TORTURE_VERBOSE:-}" \
-            perl "$work/tree/test/torture/torture.pl" "$work" "$bindir" "$seconds" "$seed" "$small_disk"
+            perl "$tree/test/torture/torture.pl" "$work" "$bindir" "$seconds" "$seed" "$small_disk"
     ) &
     torturer=$!
     wait "$torturer" || status=$?
@@ -300,6 +349,17 @@ dynamic_shared_memory_type = mmap"
         drop_name mounts small_disk
     fi
     return "$status"
+}
+
+# The same in a work directory of its own, for several at a time.
+torture_aside() {
+    local tree=$work/tree status=0
+    work=$work/torture-$2
+    as_postgres mkdir "$work"
+    trap 'exit 143' TERM
+    trap clean_up EXIT
+    torture "$1" "$2" "$tree" || status=$?
+    [[ $status -eq 0 ]] || failed+=("torture, seed $2")
 }
 
 # Takes a name out of an array of that name.
