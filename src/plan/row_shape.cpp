@@ -118,7 +118,9 @@ bool is_written_by_type(const SourceColumn &source, const job::TargetColumn &tar
                    : errmsg("column \"%s\" of source table \"%s\" does not exist in target table "
                             "\"%s\"",
                             name, request.source_table, request.target_table),
-         errhint("Leave the column out with columns => ARRAY[...], or add it to the target.")));
+         generated ? errhint("Leave the column out with columns => ARRAY[...].")
+                   : errhint("Leave the column out with columns => ARRAY[...], or add it to the "
+                             "target.")));
 }
 
 }  // namespace
