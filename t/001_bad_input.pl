@@ -11,6 +11,7 @@ use warnings;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 
+use FastcopyGate;
 use FastcopyTest;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
@@ -457,7 +458,7 @@ is(table_digest($target, 'public.items'), table_digest($source, 'public.items'),
 $target->safe_psql('postgres', 'TRUNCATE public.items');
 
 my $gatekeeper = $source->background_psql('postgres');
-$gatekeeper->query_safe('SELECT pg_advisory_lock(1)');
+hold_gate($gatekeeper);
 my %stalled = (
 	target_table => 'public.kept', columns => \q(ARRAY['id']), filter => 'public.gate()');
 

@@ -18,6 +18,7 @@ use warnings;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 
+use FastcopyGate;
 use FastcopyTest;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
@@ -69,7 +70,7 @@ $target->safe_psql('postgres', $new_target);
 
 # What holds the silent and the blocked up.
 my $gatekeeper = $source->background_psql('postgres');
-$gatekeeper->query_safe('SELECT pg_advisory_lock(1)');
+hold_gate($gatekeeper);
 
 my %situations = (
 	flowing  => { workers => 4, filter => 'public.drip(id)' },
@@ -95,8 +96,7 @@ sub watch_job
 
 	my $ready =
 	  $situation eq 'silent'
-	  ? $source->poll_query_until('postgres',
-		"SELECT count(*) = $workers FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
+	  ? wait_at_gate($source, $workers)
 	  : $situation eq 'blocked'
 	  ? $target->poll_query_until('postgres',
 		q(SELECT count(*) = 1 FROM pg_locks WHERE locktype = 'transactionid' AND NOT granted))

@@ -8,6 +8,7 @@ use warnings;
 use FindBin;
 use lib "$FindBin::RealBin/lib";
 
+use FastcopyGate;
 use FastcopyTest;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
@@ -275,14 +276,14 @@ is(way_taken(), 'copy', 'a trigger of a partition: through COPY FROM');
 	$source->safe_psql('postgres', q(CREATE FUNCTION gate(a integer) RETURNS boolean LANGUAGE plpgsql AS
 		'BEGIN IF a = 501 THEN PERFORM pg_catalog.pg_advisory_xact_lock_shared(1); END IF; RETURN true; END'));
 	my $gatekeeper = $source->background_psql('postgres');
-	$gatekeeper->query_safe('SELECT pg_advisory_lock(1)');
+	hold_gate($gatekeeper);
 	my $job = $target->safe_psql('postgres', qq(SET fastcopy.retry_delay = '10ms';
 		SELECT fastcopy.start('$conninfo', 't', 't', 1, filter => 'public.gate(a)')));
-	$source->poll_query_until('postgres', q(SELECT count(*) = 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted))
+	wait_at_gate($source, 1)
 	  or die 'the source did not come to the gate';
 	$target->poll_query_until('postgres', q(SELECT count(*) = 1 FROM pg_stat_progress_copy)) or die 'the worker does not copy';
 	$target->safe_psql('postgres', $see);
-	$gatekeeper->query_safe('SELECT pg_advisory_unlock(1)');
+	open_gate($gatekeeper);
 	is(wait_state($target, $job, 'done|failed'), 'done', 'a trigger comes late: the job is done');
 	is($target->safe_psql('postgres', 'SELECT count(*) FROM t'), '999', 'a trigger comes late: all rows are there');
 	is($target->safe_psql('postgres', 'SELECT count(*), sum(a) FROM seen'), '500|374750', 'a trigger comes late: it has seen its rows');
@@ -321,9 +322,9 @@ SKIP:
 	$source->safe_psql('postgres', q(DROP TABLE t; CREATE TABLE t (a integer, b text); INSERT INTO t SELECT i, repeat('b', 100) FROM generate_series(1, 600) i));
 	make_target('plain', q(CREATE TABLE t (a integer, b text, c text GENERATED ALWAYS AS (repeat('x', 400000 + a)) STORED)));
 	my $gatekeeper = $source->background_psql('postgres');
-	$gatekeeper->query_safe('SELECT pg_advisory_lock(1)');
+	hold_gate($gatekeeper);
 	my $job = $target->safe_psql('postgres', "SELECT fastcopy.start('$conninfo', 't', 't', 1, filter => 'public.gate(a)')");
-	$source->poll_query_until('postgres', q(SELECT count(*) = 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted))
+	wait_at_gate($source, 1)
 	  or die 'the source did not come to the gate';
 	# The rest of the rows so far is on its way.
 	$target->poll_query_until('postgres', 'SELECT rows_copied >= 400 FROM fastcopy.status ORDER BY job DESC LIMIT 1') or die 'no rows';
@@ -332,7 +333,7 @@ SKIP:
 	$target->poll_query_until('postgres', "SELECT wait_event_type = 'Extension' FROM pg_stat_activity WHERE pid = $pid") or die 'the worker does not wait';
 	my ($peak) = slurp_file("/proc/$pid/status") =~ /^VmHWM:\s+(\d+) kB/m;
 	cmp_ok($peak, '<', 150_000, 'large generated values: the batch is small') unless ($ENV{FASTCOPY_TEST_UNDER} // '') ne '';
-	$gatekeeper->query_safe('SELECT pg_advisory_unlock(1)');
+	open_gate($gatekeeper);
 	is(wait_state($target, $job, 'done|failed'), 'done', 'large generated values: done');
 	is($target->safe_psql('postgres', 'SELECT count(*), sum(length(c)) FROM t'), '600|240180300', 'large generated values: all rows');
 	$gatekeeper->quit;

@@ -17,6 +17,7 @@ use warnings;
 use FindBin;
 use lib "$FindBin::RealBin/lib";
 
+use FastcopyGate;
 use FastcopyTest;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
@@ -95,7 +96,7 @@ for my $workers (1, 3)
 		$target->safe_psql('postgres',
 			"DROP TRIGGER IF EXISTS hold ON fastcopy.chunk; DROP TABLE IF EXISTS public.items; CREATE TABLE public.items (id bigint, name text); $steps{$step}");
 		my $gatekeeper = $target->background_psql('postgres');
-		$gatekeeper->query_safe('SELECT pg_advisory_lock(1)') if $steps{$step};
+		hold_gate($gatekeeper) if $steps{$step};
 
 		# Where nothing on the target waits, the source does, after the first chunks.
 		my $source_gate;
@@ -103,7 +104,7 @@ for my $workers (1, 3)
 		if (!$steps{$step})
 		{
 			$source_gate = $source->background_psql('postgres');
-			$source_gate->query_safe('SELECT pg_advisory_lock(1)');
+			hold_gate($source_gate);
 			$filter = ", filter => 'CASE WHEN id = $held_id THEN pg_advisory_xact_lock_shared(1) IS NOT NULL ELSE true END'";
 		}
 		my $job = $target->safe_psql('postgres', qq(
@@ -119,8 +120,7 @@ for my $workers (1, 3)
 		}
 		else
 		{
-			$source->poll_query_until('postgres',
-				q(SELECT count(*) = 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted))
+			wait_at_gate($source, 1)
 			  or die 'no worker has come to the gate';
 		}
 		# Those that are not held do all the other chunks meanwhile.
@@ -143,7 +143,7 @@ for my $workers (1, 3)
 		else { cmp_ok($done, '>', 0, "$name: others are done") }
 		if ($source_gate)
 		{
-			$source_gate->query_safe('SELECT pg_advisory_unlock(1)');
+			open_gate($source_gate);
 			$source_gate->quit;
 		}
 		no_leftovers($source, $target, $name);

@@ -11,6 +11,7 @@ use warnings;
 use FindBin;
 use lib "$FindBin::RealBin/lib";
 
+use FastcopyGate;
 use FastcopyNamespace '--net';
 use FastcopyProxy;
 use FastcopyTest;
@@ -60,7 +61,7 @@ sub start_job
 	my (%words) = @_;
 	my $retry_limit = delete $words{retry_limit} // 3;
 	my $conninfo    = through_proxy(%words);
-	$brake->query_safe('SELECT pg_advisory_lock(1)');
+	hold_gate($brake);
 	$target->safe_psql('postgres', 'DROP TABLE IF EXISTS public.items; CREATE TABLE public.items (id bigint, name text)');
 	my $job = $target->safe_psql('postgres', qq(
 		SET fastcopy.chunk_size = '64kB'; SET fastcopy.retry_delay = '50ms'; SET fastcopy.retry_limit = $retry_limit;

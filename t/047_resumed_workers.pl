@@ -20,6 +20,7 @@ use warnings;
 use FindBin;
 use lib "$FindBin::RealBin/lib";
 
+use FastcopyGate;
 use FastcopyProxy;
 use FastcopyTest;
 use PostgreSQL::Test::Cluster;
@@ -62,12 +63,11 @@ sub unfinished_job
 		CREATE TRIGGER stop BEFORE INSERT ON public.items
 			FOR EACH ROW WHEN (NEW.id = $stop_at) EXECUTE FUNCTION public.hold()));
 	my $gatekeeper = $target->background_psql('postgres');
-	$gatekeeper->query_safe('SELECT pg_advisory_lock(1)');
+	hold_gate($gatekeeper);
 	my $job = $target->safe_psql('postgres', qq(
 		SET fastcopy.chunk_size = '8kB';
 		SELECT fastcopy.start('$conninfo', 'public.items', 'public.items', 1, filter => 'public.gate(id)')));
-	$target->poll_query_until('postgres', q(
-		SELECT count(*) = 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted)) or die 'the job does not wait';
+	wait_at_gate($target, 1) or die 'the job does not wait';
 	$target->safe_psql('postgres', "SELECT fastcopy.cancel($job)");
 	wait_state($target, $job, 'cancelled');
 	$gatekeeper->quit;

@@ -7,6 +7,7 @@ use warnings;
 use FindBin;
 use lib "$FindBin::RealBin/lib";
 
+use FastcopyGate;
 use FastcopyTest;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -86,9 +87,9 @@ sub cancelled_job
 			'BEGIN PERFORM pg_catalog.pg_advisory_xact_lock_shared(1); RETURN NEW; END';
 		CREATE TRIGGER hold BEFORE INSERT ON public.items FOR EACH ROW WHEN (NEW.id = 1500) EXECUTE FUNCTION public.hold()));
 	my $gatekeeper = $target->background_psql('postgres');
-	$gatekeeper->query_safe('SELECT pg_advisory_lock(1)');
+	hold_gate($gatekeeper);
 	my $job = $target->safe_psql('postgres', call('start', workers => 1));
-	$target->poll_query_until('postgres', q(SELECT count(*) = 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted))
+	wait_at_gate($target, 1)
 	  or die 'the job does not wait';
 	$target->safe_psql('postgres', "SELECT fastcopy.cancel($job)");
 	wait_state($target, $job, 'cancelled');

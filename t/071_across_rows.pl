@@ -7,6 +7,7 @@ use warnings;
 use FindBin;
 use lib "$FindBin::RealBin/lib";
 
+use FastcopyGate;
 use FastcopyTest;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
@@ -89,7 +90,7 @@ make_emp(q(ALTER TABLE emp ADD CONSTRAINT emp_boss_fkey FOREIGN KEY (boss) REFER
 my $gate = $target->background_psql('postgres');
 $gate->query_safe('SELECT pg_advisory_lock(71)');
 $job = $target->safe_psql('postgres', "$small; SELECT fastcopy.start('$conninfo', 'emp', 'emp', 1, indexes => 'rebuild')");
-$target->poll_query_until('postgres', q(SELECT count(*) = 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted)) or die 'no worker came to the gate';
+wait_at_gate($target, 1) or die 'no worker came to the gate';
 $target->safe_psql('postgres', 'ALTER TABLE emp VALIDATE CONSTRAINT emp_boss_fkey');
 is($target->safe_psql('postgres', $valid), 't', 'a key that is set aside is validated by somebody');
 $gate->quit;

@@ -7,6 +7,7 @@ use FindBin;
 use lib "$FindBin::RealBin/lib";
 
 use FastcopyEngine;
+use FastcopyGate;
 use FastcopyTest;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -140,7 +141,7 @@ $target->safe_psql('postgres', q(
 sub start_held
 {
 	my $gate = $target->background_psql('postgres');
-	$gate->query_safe('SELECT pg_advisory_lock(1)');
+	hold_gate($gate);
 	my $job = $target->safe_psql('postgres', "SET fastcopy.chunk_size = 64; SELECT fastcopy.start('$conninfo', 'f', 'h', 1, truncate => true)");
 	defined seconds_until(sub { $target->safe_psql('postgres', q(SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted)) })
 	  or die "the job did not come to the gate\n";
@@ -149,7 +150,7 @@ sub start_held
 my ($job, $gate) = start_held();
 $target->safe_psql('postgres', q(SELECT pg_terminate_backend(pid) FROM fastcopy.workers));
 defined seconds_until(sub { $target->safe_psql('postgres', q(SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted)) }) or die;
-$gate->query_safe('SELECT pg_advisory_unlock(1)');
+open_gate($gate);
 $gate->quit;
 is($target->safe_psql('postgres', "SELECT fastcopy.wait($job)"), 'done', 'a worker was terminated in a batch, and replaced');
 is(table_digest($target, sprintf $all, 'h'), table_digest($source, sprintf $all, 'f'), 'each row is there once');
@@ -173,13 +174,13 @@ $source->safe_psql('postgres', q(
 	INSERT INTO later SELECT * FROM s;
 	ALTER TABLE later SET (timescaledb.compress, timescaledb.compress_segmentby = 'device')));
 $gate = $source->background_psql('postgres');
-$gate->query_safe('SELECT pg_advisory_lock(1)');
+hold_gate($gate);
 $job = $target->safe_psql('postgres', qq(SET fastcopy.chunk_size = 64;
 	SELECT fastcopy.start('$conninfo', 'later', 'plain', 1, filter => 'v <> 2500 OR pg_advisory_xact_lock_shared(1) IS NOT NULL')));
 defined seconds_until(sub { $source->safe_psql('postgres', q(SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted)) }) or die;
 $target->safe_psql('postgres', "SELECT fastcopy.cancel($job)");
 wait_state($target, $job, 'cancelled');
-$gate->query_safe('SELECT pg_advisory_unlock(1)');
+open_gate($gate);
 $gate->quit;
 $source->safe_psql('postgres', q(SELECT count(compress_chunk(c)) FROM show_chunks('later') c));
 fails_with($target, "SELECT fastcopy.resume($job)", '55000', qr/may have changed/, 'chunks were compressed since');

@@ -7,6 +7,7 @@ use FindBin;
 use lib "$FindBin::RealBin/lib";
 
 use FastcopyEngine;
+use FastcopyGate;
 use FastcopyTest;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -130,7 +131,7 @@ is($target->safe_psql('postgres', q(SELECT kind, count(*) > 4 FROM fastcopy.chun
 # Distributed while a job runs: what has been planned for a plain table is asked again in each chunk.
 $target->safe_psql('postgres', 'DROP TABLE plain; CREATE TABLE plain (id bigint, a int, at date, s text)');
 my $gate = $source->background_psql('postgres');
-$gate->query_safe('SELECT pg_advisory_lock(1)');
+hold_gate($gate);
 my $job = $target->safe_psql('postgres', qq(SET fastcopy.chunk_size = 128;
 	SELECT fastcopy.start('$conninfo', 'plain', 'plain', 1, filter => 'id <> 5000 OR pg_advisory_xact_lock_shared(1) IS NOT NULL')));
 my $waiting = q(SELECT count(*) FROM pg_locks WHERE locktype = '%s' AND NOT granted);
@@ -144,7 +145,7 @@ await_lock($source, 'advisory');
 my $distributor = $target->background_psql('postgres');
 $distributor->query_until(qr//, "SELECT create_distributed_table('plain', 'id');\n");
 await_lock($target, 'relation');
-$gate->query_safe('SELECT pg_advisory_unlock(1)');
+open_gate($gate);
 $gate->quit;
 is($target->safe_psql('postgres', "SELECT fastcopy.wait($job)"), 'done', 'the table was distributed while a job ran');
 quit_quietly($distributor);
@@ -163,14 +164,14 @@ $target->safe_psql('postgres', q(
 sub start_held
 {
 	my $session = $target->background_psql('postgres');
-	$session->query_safe('SELECT pg_advisory_lock(1)');
+	hold_gate($session);
 	my $started = $target->safe_psql('postgres', "SET fastcopy.chunk_size = 128; SELECT fastcopy.start('$conninfo', 'plain', 'held', 2, truncate => true)");
 	await_lock($target, 'advisory');
 	return ($started, $session);
 }
 ($job, $gate) = start_held();
 $target->safe_psql('postgres', q(SELECT pg_terminate_backend(pid) FROM fastcopy.workers));
-$gate->query_safe('SELECT pg_advisory_unlock(1)');
+open_gate($gate);
 $gate->quit;
 is($target->safe_psql('postgres', "SELECT fastcopy.wait($job)"), 'done', 'workers were terminated in a batch, and replaced');
 is(table_digest($target, sprintf $all, 'held'), table_digest($source, sprintf $all, 'plain'), 'each row is there once');

@@ -7,6 +7,7 @@ use FindBin;
 use lib "$FindBin::RealBin/lib";
 
 use FastcopyEngine;
+use FastcopyGate;
 use FastcopyTest;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
@@ -53,13 +54,13 @@ sub ledger_is_right
 
 # It dies while a chunk is on its way, and stays away.
 my $gate = $source->background_psql('postgres');
-$gate->query_safe('SELECT pg_advisory_lock(1)');
+hold_gate($gate);
 my $job = $target->safe_psql('postgres', qq(SET fastcopy.chunk_size = 128; SET fastcopy.retry_limit = 1; SET fastcopy.retry_delay = '10ms';
 	SELECT fastcopy.start('$conninfo', 'items', 'items', 1, filter => 'id <> 15000 OR pg_advisory_xact_lock_shared(1) IS NOT NULL')));
 defined seconds_until(sub { $source->safe_psql('postgres', q(SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted)) })
   or die "the job did not come to the gate\n";
 $node->stop('immediate');
-$gate->query_safe('SELECT pg_advisory_unlock(1)');
+open_gate($gate);
 $gate->quit;
 wait_state($target, $job, 'failed');
 my ($done, $error) = split /\|/, $target->safe_psql('postgres', "SELECT chunks_done > 2, error FROM fastcopy.status WHERE job = $job");

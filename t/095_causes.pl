@@ -7,6 +7,7 @@ use FindBin;
 use lib "$FindBin::RealBin/lib";
 
 use FakeSource;
+use FastcopyGate;
 use FastcopyTest;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
@@ -31,16 +32,16 @@ CREATE FUNCTION public.gate(id bigint) RETURNS boolean LANGUAGE sql AS 'SELECT t
 # A job that fails between a statement's snapshot and its look at the jobs that run: here within a transaction that
 # sees the beginning only. What the ledger's row says is all of one moment.
 my $gatekeeper = $source->background_psql('postgres');
-$gatekeeper->query_safe('SELECT pg_advisory_lock(1)');
+hold_gate($gatekeeper);
 my $job = $target->safe_psql('postgres',
 	"SELECT fastcopy.start('$conninfo', 'public.items', 'public.items', 1, filter => 'public.gate(id)')");
-$source->poll_query_until('postgres', q(SELECT count(*) = 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted))
+wait_at_gate($source, 1)
   or die 'the job does not wait';
 my $observer = $target->background_psql('postgres');
 my $status   = "SELECT state, sqlstate, error, finished_at IS NOT NULL FROM fastcopy.status WHERE job = $job";
 $observer->query_safe('BEGIN ISOLATION LEVEL REPEATABLE READ');
 is($observer->query_safe($status), 'copying|||f', 'a job that runs');
-$gatekeeper->query_safe('SELECT pg_advisory_unlock(1)');
+open_gate($gatekeeper);
 is(wait_state($target, $job, 'failed|done'), 'failed', 'it fails');
 $target->poll_query_until('postgres', 'SELECT count(*) = 0 FROM fastcopy.live_jobs()') or die 'the job does not end';
 is($observer->query_safe($status), 'copying|||f', 'where the end is not seen yet, none of it is');
@@ -49,7 +50,7 @@ is($observer->query_safe($status), 'failed|22012|division by zero|t', '... and a
 
 # An interrupted job is none that has ended.
 $target->safe_psql('postgres', 'TRUNCATE public.items');
-$gatekeeper->query_safe('SELECT pg_advisory_lock(1)');
+hold_gate($gatekeeper);
 $job = $target->safe_psql('postgres',
 	"SELECT fastcopy.start('$conninfo', 'public.items', 'public.items', 1, filter => 'public.gate(id)')");
 $observer->query_safe('BEGIN ISOLATION LEVEL REPEATABLE READ');
