@@ -81,7 +81,7 @@ void prepare_new(RunningJob *job) {
     probe_source(job, facts, shape);
     read_rest(job, &facts);
     marker_wait::begin(job, facts.marker);
-    plan::Reader reader = plan::choose_reader(job->connection, facts.table, shape, &facts.leaves);
+    plan::Reader reader = choose_reader(job, facts.table, shape, &facts.leaves);
     bool by_copy_from = writer.way == sink::Way::copy &&
                         !sink::takes_fast_path(target, shape.ncolumns, shape.columns, shape.binary);
     plan::CutOptions options{.source_table = request.source_table,

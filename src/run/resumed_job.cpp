@@ -111,7 +111,7 @@ void prepare_resumed(RunningJob *job) {
         if (facts.marker.snapshot != nullptr &&
             plan::wait_until_durable(job->connection, facts.marker) == plan::Durable::yes)
             facts.markers.snapshot = facts.marker.snapshot;
-        reader = plan::choose_reader(job->connection, facts.table, shape, &facts.leaves);
+        reader = choose_reader(job, facts.table, shape, &facts.leaves);
         must_count = may_have_changed && compare_markers(job, former, facts);
         check_ways(job, facts.leaves);
     }

@@ -4,8 +4,37 @@
 
 namespace fastcopy::run {
 
+namespace {
+
+double ms_since(instr_time begin) {
+    instr_time now;
+    INSTR_TIME_SET_CURRENT(now);
+    INSTR_TIME_SUBTRACT(now, begin);
+    return INSTR_TIME_GET_MILLISEC(now);
+}
+
+constexpr const char *name_of(const plan::Reader &reader) {
+    return reader.by_table ? "table" : "leaves";
+}
+
+}  // namespace
+
+plan::Reader choose_reader(const RunningJob *job, const plan::SourceTable &table,
+                           const plan::RowShape &shape, plan::Leaves *leaves) {
+    instr_time begin;
+    INSTR_TIME_SET_CURRENT(begin);
+    plan::Reader reader = plan::choose_reader(job->connection, table, shape, leaves);
+    elog(DEBUG1, "rows of %s are read by %s: %s (%.3f ms)", job->request.source_table,
+         name_of(reader), reader.reason, ms_since(begin));
+    return reader;
+}
+
 sink::Writer choose_writer(const RunningJob *job, Relation target, const plan::RowShape &shape) {
+    instr_time begin;
+    INSTR_TIME_SET_CURRENT(begin);
     sink::Writer writer = sink::choose_writer(target, shape.ncolumns, shape.columns);
+    elog(DEBUG1, "rows of %s are written by %s: %s (%.3f ms)", job->request.target_table,
+         sink::name_of(writer.way), writer.reason, ms_since(begin));
     if (job->request.rebuild_indexes && writer.by_engine)
         ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
                         errmsg("cannot rebuild the indexes of \"%s\"", job->request.target_table),
@@ -38,16 +67,12 @@ void note_ways(RunningJob *job, const plan::Reader *reader, const sink::Writer &
     ways.writer = sink::name_of(writer.way);
     ways.writer_reason = writer.reason;
     if (reader != nullptr) {
-        ways.reader = reader->by_table ? "table" : "leaves";
+        ways.reader = name_of(*reader);
         ways.reader_reason = reader->reason;
         job->area->no_common_snapshot = reader->no_common_snapshot;
         if (reader->no_common_snapshot)
             ways.warning = job::no_common_snapshot;
-        elog(DEBUG1, "rows of %s are read by %s: %s", job->request.source_table, ways.reader,
-             ways.reader_reason);
     }
-    elog(DEBUG1, "rows of %s are written by %s: %s", job->request.target_table, ways.writer,
-         ways.writer_reason);
     job::ledger::note_ways(job->area->job, ways);
 }
 

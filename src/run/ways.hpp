@@ -12,6 +12,10 @@
 
 namespace fastcopy::run {
 
+// Both choose and record the choice in the log, with the time it took. The reader also changes the
+// leaves to what is to be read.
+plan::Reader choose_reader(const RunningJob *job, const plan::SourceTable &table,
+                           const plan::RowShape &shape, plan::Leaves *leaves);
 // An ERROR if the job asks for what the writer cannot do.
 sink::Writer choose_writer(const RunningJob *job, Relation target, const plan::RowShape &shape);
 
@@ -19,8 +23,8 @@ sink::Writer choose_writer(const RunningJob *job, Relation target, const plan::R
 // the table was distributed since, or rows compressed, ONLY would not find them.
 void check_ways(const RunningJob *job, const plan::Leaves &leaves);
 
-// Records the choice in the log, in the ledger, and for the waiting session. `reader` is nullptr if
-// nothing is left to be read.
+// Records the choice in the ledger, and for the waiting session. `reader` is nullptr if nothing is
+// left to be read.
 void note_ways(RunningJob *job, const plan::Reader *reader, const sink::Writer &writer);
 
 }  // namespace fastcopy::run
