@@ -12,10 +12,10 @@
 #include "sink/across_rows.hpp"
 #include "sink/copy_in.hpp"
 #include "sink/indexes.hpp"
-#include "sink/local_sql.hpp"
 #include "sink/target.hpp"
 #include "sink/target_files.hpp"
 #include "sink/target_lock.hpp"
+#include "sink/truncate.hpp"
 
 namespace fastcopy::run {
 
@@ -99,7 +99,7 @@ void prepare_new(RunningJob *job) {
         lock_target_exclusively(request, shape);
     }
     if (request.truncate)
-        sink::run_local(psprintf("TRUNCATE %s", sink::quoted_relation(request.target)));
+        sink::truncate(request.target, writer.by_engine);
 
     job->chunks = plan.count;
     job::ledger::add_job(id, request, shape, job->area->identity.role, GetCurrentTimestamp(),
