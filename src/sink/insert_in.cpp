@@ -9,9 +9,12 @@ namespace fastcopy::sink {
 
 namespace {
 
-// Of the stream, in a statement; and of memory for its rows, beyond which they go to a temporary file.
+// A batch ends when its rows have taken so much of the stream, or of memory: small rows take several times as much
+// there. What is beyond twice that, as one large row can be, goes to a temporary file.
 constexpr uint64 max_batch_bytes = UINT64CONST(4) << 20;
-constexpr int batch_memory_kb = 32 * 1024;
+constexpr int spill_kb = 2 * (max_batch_bytes >> 10);
+// Of a block of the batch's memory, by which it may take more.
+constexpr Size batch_block = Size{256} * 1024;
 
 // The stream counts what has been taken from it.
 struct CountedSource {
@@ -31,6 +34,28 @@ int largest_counted(void *self) noexcept {
     return counted->source->largest_row(counted->source->self);
 }
 
+// A store of rows, in a context of its own.
+struct Batch {
+    MemoryContext context;
+    Tuplestorestate *rows;
+};
+
+Batch begin_batch(MemoryContext parent, bool any_direction) {
+    Batch batch;
+    batch.context = AllocSetContextCreate(parent, "fastcopy batch", ALLOCSET_DEFAULT_MINSIZE,
+                                          ALLOCSET_DEFAULT_INITSIZE, batch_block);
+    MemoryContext old = MemoryContextSwitchTo(batch.context);
+    batch.rows = tuplestore_begin_heap(any_direction, false, spill_kb);
+    MemoryContextSwitchTo(old);
+    return batch;
+}
+
+void end_batch(Batch *batch) {
+    tuplestore_end(batch->rows);
+    MemoryContextDelete(batch->context);
+    *batch = Batch{};
+}
+
 struct Insert {
     Relation target;
     CountedSource counted;
@@ -46,8 +71,8 @@ struct Insert {
     bool *parsed_nulls;
     MemoryContext per_row;
     bool rewritten;
-    int calls;                // of the function, by the statement that runs
-    Tuplestorestate *repeat;  // the batch's rows, if they may be read again
+    int calls;     // of the function, by the statement that runs
+    Batch repeat;  // if its rows may be read again
     bool at_end;
     uint64 line;
 };
@@ -78,14 +103,15 @@ bool parse_row(Insert *insert) {
 }
 
 // Reads rows until there is a batch of them.
-void read_batch(Insert *insert, Tuplestorestate *rows, TupleDesc tupdesc) {
+void read_batch(Insert *insert, const Batch &batch, TupleDesc tupdesc) {
     ErrorContextCallback callback{error_context_stack, nullptr, nullptr};
     callback.callback = insert->reader != nullptr ? add_row_context : CopyFromErrorCallback;
     callback.arg = insert->reader != nullptr ? static_cast<void *>(insert) : insert->parser;
     error_context_stack = &callback;
     MemoryContext old = MemoryContextSwitchTo(insert->per_row);
     uint64 begin = insert->counted.bytes;
-    while (insert->counted.bytes - begin < max_batch_bytes) {
+    while (insert->counted.bytes - begin < max_batch_bytes &&
+           MemoryContextMemAllocated(batch.context, true) < max_batch_bytes) {
         MemoryContextReset(insert->per_row);
         insert->line++;
         insert->at_end = insert->reader != nullptr
@@ -93,7 +119,7 @@ void read_batch(Insert *insert, Tuplestorestate *rows, TupleDesc tupdesc) {
                              : !parse_row(insert);
         if (insert->at_end)
             break;
-        tuplestore_putvalues(rows, tupdesc, insert->values, insert->nulls);
+        tuplestore_putvalues(batch.rows, tupdesc, insert->values, insert->nulls);
     }
     MemoryContextReset(insert->per_row);
     MemoryContextSwitchTo(old);
@@ -174,13 +200,13 @@ uint64 insert_batches(Insert *insert, const char *sql) {
     uint64 rows = 0;
     while (!insert->at_end) {
         if (insert->rewritten)
-            insert->repeat = tuplestore_begin_heap(false, false, batch_memory_kb);
+            insert->repeat = begin_batch(CurrentMemoryContext, false);
         if (SPI_connect() != SPI_OK_CONNECT)
             elog(ERROR, "SPI_connect failed");
         rows += run_statement(insert, sql);
         SPI_finish();
         if (insert->rewritten)
-            tuplestore_end(insert->repeat);
+            end_batch(&insert->repeat);
         pgstat_progress_update_param(PROGRESS_COPY_BYTES_PROCESSED,
                                      static_cast<int64>(insert->counted.bytes));
         pgstat_progress_update_param(PROGRESS_COPY_TUPLES_PROCESSED, static_cast<int64>(rows));
@@ -203,23 +229,23 @@ void give_batch(ReturnSetInfo *result) {
         ereport(ERROR,
                 (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
                  errmsg("fastcopy.incoming_rows() can only be called by a fastcopy worker")));
-    if (insert->calls++ > 0 && insert->repeat == nullptr)
+    if (insert->calls++ > 0 && insert->repeat.rows == nullptr)
         ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
                         errmsg("INSERT into \"%s\" reads its rows more than once",
                                RelationGetRelationName(insert->target))));
     MemoryContext old = MemoryContextSwitchTo(result->econtext->ecxt_per_query_memory);
     bool any_direction = (result->allowedModes & SFRM_Materialize_Random) != 0;
-    Tuplestorestate *rows = tuplestore_begin_heap(any_direction, false, batch_memory_kb);
+    Batch batch = begin_batch(CurrentMemoryContext, any_direction);
     TupleDesc tupdesc = CreateTupleDescCopy(insert->tupdesc);
     if (!insert->rewritten) {
-        read_batch(insert, rows, tupdesc);
+        read_batch(insert, batch, tupdesc);
     } else {
         if (insert->calls == 1)
             read_batch(insert, insert->repeat, insert->tupdesc);
-        copy_rows(insert->repeat, rows, tupdesc);
+        copy_rows(insert->repeat.rows, batch.rows, tupdesc);
     }
     result->returnMode = SFRM_Materialize;
-    result->setResult = rows;
+    result->setResult = batch.rows;
     result->setDesc = tupdesc;
     MemoryContextSwitchTo(old);
 }
