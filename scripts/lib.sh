@@ -195,7 +195,7 @@ install_engines() {
     local install=${ENGINES:-$root/../shared/engines/install} engine
     [[ -x $install ]] || return 0
     for engine in citus timescaledb; do
-        [[ -e $("$PG_CONFIG" --sharedir)/extension/$engine.control ]] && continue
+        has_engine "$engine" && continue
         say "engine: $engine"
         as_root "$install" "$engine" "$PG_CONFIG" || echo "$engine could not be installed: its tests are skipped"
     done
@@ -286,14 +286,21 @@ END
     as_postgres chmod +x "$programs/pg_ctl" "$programs/postgres.checked"
 }
 
+# Whether an engine is in the PostgreSQL of PG_CONFIG.
+has_engine() {
+    [[ -e $("$PG_CONFIG" --sharedir)/extension/$1.control ]]
+}
+
 # Runs the torture test for so many seconds with that seed, on two clusters of its own whose restarts are
-# cheap, and a standby of the target. Keeps their logs if it fails. The test is in that copy of the tree.
+# cheap, and a standby of the target; with an engine, if one is named, that keeps the target's tables.
+# Keeps their logs if it fails. The test is in that copy of the tree.
 torture() {
-    local seconds=$1 seed=$2 tree=${3:-$work/tree} name small_disk= status=0 servers=(source target)
-    say "torture: $seconds seconds, seed $seed"
+    local seconds=$1 seed=$2 engine=${3:-} tree=${4:-$work/tree}
+    local name small_disk= status=0 servers=(source target) of_engine=
+    say "torture: $seconds seconds, seed $seed${engine:+, $engine}"
     # Room for the table that is copied to it, not for much more. A standby would have the same tablespace
     # in the same place, so a seed gets one or the other.
-    if [[ $((seed / 2 % 2)) -eq 0 ]] && mount_small_disk small_disk 24M; then
+    if [[ -z $engine && $((seed / 2 % 2)) -eq 0 ]] && mount_small_disk small_disk 24M; then
         small_disk=$work/small_disk
         as_postgres mkdir "$small_disk/tablespace"
     fi
@@ -309,11 +316,32 @@ max_worker_processes = 16
 autovacuum = off
 restart_after_crash = on
 log_line_prefix = '%m [%p] %b %q%a '"
+    case $engine in
+        timescaledb)
+            of_engine="
+shared_preload_libraries = 'timescaledb'
+timescaledb.telemetry_level = off"
+            ;;
+        citus)
+            # What is left prepared is recovered on demand.
+            of_engine="
+shared_preload_libraries = 'citus'
+max_connections = 150
+max_prepared_transactions = 100
+citus.shard_count = 4
+citus.recover_2pc_interval = -1
+citus.enable_statistics_collection = off"
+            start_cluster node 5503 "$settings$of_engine"
+            servers+=(node)
+            of_engine+="
+citus.local_hostname = '$work/target'"
+            ;;
+    esac
     start_cluster source 5501 "$settings"
     start_cluster target 5502 "$settings
 wal_keep_size = 512MB
-dynamic_shared_memory_type = mmap"
-    if [[ -z $small_disk ]]; then
+dynamic_shared_memory_type = mmap$of_engine"
+    if [[ -z $small_disk && -z $engine ]]; then
         start_standby standby 5503 target 5502
         servers+=(standby)
     fi
@@ -324,7 +352,7 @@ dynamic_shared_memory_type = mmap"
         cd "$work"
         # shellcheck disable=SC2046
         exec $(postgres_prefix) env LC_ALL="$LC_ALL" TORTURE_VERBOSE="${TORTURE_VERBOSE:-}" \
-            perl "$tree/test/torture/torture.pl" "$work" "$bindir" "$seconds" "$seed" "$small_disk"
+            perl "$tree/test/torture/torture.pl" "$work" "$bindir" "$seconds" "$seed" "$small_disk" "$engine"
     ) &
     torturer=$!
     wait "$torturer" || status=$?
@@ -351,15 +379,17 @@ dynamic_shared_memory_type = mmap"
     return "$status"
 }
 
-# The same in a work directory of its own, for several at a time.
-torture_aside() {
-    local tree=$work/tree status=0
-    work=$work/torture-$2
-    as_postgres mkdir "$work"
-    trap 'exit 143' TERM
-    trap clean_up EXIT
-    torture "$1" "$2" "$tree" || status=$?
-    [[ $status -eq 0 ]] || failed+=("torture, seed $2")
+# The same in a work directory of its own, for several at a time. Adds to the array failed.
+torture_apart() {
+    local seconds=$1 seed=$2 engine=${3:-} tree=$work/tree
+    (
+        work=$work/torture-$seed${engine:+-$engine}
+        clusters=() mounts=() aside_pids=() aside_files=''
+        as_postgres mkdir "$work"
+        trap 'exit 143' TERM
+        trap clean_up EXIT
+        torture "$seconds" "$seed" "$engine" "$tree"
+    ) || failed+=("torture, seed $seed${engine:+, $engine}")
 }
 
 # Takes a name out of an array of that name.

@@ -1,8 +1,9 @@
 # Tortures pg_fastcopy; see scripts/torture, which makes the servers and calls this.
 #
-#     torture.pl work bindir seconds seed small_disk
+#     torture.pl work bindir seconds seed small_disk [engine]
 #
-# Two servers, named source and target, run in the work directory, and without a small_disk a standby of the target.
+# Two servers, named source and target, run in the work directory, and without a small_disk a standby of the target. With
+# an engine, which keeps the target's tables, there is neither; with citus there is another node of its cluster.
 # Between source and target is a network that breaks on command. Jobs run one after another, each of a random kind and with random faults (Torture::Job, Torture::Faults),
 # while another table of the source is being written to. small_disk is a directory on a small file system, or
 # empty. The same seed makes the same random choices; when each of them meets its job is up to the machine.
@@ -15,12 +16,14 @@ use lib "$FindBin::Bin/lib", "$FindBin::Bin/../../t/lib";
 use FastcopyProxy;
 use POSIX ();
 use Time::HiRes qw(sleep time);
+use Torture::Engine;
 use Torture::Job;
 use Torture::Others;
 use Torture::Server;
 use Torture::Tables;
 
-my ($work, $bindir, $seconds, $seed, $small_disk) = @ARGV;
+my ($work, $bindir, $seconds, $seed, $small_disk, $engine) = @ARGV;
+$engine //= '';
 $| = 1;
 $SIG{PIPE} = 'IGNORE';
 my $interrupted = '';
@@ -28,6 +31,10 @@ $SIG{INT} = $SIG{TERM} = sub { $interrupted = $_[0] };
 
 my $source = Torture::Server->new(name => 'source', work => $work, bindir => $bindir, port => 5501);
 my $target = Torture::Server->new(name => 'target', work => $work, bindir => $bindir, port => 5502);
+my $node =
+  $engine eq 'citus' ? Torture::Server->new(name => 'node', work => $work, bindir => $bindir, port => 5503) : undef;
+my $keeper = Torture::Engine->new(name => $engine, target => $target, node => $node);
+Torture::Tables::use_engine($engine);
 
 # Random numbers of our own (Marsaglia's xorshift): whoever else calls rand() does not change the sequence.
 my $state = ($seed * 2654435769 + 1) % 4294967295 + 1;
@@ -39,10 +46,11 @@ my $random = sub {
 };
 $random->() for 1 .. 20;
 
+$keeper->prepare;
 $target->rows('CREATE EXTENSION pg_fastcopy');
 $target->rows("CREATE TABLESPACE small_disk LOCATION '$small_disk/tablespace'") if $small_disk;
 Torture::Tables::prepare($source);
-my $standby = $small_disk ? undef : Torture::Server->new(name => 'standby', work => $work, bindir => $bindir, port => 5503);
+my $standby = $small_disk || $engine ? undef : Torture::Server->new(name => 'standby', work => $work, bindir => $bindir, port => 5503);
 Torture::Others::prepare_standby($target);
 my $proxy = FastcopyProxy->new($source->{path});
 
@@ -56,7 +64,7 @@ my $amcheck = eval { $target->rows('CREATE EXTENSION amcheck'); 1 };
 my $preloaded = $seed % 2;
 if ($preloaded)
 {
-	$target->rows(q(ALTER SYSTEM SET shared_preload_libraries = 'pg_fastcopy'));
+	$target->rows('ALTER SYSTEM SET shared_preload_libraries = ' . $keeper->libraries('pg_fastcopy'));
 	$target->stop('fast');
 	$target->start;
 }
@@ -89,6 +97,8 @@ my $world = {
 	source     => $source,
 	target     => $target,
 	standby    => $standby,
+	node       => $node,
+	engine     => $keeper,
 	proxy      => $proxy,
 	small_disk => $small_disk,
 	conninfo   => $conninfo,
@@ -107,7 +117,7 @@ my $killed = 0;
 sub check_logs
 {
 	my ($job) = @_;
-	for my $server ($source, $target, $standby ? $standby : ())
+	for my $server (grep { $_ } $source, $target, $standby, $node)
 	{
 		for (split /\n/, $server->new_log)
 		{
@@ -138,7 +148,7 @@ sub run_jobs
 			$job->problem('errors', "the torture itself failed: $error");
 			# Whatever it was, the servers are needed again.
 			eval { $proxy->flow; $proxy->admit; $proxy->release };
-			for my $server ($source, $target)
+			for my $server (grep { $_ } $source, $target, $node)
 			{
 				$server->disconnect;
 				if (Torture::Server::alive($server->{pid})) { $server->stop('immediate') }
@@ -170,12 +180,13 @@ sub report
 {
 	printf "\n%-32s %8s %8s %8s\n", 'fault', 'hit', 'missed', 'seconds';
 	printf "%-32s %8d %8d %8.1f\n", $_, map { $_ // 0 } @{ $world->{count}{$_} || [] }[ 0 .. 2 ]
-	  for grep { $small_disk || $_ ne 'disk_full' } Torture::Faults::kinds();
+	  for grep { ($small_disk || $_ ne 'disk_full') && ($node || !/^node_/) } Torture::Faults::kinds();
 	printf "\n%-32s %8s\n", 'the job stopped as', 'times';
 	printf "%-32s %8d\n", $_, $world->{stops}{$_} for sort keys %{ $world->{stops} };
 	printf "\n%-32s %8s\n", 'others, and what came of it', 'times';
 	printf "%-32s %8d\n", $_, $world->{others}{$_} for sort keys %{ $world->{others} };
 	my %lines = (
+		engine          => $engine || 'none',
 		seed            => $seed,
 		seconds         => int(time - $begin),
 		jobs            => $world->{jobs},
@@ -193,9 +204,9 @@ sub report
 		map { $_ => $world->{problems}{$_} // 0 } qw(stuck leftovers crashes false_alarms errors));
 	print "\n";
 	printf "%-32s %8s\n", $_, $lines{$_}
-	  for 'seed', 'seconds', 'auto-resume', 'jobs', 'jobs proved', 'jobs that rightly refused to be resumed', 'chunks', 'rows copied', 'looks at ledger and rows', 'resumes', 'failed calls of resume', 'faults',
+	  for 'engine', 'seed', 'seconds', 'auto-resume', 'jobs', 'jobs proved', 'jobs that rightly refused to be resumed', 'chunks', 'rows copied', 'looks at ledger and rows', 'resumes', 'failed calls of resume', 'faults',
 	  'rows lost', 'rows duplicated', qw(stuck leftovers crashes false_alarms errors);
-	print "\nskipped: disk_full, since no small file system could be mounted\n" unless $small_disk;
+	print "\nskipped: disk_full, since no small file system could be mounted\n" unless $small_disk || $engine;
 	return;
 }
 

@@ -33,6 +33,12 @@ my %faults = (
 	source_immediate => [ 1, sub { _restart(@_, 'source', 'immediate') } ],
 	source_fast      => [ 2, sub { _restart(@_, 'source', 'fast') } ],
 
+	# Another node of the cluster that the target belongs to.
+	node_killed    => [ 6, sub { _restart(@_, 'node', 'kill') } ],
+	node_immediate => [ 4, sub { _restart(@_, 'node', 'immediate') } ],
+	node_fast      => [ 4, sub { _restart(@_, 'node', 'fast') } ],
+	node_sessions_terminated => [ 8, \&_terminate_on_node ],
+
 	# Sessions on the source.
 	source_worker_terminated      => [ 10, sub { _signal_session(@_, 'pg_terminate_backend', 'fastcopy job % chunk %', 1) } ],
 	source_workers_terminated     => [ 4,  sub { _signal_session(@_, 'pg_terminate_backend', 'fastcopy job % chunk %') } ],
@@ -86,7 +92,12 @@ sub _choose
 sub _kinds_for
 {
 	my ($table) = @_;
-	my %without = (disk_full => !$table->{small_disk}, other_detach => !$table->{leaves}, other_drop_index => !$table->{indexes});
+	my $distributed = ($table->{engine} // '') eq 'citus';
+	my %without     = (
+		disk_full => !$table->{small_disk},
+		other_detach     => !$table->{leaves},
+		other_drop_index => !$table->{indexes},
+		map { $_ => !$distributed } grep { /^node_/ } kinds());
 	return grep { !$without{$_} } kinds();
 }
 
@@ -128,7 +139,7 @@ sub inject
 		# A server that is on its way down already, by the fault before, is not hit a second time.
 		die "$fault->{kind}: " . (ref $@ ? "$@->{sqlstate} $@->{message}\n" : $@)
 		  unless ref $@ && $@->{sqlstate} =~ /^(?:08|57)/;
-		$_->disconnect for @$world{qw(source target)};
+		$_->disconnect for grep { $_ } @$world{qw(source target node)};
 		$hit = 0;
 	}
 	$world->{count}{ $fault->{kind} }[ $hit ? 0 : 1 ]++;
@@ -207,9 +218,17 @@ sub _restart
 {
 	my ($world, $fault, $name, $how) = @_;
 	$world->{$name}->stop($how);
-	sleep $fault->{pause} if $name eq 'source';
+	sleep $fault->{pause} if $name ne 'target';
 	$world->{$name}->start;
 	return 1;
+}
+
+# What the target has open on the other node.
+sub _terminate_on_node
+{
+	my ($world) = @_;
+	return $world->{node}->value(q(SELECT count(*) FILTER (WHERE pg_terminate_backend(pid)) > 0 FROM pg_stat_activity
+		WHERE application_name LIKE 'citus_internal%'), once => 1) eq 't';
 }
 
 sub _signal_session

@@ -51,6 +51,7 @@ sub draw
 		source      => $random->() < 0.5 ? 'server' : 'conninfo',
 		forget      => $random->() < 0.7
 	};
+	$job->{indexes} = 'keep' if $table->{engine};
 	my $full_speed = $random->() < 0.15;
 	$job->{seconds} = 0 if $full_speed;
 	my $count = 3 + int($random->() * 8);
@@ -165,7 +166,7 @@ sub incarnation
 sub is_explained
 {
 	my ($self, $failure) = @_;
-	return ref $failure && $failure->{sqlstate} =~ $explained;
+	return ref $failure && ($failure->{sqlstate} =~ $explained || $self->{world}{engine}->explains($failure));
 }
 
 # The job's row; undef, after saying so, if there is none.
@@ -193,8 +194,16 @@ sub _inject
 	my $hit = Torture::Faults::inject($self->{world}, $fault);
 	$self->_note(sprintf '%s%s%s', $fault->{kind}, $fault->{inner} ? " and $fault->{inner}" : '',
 		$hit ? '' : ' (hit nothing)');
-	$self->_compare_with_ledger if $self->{id};
+	$self->_compare_with_ledger('running') if $self->{id};
 	return;
+}
+
+sub _settle
+{
+	my ($self) = @_;
+	return 1 if $self->{world}{engine}->settle;
+	$self->problem('stuck', 'transactions stay prepared');
+	return 0;
 }
 
 # Makes a call in a session of its own, with a fault in the midst of it if there is one. Returns its value
@@ -287,7 +296,7 @@ sub _end_rival
 		elsif ($state =~ $stopped)
 		{
 			$self->problem('errors', "the other job failed: $sqlstate $error")
-			  unless $sqlstate eq '' || $sqlstate =~ $explained || $self->{disturbed};
+			  unless $sqlstate eq '' || $self->is_explained({ sqlstate => $sqlstate, message => $error }) || $self->{disturbed};
 			my ($job, $failure) = $self->_call([ $self->_settings, "SELECT fastcopy.resume($self->{rival})" ]);
 			if (!defined $job && $self->_is_refusal($failure))
 			{
@@ -342,7 +351,7 @@ sub _start
 		}
 		$self->_note("start failed: $failure->{sqlstate} $failure->{message}");
 		$self->problem('errors', "start failed: $failure->{sqlstate} $failure->{message}")
-		  unless $failure->{sqlstate} =~ $explained;
+		  unless $self->is_explained($failure);
 		sleep 0.05;
 	}
 	die "the job cannot be started\n";
@@ -357,7 +366,7 @@ sub _stopped
 	$self->_note("$now->{state} $now->{sqlstate} $now->{error}");
 	$world->{stops}{"$now->{state} $now->{sqlstate}"}++;
 	# A row whose partition is away has no place to go; and a job may notice by any error that its rows are gone.
-	if ($now->{sqlstate} ne '' && $now->{sqlstate} !~ $explained && !$self->{disturbed}
+	if ($now->{sqlstate} ne '' && !$self->is_explained({ sqlstate => $now->{sqlstate}, message => $now->{error} }) && !$self->{disturbed}
 		&& !($self->{detached} && $now->{sqlstate} eq '23514'))
 	{
 		$self->problem('errors', "job failed: $now->{sqlstate} $now->{error} $now->{context}");
@@ -383,12 +392,14 @@ sub _stopped
 	return;
 }
 
-# A chunk is wholly there and marked, or absent and unmarked.
+# A chunk is wholly there and marked, or absent and unmarked. Of a distributed table that cannot be said while the job runs.
 sub _compare_with_ledger
 {
-	my ($self) = @_;
+	my ($self, $running) = @_;
 	my $world = $self->{world};
 	return if grep { $self->{$_} } qw(disturbed emptied_afterwards abandoned);
+	return if $world->{engine}->is_distributed && ($running || $self->{rival});
+	$self->_settle or return;
 	my $jobs = join ', ', grep { defined } @$self{qw(id rival)};
 	my ($ledger, $rows) = @{ $world->{target}->rows(
 		"SELECT (SELECT coalesce(sum(rows), 0) FROM fastcopy.chunk WHERE job IN ($jobs) AND done), "
@@ -496,7 +507,7 @@ sub _resume
 		if ($self->{rewritten} && $failure->{message} =~ /may have lost rows/) { $self->{accept_changes} = 1 }
 		elsif ($self->{detached} && $failure->{message} =~ /may have lost rows/) { }    # it is put back before the next attempt
 		elsif ($failure->{message} =~ /may have (?:changed|lost rows)/) { $self->problem('false_alarms', $text) }
-		elsif ($failure->{sqlstate} !~ $explained) { $self->problem('errors', "resume failed: $text") }
+		elsif (!$self->is_explained($failure)) { $self->problem('errors', "resume failed: $text") }
 		# It may run by now all the same: the answer was lost, or it was resumed by itself.
 		my $now = $self->_status or return 0;
 		return 1 unless $now->{state} =~ $stopped;
@@ -531,6 +542,7 @@ sub _prove
 	my ($self) = @_;
 	my $world = $self->{world};
 	my $table = Torture::Tables::table($self->{table});
+	$self->_settle;
 	$world->{proved}++;
 	$world->{rows} += $table->{rows};
 	my ($done, $chunks, $rows) = @{ $world->{target}->rows(
@@ -614,6 +626,7 @@ sub _clean_up
 {
 	my ($self) = @_;
 	my $target = $self->{world}{target};
+	$self->_settle;
 	# One with indexes that are still set aside is not forgotten; without its table it is.
 	my $whole = !$self->{gave_up} && !$self->{refused} && !$self->{abandoned};
 	$target->rows("SELECT fastcopy.forget($self->{id})") if $self->{forget} && $whole;

@@ -72,11 +72,12 @@ sub rewrite
 	my $job = $world->{current};
 	return 0 unless $world->{job};
 	my $session = FastcopySession->connect(path => $world->{target}{path}, name => 'others');
-	# It takes a table's partitions one by one: some of them may have new files when it gives up.
+	# It takes a table's partitions, or chunks, one by one: some of them may have new files when it gives up.
 	my $done = eval { $session->query($_) for "SET lock_timeout = $patience_ms", "VACUUM FULL public.$job->{table}"; 1 };
 	my $failure = $@;
 	$session->close;
-	$job->{rewritten} = 1 if $done || Torture::Tables::table($job->{table})->{leaves};
+	my $table = Torture::Tables::table($job->{table});
+	$job->{rewritten} = 1 if $done || $table->{leaves} || $table->{engine};
 	die $failure unless $done || (ref $failure && $failure->{sqlstate} =~ /^(?:55P03|40P01|53100)$/);
 	$done ? _note_passed($world, 'VACUUM FULL', $job->state) : $world->{others}{'had to wait'}++;
 	return 1;
@@ -144,7 +145,7 @@ sub rival
 	my $job = $world->{current};
 	return 0 unless $world->{job} && !$job->{rival};
 	my $table = Torture::Tables::table($job->{table});
-	my ($truncate, $rebuild) = ($fault->{n} == 1, $fault->{n} == 2);
+	my ($truncate, $rebuild) = ($fault->{n} == 1, $fault->{n} == 2 && !$table->{engine});
 	$truncate = 1 if !$table->{twice} && !$rebuild;
 
 	my $was = $job->incarnation;

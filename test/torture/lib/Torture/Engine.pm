@@ -1,0 +1,71 @@
+# The engine that keeps the target's tables, if there is one: what the target needs for it, and how to bring a distributed
+# target to rest.
+#
+# With Citus the target is the coordinator of a cluster of two, which both have shards: chunks are committed in two phases.
+# What a crash has left prepared on the node is committed or rolled back by Citus, in a while or when asked.
+# Until then a count by the table's name does not see it; and it takes the shards' rows by more than one
+# snapshot. So rows and ledger are compared when nothing runs and nothing is left prepared.
+package Torture::Engine;
+
+use strict;
+use warnings;
+
+use Time::HiRes qw(sleep time);
+
+# Arguments: name (of the engine, or nothing), target, node (of a cluster).
+sub new
+{
+	my ($class, %self) = @_;
+	$self{name} //= '';
+	return bless {%self}, $class;
+}
+
+# For shared_preload_libraries; engines want to be first.
+sub libraries
+{
+	my ($self, @more) = @_;
+	return join ', ', grep { $_ } $self->{name}, @more;
+}
+
+sub prepare
+{
+	my ($self) = @_;
+	my ($target, $node) = @$self{qw(target node)};
+	$_->rows("CREATE EXTENSION $self->{name}") for grep { $self->{name} && $_ } $target, $node;
+	return unless $node;
+	my ($host, $node_host) = map { "$_->{work}/$_->{name}" } $target, $node;
+	$target->rows("SELECT citus_set_coordinator_host('$host', $target->{port})");
+	$target->rows("SELECT citus_set_node_property('$host', $target->{port}, 'shouldhaveshards', true)");
+	$target->rows("SELECT citus_add_node('$node_host', $node->{port})");
+	return;
+}
+
+sub is_distributed { return $_[0]{name} eq 'citus' }
+
+# What an engine says of a node that it has lost, without an SQLSTATE of its own.
+sub explains
+{
+	my ($self, $failure) = @_;
+	return $self->is_distributed && $failure->{sqlstate} eq 'XX000' && $failure->{message} =~ /^failure on connection marked as essential/;
+}
+
+# Waits until nothing is prepared; false if that does not come about. Nothing of ours may be running.
+sub settle
+{
+	my ($self) = @_;
+	return 1 unless $self->is_distributed;
+	my $deadline = time + 30;
+	while (time < $deadline)
+	{
+		my $left = eval {
+			$self->{target}->value('SELECT recover_prepared_transactions()', limit => 10);
+			$self->{node}->value('SELECT count(*) FROM pg_prepared_xacts') + $self->{target}->value('SELECT count(*) FROM pg_prepared_xacts');
+		};
+		return 1 if defined $left && $left == 0;
+		die $@ unless defined $left || ref $@;
+		sleep 0.02;
+	}
+	return 0;
+}
+
+1;
