@@ -85,7 +85,8 @@ void read_custom_scan(PlanReader *reader, JsonbContainer *node) {
     // TimescaleDB's nodes that gather what chunks give.
     if (is_one_of(provider, {"ChunkAppend", "ConstraintAwareAppend"}) && !has_condition(node))
         return read_children(reader, node);
-    // Of one chunk of TimescaleDB, or one columnar table of Citus: what is read below is not of the table.
+    // Of one chunk of TimescaleDB, or one columnar table of Citus: what is read below is not of the
+    // table.
     if (is_one_of(provider, {"ColumnarScan", "DecompressChunk"}) && !has_condition(node) &&
         text_field(node, "Relation Name") != nullptr)
         return add_scan(reader, node, false);
@@ -224,8 +225,8 @@ const PlanScan *find_scan(const FrontDoor &door, const char *schema, const char 
 
 Reader choose_reader(source::Connection *connection, const SourceTable &table,
                      const RowShape &shape, Leaves *leaves) {
-    // Citus asks its nodes for their plans. A transaction that has read a shard of the coordinator's own before may not do
-    // so again, unless it forgets of the nodes.
+    // Citus asks its nodes for their plans. A transaction that has read a shard of the
+    // coordinator's own before may not do so again, unless it forgets of the nodes.
     (void)source::query(connection, "SAVEPOINT explain");
     source::Rows rows = source::query_table(connection, explain_statement(table.name, shape));
     (void)source::query(connection, "ROLLBACK TO SAVEPOINT explain; RELEASE SAVEPOINT explain");

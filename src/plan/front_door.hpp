@@ -1,9 +1,10 @@
-// The front door: what a table's rows are is what SELECT gives by the table's name.
+// The front door: a table's rows are what SELECT returns by the table's name.
 //
-// To read leaves one by one, with ONLY and by ctid, is a fast path. In the catalogs a table of TimescaleDB or
-// Citus looks like a plain heap, but its rows come from somewhere else: an engine's planner hook
-// stands between the table's name and its rows. So the planner is asked: EXPLAIN of a select by the name. The plan of a
-// table that nobody has a hand in is nothing but scans of its leaves, without any condition. What else may be there:
+// Reading leaves one by one, with ONLY and by ctid, is a fast path. In the catalogs, a table of
+// TimescaleDB or Citus looks like a plain heap, but its rows are stored elsewhere: an engine's
+// planner hook stands between the table's name and its rows. So the planner is asked, with EXPLAIN
+// of a SELECT by the name. The plan of an ordinary table consists of scans of its leaves, without
+// any condition. Other plans have:
 //
 //   a custom scan of one leaf   of an engine known to keep the leaf's rows elsewhere (a compressed chunk of a hypertable,
 //                               a columnar table): this leaf is read by its own name, in one chunk
@@ -11,8 +12,8 @@
 //
 // A leaf that does not occur in the plan has no rows to give, and is left out.
 //
-// The text of the plan comes from the source, or from this server for the target of a comparison. It is data like
-// any other: what is not understood means that there is no fast path.
+// The text of the plan comes from the source, or from this server for the target of a comparison.
+// It is data like any other: what is not understood means that there is no fast path.
 #ifndef FASTCOPY_PLAN_FRONT_DOOR_HPP
 #define FASTCOPY_PLAN_FRONT_DOOR_HPP
 
@@ -53,7 +54,8 @@ struct Reader {
     bool no_common_snapshot;
 };
 
-// Asks the source for the plan, and makes the leaves what is to be read: those in the plan, or the table as a whole.
+// Asks the source for the plan, and makes the leaves what is to be read: those in the plan, or the
+// table as a whole.
 Reader choose_reader(source::Connection *connection, const SourceTable &table,
                      const RowShape &shape, Leaves *leaves);
 

@@ -9,8 +9,8 @@ namespace fastcopy::sink {
 
 namespace {
 
-// A batch ends when its rows have taken so much of the stream, or of memory: small rows take several times as much
-// there. What is beyond twice that, as one large row can be, goes to a temporary file.
+// A batch ends when its rows have taken so much of the stream, or of memory, where small rows take
+// several times as much. What exceeds twice that, as one large row can, goes to a temporary file.
 constexpr uint64 max_batch_bytes = UINT64CONST(4) << 20;
 constexpr int spill_kb = 2 * (max_batch_bytes >> 10);
 // Of a block of the batch's memory, by which it may take more.
@@ -22,14 +22,14 @@ struct CountedSource {
     uint64 bytes;
 };
 
-int read_counted(void *self, char *buffer, int size) noexcept {
+int read_counted(void *self, char *buffer, int size) {
     auto *counted = static_cast<CountedSource *>(self);
     int got = counted->source->read(counted->source->self, buffer, size);
     counted->bytes += static_cast<uint64>(got);
     return got;
 }
 
-int largest_counted(void *self) noexcept {
+int largest_counted(void *self) {
     auto *counted = static_cast<CountedSource *>(self);
     return counted->source->largest_row(counted->source->self);
 }
@@ -81,7 +81,7 @@ struct Insert {
 Insert *current = nullptr;
 
 // As in COPY, the line is the row's number.
-void add_row_context(void *argument) noexcept {
+void add_row_context(void *argument) {
     auto *insert = static_cast<Insert *>(argument);
     const char *table = RelationGetRelationName(insert->target);
     int field = insert->reader->field;

@@ -1,15 +1,16 @@
-// INSERT as a sink: a stream of COPY bytes goes in, and rows go where INSERT INTO target puts them.
+// INSERT as a sink: a stream of COPY bytes in, rows where INSERT INTO target puts them out.
 //
 //     for each batch:   INSERT INTO target (columns) SELECT ... FROM fastcopy.incoming_rows()
-//                       which reads rows from the stream into a tuplestore, until it has a batch or the stream ends
+//                       which reads rows from the stream into a tuplestore, up to a batch
 //
-// The statement runs through SPI, as the job's role, in the chunk's transaction. So planner hooks, rules and INSTEAD
-// OF triggers see it; Citus commits what it has sent to its nodes in two phases, with the mark in the ledger.
-// Values become those of the target's columns as COPY FROM would make them, identity columns keep theirs,
-// generated columns are left out, and columns that are not in the stream take their defaults.
+// The statement runs through SPI, as the job's role, in the chunk's transaction. So planner hooks,
+// rules and INSTEAD OF triggers see it; Citus commits what it has sent to its nodes in two phases,
+// with the mark in the ledger. Values are converted to the target's columns as by COPY FROM:
+// identity columns keep the given values, generated columns are left out, and columns that are not
+// in the stream take their defaults.
 //
-// Of what other servers have committed, this server must not forget the mark in a crash: such a chunk is committed with
-// synchronous_commit on.
+// A crash of this server must not lose the mark of rows that other servers have committed: such a
+// chunk is committed with synchronous_commit on.
 #ifndef FASTCOPY_SINK_INSERT_IN_HPP
 #define FASTCOPY_SINK_INSERT_IN_HPP
 
@@ -18,8 +19,8 @@
 
 namespace fastcopy::sink {
 
-// Copies the stream into the target, in the current transaction. `pstate` is from check_insert. Returns the number
-// of rows that the INSERTs say they have inserted.
+// Copies the stream into the target, in the current transaction. `pstate` is from check_insert.
+// Returns the number of rows inserted, as the INSERTs report it.
 uint64 insert_in(Relation target, ParseState *pstate, int ncolumns, const char *const *columns,
                  const bool *as_written, bool binary, const char *encoding, const Writer &writer,
                  const ByteSource &source);

@@ -25,7 +25,8 @@ const char *describe_node(const Plan *node) {
     return "another statement";
 }
 
-// What the plans of the INSERT say; they may be several, or none at all, if rules have rewritten it.
+// What the plans of the INSERT say; they may be several, or none at all, if rules have rewritten
+// it.
 Writer judge(Relation target, List *statements) {
     if (list_length(statements) != 1)
         return Writer{Way::insert, pstrdup("rules rewrite its INSERT"), false, true};
@@ -62,7 +63,8 @@ Form_pg_attribute column_of(Relation target, const char *name) {
     return TupleDescAttr(RelationGetDescr(target), attnum - 1);
 }
 
-// The INSERT that is looked at: of parameters, since a role that may insert need not be allowed to name the types.
+// The INSERT that is looked at: of parameters, since a role that may insert need not be allowed to
+// name the types.
 SPIPlanPtr prepare(Relation target, int ncolumns, const char *const *columns) {
     StringInfoData names, values;
     initStringInfo(&names);
