@@ -12,8 +12,7 @@
 
 namespace fastcopy::run {
 
-// Both choose and record the choice in the log, with the time it took. The reader also changes the
-// leaves to what is to be read.
+// Both log the choice with the time that it took. choose_reader turns the leaves into what is read.
 plan::Reader choose_reader(const RunningJob *job, const plan::SourceTable &table,
                            const plan::RowShape &shape, plan::Leaves *leaves);
 // An ERROR if the job asks for what the writer cannot do.

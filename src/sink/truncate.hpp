@@ -1,9 +1,9 @@
 // TRUNCATE of a job's target, before its rows come.
 //
-// Like everything that goes by the table's name it may be an engine's: Citus empties shards in a trigger on TRUNCATE,
-// which session_replication_role = replica would keep from firing. Then the rows of the shards would stay. So for a table that an engine
-// keeps, TRUNCATE runs as in an ordinary session, whatever the job's triggers option says of its rows; and afterwards a
-// SELECT by the table's name has to find none.
+// An engine that keeps a table may empty it in a trigger: Citus empties shards so. With
+// session_replication_role = replica such a trigger does not fire, and the rows of the shards would
+// stay. So for a table that an engine keeps, TRUNCATE runs as in an ordinary session, whatever the
+// job's triggers option is; and a SELECT by the table's name must find no row afterwards.
 #ifndef FASTCOPY_SINK_TRUNCATE_HPP
 #define FASTCOPY_SINK_TRUNCATE_HPP
 
