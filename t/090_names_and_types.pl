@@ -157,7 +157,7 @@ for my $case ([swapped => qr/Attribute 1 is "a" on the source and "b" on the tar
 	for my $table (map { "places.of_$_" } sort keys %type_of)
 	{
 		fails_with($target, 'SELECT ' . call_sql('copy', $source, source_table => $table, target_table => $table),
-			'42804', qr/composite type places\.pair(_table)? of column "v" is not the same/, "$order: $table", detail => $detail);
+			'42804', qr/composite type places\.pair(_table)? of column "v" differs between source and target/, "$order: $table", detail => $detail);
 	}
 	fails_with($target, "SELECT fastcopy.compare('$conninfo', 'places.of_nested', 'places.of_nested')",
 		'42804', qr/composite type/, "$order: compare", detail => $detail);
