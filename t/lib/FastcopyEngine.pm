@@ -10,7 +10,7 @@ use File::Basename;
 use IPC::Run ();
 use Test::More;
 
-our @EXPORT = qw(skip_without engine_conf);
+our @EXPORT = qw(skip_without engine_conf engine_segments);
 
 # Skips the whole file unless the extension is installed.
 sub skip_without
@@ -32,6 +32,14 @@ sub engine_conf
 	  . ($engine eq 'citus'
 		? "citus.enable_statistics_collection = off\n"
 		: "timescaledb.telemetry_level = off\n");
+}
+
+# Segments of shared memory that the engine keeps for good on that server: TimescaleDB from 2.29 on, which is what there
+# is from PostgreSQL 16 on.
+sub engine_segments
+{
+	my ($engine, $node) = @_;
+	return $engine eq 'timescaledb' && $node->safe_psql('postgres', 'SHOW server_version_num') >= 160000 ? 1 : 0;
 }
 
 1;

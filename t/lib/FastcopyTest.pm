@@ -256,17 +256,19 @@ sub wait_state
 }
 
 # Files of dynamic shared memory on the target that are too small to be PostgreSQL's own, besides
-# the two that are there for good: the control segment and the registry.
+# those that are there for good: the control segment, the registry, and what an engine may keep.
 sub _extra_segments
 {
-	my ($target) = @_;
+	my ($target, $of_engine) = @_;
+	my $kept  = 2 + ($of_engine // 0);
 	my @small = grep { (-s $_ // 0) < 1024 * 1024 } glob($target->data_dir . '/pg_dynshmem/mmap.*');
-	return @small > 2 ? @small - 2 : 0;
+	return @small > $kept ? @small - $kept : 0;
 }
 
 # Asserts, as one test, that nothing of any job is left on either side: no worker in the registry,
 # no process, no session on the source, no shared memory, no lock. All of these end a moment after the
-# job does, so this polls. Sessions of the test must not have locks at this time.
+# job does, so this polls. Sessions of the test must not have locks at this time. Options: dbname, limit,
+# engine_segments (of shared memory, that the target may have for good).
 sub no_leftovers
 {
 	my ($source, $target, $name, %opts) = @_;
@@ -292,7 +294,7 @@ sub no_leftovers
 				'jobs in the registry'     => $jobs,
 				'processes'                => $processes,
 				'locks on the target'      => $locks,
-				'shared memory segments'   => _extra_segments($target),
+				'shared memory segments'   => _extra_segments($target, $opts{engine_segments}),
 				'sessions on the source'   => $source->safe_psql('postgres', $on_source));
 			return !grep { $_ ne '0' } values %left;
 		},

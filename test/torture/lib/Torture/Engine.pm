@@ -40,6 +40,13 @@ sub prepare
 	return;
 }
 
+# Segments of shared memory that it keeps for good: TimescaleDB from 2.29 on, for PostgreSQL 16 and later.
+sub segments
+{
+	my ($self) = @_;
+	return $self->{name} eq 'timescaledb' && $self->{target}->value('SHOW server_version_num') >= 160000 ? 1 : 0;
+}
+
 sub is_distributed { return $_[0]{name} eq 'citus' }
 
 # What an engine says of a node that it has lost, without an SQLSTATE of its own.

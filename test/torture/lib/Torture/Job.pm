@@ -595,11 +595,12 @@ sub _leftovers
 			(SELECT count(*) FROM fastcopy.workers), (SELECT count(*) FROM fastcopy.live_jobs())")->[0] };
 	# PostgreSQL's own segments are of 1 MB and more, but for the control segment; the other is the registry.
 	my @segments = grep { (-s $_ // 0) < 1024 * 1024 } glob("$target->{data}/pg_dynshmem/mmap.*");
+	my $kept     = 2 + $world->{engine}->segments;
 	my %left     = (
 		processes => $running,
 		'workers in the registry' => $workers,
 		'jobs in the registry'    => $jobs,
-		'segments'                => @segments > 2 ? @segments - 2 : 0,
+		'segments'                => @segments > $kept ? @segments - $kept : 0,
 		'sessions on the source'  => $source->value(q(
 			SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'fastcopy%')),
 		connections => $world->{proxy}->connections);
