@@ -92,16 +92,19 @@ pg_noinline bool poll_until_connected(PGconn *conn, int timeout_seconds) {
     return true;
 }
 
+Trust trust_of(const job::Request &request) {
+    return request.password_required ? Trust::own_password_only : Trust::superuser;
+}
+
 }  // namespace
 
 Connection *connect(const job::Request &request, const char *application_name) {
     const char *source = request.source;
     const char *encoding = request.source_encoding;
-    Trust trust = request.password_required ? Trust::own_password_only : Trust::superuser;
-    check_source_string(source, trust);
+    check_source_string(source, trust_of(request));
     // Keep libpq from using the server account's default certificate, by a path that cannot exist,
     // and its Kerberos ticket. A null value leaves an option as it is.
-    bool lend = trust == Trust::superuser;
+    bool lend = trust_of(request) == Trust::superuser;
     const char *certificate = lend ? nullptr : "/dev/null/none";
     const char *gss_encryption = lend ? nullptr : "disable";
     // Later entries win: defaults first, then the caller's source, then what must hold.
@@ -162,7 +165,7 @@ Connection *connect(const job::Request &request, const char *application_name) {
                                           "connection string.")));
     }
 
-    if (!used_own_credentials(conn, trust)) {
+    if (!used_own_credentials(conn, trust_of(request))) {
         disconnect(conn);
         ereport(
             ERROR,
