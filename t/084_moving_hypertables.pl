@@ -88,6 +88,28 @@ $gate->query_safe('SELECT pg_advisory_unlock(1)');
 $gate->quit;
 is($target->safe_psql('postgres', "SELECT fastcopy.wait($job)"), 'done', 'it goes on');
 
+# The job's only chunk is compressed: progress is by what it was before.
+$source->safe_psql('postgres', q(
+	SET client_min_messages = error;
+	CREATE TABLE one (t timestamptz NOT NULL, v int);
+	SELECT create_hypertable('one', 't', chunk_time_interval => interval '1 year');
+	INSERT INTO one SELECT '2024-02-01'::timestamptz + g * interval '1 second', g FROM generate_series(1, 20000) g;
+	ALTER TABLE one SET (timescaledb.compress);
+	SELECT compress_chunk(c) FROM show_chunks('one') c));
+$target->safe_psql('postgres', q(
+	CREATE FUNCTION hold() RETURNS trigger LANGUAGE plpgsql AS
+		'BEGIN IF NEW.v = 10000 THEN PERFORM pg_advisory_xact_lock_shared(1); END IF; RETURN NEW; END';
+	CREATE TABLE one (t timestamptz, v int);
+	CREATE TRIGGER hold BEFORE INSERT ON one FOR EACH ROW EXECUTE FUNCTION hold()));
+$gate = $target->background_psql('postgres');
+$gate->query_safe('SELECT pg_advisory_lock(1)');
+$job = $target->safe_psql('postgres', "SELECT fastcopy.start('$conninfo', 'one', 'one', 1)");
+await_lock($target);
+is($target->safe_psql('postgres', "SELECT percent BETWEEN 1 AND 99, chunks FROM fastcopy.status WHERE job = $job"), 't|1', 'the size of a compressed chunk is known');
+$gate->query_safe('SELECT pg_advisory_unlock(1)');
+$gate->quit;
+is($target->safe_psql('postgres', "SELECT fastcopy.wait($job)"), 'done', 'and it is copied');
+
 # A real-time aggregate: partly stored, partly computed.
 $source->safe_psql('postgres', q(
 	SET client_min_messages = error;

@@ -35,18 +35,28 @@ int64 distributed_size(Connection *connection, const Leaves &leaves) {
     return rows.number_at(0, 0, 0, most_bytes);
 }
 
-void add_compressed_sizes(Connection *connection, Leaves *leaves) {
-    if (!is_there(connection,
-                  "coalesce(pg_catalog.has_table_privilege(pg_catalog.to_regclass("
-                  "'_timescaledb_catalog.compression_chunk_size'), 'SELECT')"
-                  " AND pg_catalog.has_table_privilege(pg_catalog.to_regclass("
-                  "'_timescaledb_catalog.chunk'), 'SELECT'), false)"))
+void add_compressed_sizes(Connection *connection, const SourceTable &table, Leaves *leaves) {
+    // The engine's own function, wherever its schema is: its catalogs change with its versions.
+    Rows function = source::query(
+        connection,
+        "SELECT pg_catalog.format('%I.%I', n.nspname, p.proname)"
+        " FROM pg_catalog.pg_extension e JOIN pg_catalog.pg_depend d"
+        " ON d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass AND d.refobjid = e.oid"
+        " AND d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND d.deptype = 'e'"
+        " JOIN pg_catalog.pg_proc p ON p.oid = d.objid"
+        " JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace"
+        " WHERE e.extname = 'timescaledb' AND p.proname = 'chunk_compression_stats'"
+        " AND p.proargtypes[0] = 'pg_catalog.regclass'::pg_catalog.regtype AND p.pronargs = 1"
+        " AND pg_catalog.has_schema_privilege(n.oid, 'USAGE')"
+        " AND pg_catalog.has_function_privilege(p.oid, 'EXECUTE')");
+    if (function.count != 1)
         return;
     Rows rows = source::query(
-        connection,
-        "SELECT k.schema_name, k.table_name, s.uncompressed_heap_size, s.uncompressed_toast_size"
-        " FROM _timescaledb_catalog.compression_chunk_size s"
-        " JOIN _timescaledb_catalog.chunk k ON k.id = s.chunk_id");
+        connection, psprintf("SELECT chunk_schema, chunk_name, before_compression_table_bytes,"
+                             " coalesce(before_compression_toast_bytes, 0)"
+                             " FROM %s('%u'::pg_catalog.oid::pg_catalog.regclass)"
+                             " WHERE before_compression_table_bytes IS NOT NULL",
+                             function.at(0, 0), table.oid));
     for (int i = 0; i < leaves->count; i++) {
         Leaf *leaf = &leaves->leaves[i];
         for (int row = 0; leaf->by_name && row < rows.count; row++) {

@@ -1,8 +1,8 @@
 // How large a table is that an engine keeps, as the engine says: for progress, and for the number
 // of chunks.
 //
-// The table's own file is empty, or nearly so. Where the engine's catalogs cannot be read, sizes
-// stay as they are.
+// The table's own file is empty, or nearly so. Where the engine cannot be asked, sizes stay as they
+// are.
 #ifndef FASTCOPY_PLAN_ENGINE_SIZES_HPP
 #define FASTCOPY_PLAN_ENGINE_SIZES_HPP
 
@@ -16,7 +16,7 @@ int64 distributed_size(source::Connection *connection, const Leaves &leaves);
 
 // Adds to the sizes of a hypertable's chunks their sizes before compression, which is what will be
 // read.
-void add_compressed_sizes(source::Connection *connection, Leaves *leaves);
+void add_compressed_sizes(source::Connection *connection, const SourceTable &table, Leaves *leaves);
 
 }  // namespace fastcopy::plan
 

@@ -257,7 +257,7 @@ Reader choose_reader(source::Connection *connection, const SourceTable &table,
     }
     leaves->count = kept;
     if (!all_plain)
-        add_compressed_sizes(connection, leaves);
+        add_compressed_sizes(connection, table, leaves);
     return Reader{false,
                   all_plain ? "its plan has nothing but scans of tables"
                             : "its plan has scans of tables, and of some that are kept elsewhere",
