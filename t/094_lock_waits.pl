@@ -75,7 +75,7 @@ sub give_up
 	return;
 }
 
-sub notice { return $target->safe_psql('postgres', "SELECT notice FROM fastcopy.status WHERE job = $_[0]") }
+sub notice_of { return $target->safe_psql('postgres', "SELECT notice FROM fastcopy.status WHERE job = $_[0]") }
 
 sub is_right
 {
@@ -106,7 +106,7 @@ ok($target->poll_query_until('postgres', "SELECT notice LIKE '%Process $pid %' F
 give_up($pid);
 wait_state($target, $job, 'done');
 is_right('retry: and goes on when they have given up');
-is(notice($job), '', 'which clears the notice');
+is(notice_of($job), '', 'which clears the notice');
 quit_quietly($session);
 
 # They do not give up: the job fails, once it has tried a few times with nobody at work, and they get their lock. It can be resumed.
