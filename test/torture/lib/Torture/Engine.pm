@@ -49,11 +49,16 @@ sub segments
 
 sub is_distributed { return $_[0]{name} eq 'citus' }
 
-# What an engine says of a node that it has lost, without an SQLSTATE of its own.
+# What an engine says of a node that it has lost, without an SQLSTATE that says so.
+my @lost_node = (
+	'failure on connection marked as essential', 'failed to COPY to shard', 'terminating connection due to',
+	'server closed the connection unexpectedly', 'no connection to the server', 'connection not open');
+my ($lost_node) = map { qr/^(?:$_)/ } join '|', @lost_node;
+
 sub explains
 {
 	my ($self, $failure) = @_;
-	return $self->is_distributed && $failure->{sqlstate} eq 'XX000' && $failure->{message} =~ /^failure on connection marked as essential/;
+	return $self->is_distributed && $failure->{sqlstate} =~ /^(?:XX000|58030)$/ && $failure->{message} =~ $lost_node;
 }
 
 # Waits until nothing is prepared; false if that does not come about. Nothing of ours may be running.
