@@ -61,6 +61,15 @@ sub explains
 	return $self->is_distributed && $failure->{sqlstate} =~ /^(?:XX000|58030)$/ && $failure->{message} =~ $lost_node;
 }
 
+# A line of the log: Citus raises an error when it finds the postmaster gone while it tells its nodes of a commit, and
+# PostgreSQL cannot abort what is committed. The server is down by then.
+sub explains_panic
+{
+	my ($self, $line, $log) = @_;
+	my ($pid) = $line =~ /\[(\d+)\].*PANIC:  cannot abort transaction \d+, it was already committed/ or return 0;
+	return $self->is_distributed && $log =~ /\[$pid\].*ERROR:  postmaster was shut down, exiting/;
+}
+
 # Waits until nothing is prepared; false if that does not come about. Nothing of ours may be running.
 sub settle
 {
