@@ -237,6 +237,23 @@ is($callable->('prosecdef'), '', 'functions that run as their owner');
 unlike($target->safe_psql('postgres', 'SELECT j, s FROM fastcopy.job j JOIN fastcopy.status s USING (job)'),
 	qr/sesame/, 'no password in the ledger');
 unlike(slurp_file($target->logfile), qr/sesame/, 'no password in the log');
+# A role that may alter its mapping cannot slip another option into one of its values: not with any white space.
+my $reader = $source->safe_psql('postgres', 'SELECT current_user');
+$target->safe_psql('postgres', sprintf(q(
+	CREATE ROLE sneak LOGIN;
+	GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA fastcopy TO sneak;
+	CREATE SERVER fixed FOREIGN DATA WRAPPER pg_fastcopy OPTIONS (host '%s', port '%s', dbname 'postgres');
+	GRANT USAGE ON FOREIGN SERVER fixed TO sneak;
+	CREATE TABLE untouched (i int);
+	GRANT INSERT ON untouched TO sneak;
+	CREATE USER MAPPING FOR sneak SERVER fixed OPTIONS (user '%s', password_required 'false');), $source->host, $source->port, $reader));
+for my $space (' ', '\t', '\n', '\r', '\x0b', '\f')
+{
+	$target->safe_psql('postgres', "ALTER USER MAPPING FOR sneak SERVER fixed OPTIONS (SET user E'$reader${space}host=/elsewhere')");
+	fails_with($target, "SELECT fastcopy.copy('fixed', 'numbers', 'untouched')", '08001', qr/^could not connect to the source server$/,
+		"an option behind '$space'", user => 'sneak', detail => qr/role "$reader\s(?:host=\/elsewhere)?.*does not exist/s);
+}
+
 no_leftovers($source, $target, 'in the end');
 
 done_testing();

@@ -119,6 +119,10 @@ $target->safe_psql('postgres', qq(
 my ($status, $stdout, $stderr) = run_verbose($target, "SELECT fastcopy.copy('there', 'plain', 'p', 2)", user => 'pupil');
 is($stdout, '20000', 'a role that may only insert') or diag $stderr;
 is(table_digest($target, 'p'), $expected, 'all rows are there');
+$target->safe_psql('postgres', 'GRANT TRUNCATE ON p TO pupil');
+($status, $stdout, $stderr) = run_verbose($target, "SELECT fastcopy.copy('there', 'plain', 'p', 2, truncate => true)", user => 'pupil');
+is($stdout, '20000', 'a role that may only insert and truncate') or diag $stderr;
+is(table_digest($target, 'p'), $expected, 'all rows are there, once');
 
 # Several sources into one table, at a time; each has its tenant in a view or in a column.
 $source->safe_psql('postgres', q(

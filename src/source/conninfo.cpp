@@ -5,7 +5,8 @@
 namespace fastcopy::source {
 
 void append_option(StringInfo conninfo, const char *keyword, const char *value) {
-    bool quote = value[0] == '\0' || value[strcspn(value, " '\\")] != '\0';
+    // To libpq, any white space ends a value that is not quoted, and another option may follow.
+    bool quote = value[0] == '\0' || value[strcspn(value, " \t\n\r\v\f'\\")] != '\0';
     appendStringInfo(conninfo, "%s%s=%s", conninfo->len > 0 ? " " : "", keyword, quote ? "'" : "");
     for (const char *c = value; *c != '\0'; c++) {
         if (*c == '\'' || *c == '\\')
