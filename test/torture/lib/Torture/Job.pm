@@ -393,6 +393,9 @@ sub _stopped
 }
 
 # A chunk is wholly there and marked, or absent and unmarked. Of a distributed table that cannot be said while the job runs.
+#
+# A plan has the partitions of its time. In READ COMMITTED the statement's snapshot is taken after that, and sees the mark of
+# a chunk whose rows went to a partition made in between, but not the rows. REPEATABLE READ plans under its snapshot.
 sub _compare_with_ledger
 {
 	my ($self, $running) = @_;
@@ -402,7 +405,8 @@ sub _compare_with_ledger
 	$self->_settle or return;
 	my $jobs = join ', ', grep { defined } @$self{qw(id rival)};
 	my ($ledger, $rows) = @{ $world->{target}->rows(
-		"SELECT (SELECT coalesce(sum(rows), 0) FROM fastcopy.chunk WHERE job IN ($jobs) AND done), "
+		'SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; '
+		  . "SELECT (SELECT coalesce(sum(rows), 0) FROM fastcopy.chunk WHERE job IN ($jobs) AND done), "
 		  . Torture::Tables::count_sql($self->{table}))->[0] };
 	$rows -= $self->{inserted} // 0;
 	$world->{comparisons}++;
