@@ -295,6 +295,26 @@ $job = fail_at(1500);
 $target->safe_psql('postgres', 'DROP TABLE t');
 fails_with($target, "SELECT fastcopy.resume($job)", '42P01', qr/^cannot resume fastcopy job $job$/, 'so is one that was dropped');
 
+# A partition is emptied after the resumed job has looked at the files, and before it has written to the ledger.
+make_tables();
+$target->safe_psql('postgres', q(CREATE TABLE parts (LIKE t) PARTITION BY RANGE (id); CREATE TABLE parts_low PARTITION OF parts FOR VALUES FROM (MINVALUE) TO (1500);
+	CREATE TABLE parts_high PARTITION OF parts (CONSTRAINT not_yet CHECK (id < 2500)) DEFAULT));
+$job = $target->safe_psql('postgres', "SET fastcopy.chunk_size = '8kB'; SELECT fastcopy.start('$conninfo', 't', 'parts', 1)");
+wait_state($target, $job, 'failed');
+$target->safe_psql('postgres', 'ALTER TABLE parts_high DROP CONSTRAINT not_yet');
+my $holder = $source->background_psql('postgres');
+$holder->query_safe('BEGIN; LOCK TABLE t IN ACCESS EXCLUSIVE MODE');
+my $resume = $target->background_psql('postgres', on_error_stop => 0);
+$resume->query_until(qr/go/, "\\echo go\nSELECT fastcopy.resume($job);\n");
+$source->poll_query_until('postgres', q(SELECT count(*) = 1 FROM pg_locks WHERE relation = 't'::regclass AND NOT granted)) or die 'resume does not wait';
+$target->safe_psql('postgres', 'TRUNCATE parts_low');
+$holder->query_safe('COMMIT');
+$holder->quit;
+$resume->quit;
+is(wait_state($target, $job, 'done|failed'), 'failed', 'a partition that is truncated while resume looks elsewhere');
+is($target->safe_psql('postgres', 'SELECT count(*) FROM parts_low'), '0', '... before anything else is copied');
+$target->safe_psql('postgres', "DROP TABLE parts; SELECT fastcopy.forget($job)");
+
 make_tables(unlogged => 1);
 $job = fail_at(1500);
 $target->stop('fast');

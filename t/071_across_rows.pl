@@ -110,6 +110,22 @@ $target->safe_psql('postgres', 'TRUNCATE emp');
 ($rows, $stderr) = copy_emp(", indexes => 'rebuild'");
 is("$rows $stderr", '20000 ', '... or is checked in the end');
 is($target->safe_psql('postgres', q(SELECT count(*) > 3, bool_and(convalidated) FROM pg_constraint WHERE contype = 'f' AND conrelid::regclass::text LIKE 'emp%')), 't|t', '... with all of its keys valid');
+# The key of a partition is validated by somebody, and nobody's business is the root's.
+$source->safe_psql('postgres', 'UPDATE emp SET boss = CASE WHEN id = 6999 THEN 99999 ELSE nullif(id - 1, 0) END');
+$target->safe_psql('postgres', q(TRUNCATE emp; CREATE TRIGGER gate BEFORE INSERT ON emp_low FOR EACH ROW WHEN (NEW.id = 6999) EXECUTE FUNCTION gate()));
+$gate = $target->background_psql('postgres');
+$gate->query_safe('SELECT pg_advisory_lock(71)');
+$job = $target->safe_psql('postgres', "$small; SELECT fastcopy.start('$conninfo', 'emp', 'emp', 1, indexes => 'rebuild')");
+wait_at_gate($target, 1) or die 'no worker came to the gate';
+my $low = q(FROM pg_constraint WHERE contype = 'f' AND conrelid = 'emp_low'::regclass);
+$target->safe_psql('postgres', 'ALTER TABLE emp_low VALIDATE CONSTRAINT ' . $target->safe_psql('postgres', "SELECT conname $low LIMIT 1"));
+is($target->safe_psql('postgres', "SELECT bool_or(convalidated) $low"), 't', 'the key of a partition is validated by somebody');
+$gate->quit;
+is(wait_state($target, $job, 'done|failed'), 'failed', '... and the job finds the orphan that came then');
+is($target->safe_psql('postgres', "SELECT bool_or(convalidated) $low"), 'f', '... and the key is not valid any more');
+$target->safe_psql('postgres', 'ALTER TABLE emp DROP CONSTRAINT emp_pkey CASCADE');
+$target->safe_psql('postgres', "SELECT fastcopy.forget($job)");
+$source->safe_psql('postgres', 'UPDATE emp SET boss = nullif(id + 1, 20001)');
 
 # Other constraints.
 make_emp(q(ALTER TABLE emp ADD CONSTRAINT once UNIQUE (note, id) DEFERRABLE INITIALLY DEFERRED));

@@ -93,6 +93,7 @@ ok($target->poll_query_until('postgres', "SELECT notice LIKE '%Process $pid of t
 open_gate();
 wait_state($target, $job, 'done');
 is_right('set_workers: those who are there do all');
+is(notice_of($job), '', '... and the notice ends with the wait');
 ok($source->poll_query_until('postgres', "SELECT state = 'idle' FROM pg_stat_activity WHERE pid = $pid"), 'and then the other gets its lock');
 $session->quit;
 

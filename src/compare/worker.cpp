@@ -155,7 +155,7 @@ void start_as_leader(Worker *worker) {
 
 // Waits until the leader has recorded its error.
 void wait_for_leaders_error(Area *area) {
-    constexpr int longest_wait_ms = 10000;
+    constexpr int longest_wait_ms = 3000;
     constexpr int look_every_ms = 20;
     TimestampTz since = GetCurrentTimestamp();
     while (!pg::is_complete(&area->error) &&
@@ -203,12 +203,14 @@ void join(Worker *worker) {
     use_search_path(worker);
 }
 
-// Holds the snapshots and the plan until no process can need them any more.
-void wait_for_others(Area *area) {
+// Holds the snapshots and the plan until no process can need them any more. If the source's
+// snapshot goes with the connection meanwhile, that is the error to report.
+void wait_for_others(Worker *worker) {
+    Area *area = worker->area;
     uint32 pieces = area->pieces[source_side] + area->pieces[target_side];
     while (pg_atomic_read_u32(&area->pieces_done) < pieces ||
            pg_atomic_read_u32(&area->stage) != static_cast<uint32>(Stage::known))
-        (void)pg::wait_latch();
+        source::listen(worker->connection, -1);
 }
 
 void work(Worker *worker) {
@@ -233,7 +235,7 @@ void work(Worker *worker) {
         MemoryContextReset(per_piece);
     }
     if (worker->number == 0)
-        wait_for_others(worker->area);
+        wait_for_others(worker);
     if (worker->connection != nullptr) {
         source::close(worker->connection);
         pg::commit_transaction();
@@ -274,6 +276,7 @@ void fastcopy_compare_main(Datum argument) {
                     .chunk = &no_chunk,
                     .reports_terminations = true,
                     .logs_errors = &logs_errors};
-    if (pg::guarded(frame, run_worker) != 0)
+    int sqlerrcode;
+    if (!pg::guarded(frame, run_worker, &sqlerrcode))
         SetLatch(area->caller_latch);
 }

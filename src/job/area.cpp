@@ -26,6 +26,7 @@ dsm_segment *create_area(const Request &request, const pg::Identity &identity) {
     pg_atomic_init_u32(&area->snapshot_custody, 0);
     pg_atomic_init_u32(&area->marker_pending, 0);
     pg_atomic_init_u32(&area->search_path, 0);
+    pg_atomic_init_u32(&area->lock_waited_for, 0);
     pg::init(&area->error);
     area->request_size = bytes.len;
     area->request_wiped = false;

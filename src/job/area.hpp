@@ -46,9 +46,10 @@ struct Area {
     bool no_common_snapshot;  // likewise: the nodes of the source table have none
     char snapshot[128];       // the exported snapshot's name; see run/snapshot.hpp for its locks
     pg_atomic_uint32 snapshot_custody;
-    pg_atomic_uint32 marker_pending;  // coordinator: 1 → 0, see run/marker_wait.hpp
-    pg_atomic_uint32 search_path;     // coordinator, then workers: see run/search_path.hpp
-    char lock_statement[512];         // coordinator, before workers start; see run/lock_wait.hpp
+    pg_atomic_uint32 marker_pending;   // coordinator: 1 → 0, see run/marker_wait.hpp
+    pg_atomic_uint32 search_path;      // coordinator, then workers: see run/search_path.hpp
+    char lock_statement[512];          // coordinator, before they lock; see run/lock_wait.hpp
+    pg_atomic_uint32 lock_waited_for;  // workers: 0 → 1, when one of them waits for a lock
     pg::ErrorReport error;
     uint32 request_size;
     bool request_wiped;

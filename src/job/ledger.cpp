@@ -159,6 +159,15 @@ void write_snapshot(int64 job, const char *snapshot) {
     close(session);
 }
 
+void delete_notices(int64 job, const char *topic_prefix) {
+    Session session = open();
+    Params p;
+    p.add_int8(job);
+    p.add_text(topic_prefix);
+    run("DELETE FROM fastcopy.notice WHERE job = $1 AND starts_with(topic, $2)", &p, SPI_OK_DELETE);
+    close(session);
+}
+
 void write_notice(int64 job, const char *topic, const char *text) {
     Session session = open();
     Params p;

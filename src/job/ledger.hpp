@@ -79,6 +79,9 @@ void write_snapshot(int64 job, const char *snapshot);
 // fastcopy.status shows them all.
 void write_notice(int64 job, const char *topic, const char *text);
 
+// Deletes the notices of a job whose topics begin so.
+void delete_notices(int64 job, const char *topic_prefix);
+
 // Ends a job; `error` is given for state failed only. An ERROR if the state is done and a chunk, an
 // index or a foreign key is not.
 void end_job(int64 job, State state, const pg::ErrorReport *error);

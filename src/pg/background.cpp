@@ -1,6 +1,6 @@
 #include "pg/background.hpp"
 
-#include <signal.h>
+#include "pg/signals.hpp"
 
 namespace fastcopy::pg {
 
@@ -36,18 +36,19 @@ void warn_of_fewer_workers(int launched, int wanted) {
 
 void install_signal_handlers() {
     pqsignal(SIGTERM, die);
-    pqsignal(SIGINT, StatementCancelHandler);
+    heed_cancels();
     pqsignal(SIGHUP, SignalHandlerForConfigReload);
     BackgroundWorkerUnblockSignals();
 }
 
-int guarded(const Frame &frame, void (*body)()) {
+bool guarded(const Frame &frame, void (*body)(), int *sqlerrcode) {
     watch_fatal(frame.report, frame.chunk, frame.reports_terminations);
     MemoryContext context =
         AllocSetContextCreate(TopMemoryContext, "fastcopy process", ALLOCSET_DEFAULT_SIZES);
     MemoryContextSetIdentifier(context, frame.name);
     MemoryContextSwitchTo(context);
     connect_as(*frame.identity);
+    volatile bool passed = true;
     volatile int failure = 0;
     PG_TRY();
     {
@@ -59,6 +60,7 @@ int guarded(const Frame &frame, void (*body)()) {
         MemoryContextSwitchTo(context);
         ErrorData *error = CopyErrorData();
         record(frame.report, error, *frame.chunk);
+        passed = false;
         failure = error->sqlerrcode;
         if (*frame.logs_errors)
             EmitErrorReport();
@@ -68,7 +70,8 @@ int guarded(const Frame &frame, void (*body)()) {
         MemoryContextSwitchTo(context);
     }
     PG_END_TRY();
-    return failure;
+    *sqlerrcode = failure;
+    return passed;
 }
 
 void reload_configuration() {

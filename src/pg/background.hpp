@@ -35,9 +35,9 @@ struct Frame {
         *logs_errors;  // whether an error goes to the server log too, as of the moment it is caught
 };
 
-// Connects to the database and runs the body. Returns 0, or the SQLSTATE of the ERROR that has
-// ended the body: it is recorded then, and the transaction rolled back.
-int guarded(const Frame &frame, void (*body)());
+// Connects to the database and runs the body. False if an ERROR has ended it: it is recorded then,
+// and the transaction rolled back. Its SQLSTATE may be any, as functions can raise their own.
+bool guarded(const Frame &frame, void (*body)(), int *sqlerrcode);
 
 // Rereads the configuration file if it has changed. Call it where settings may change: not within a
 // chunk.

@@ -16,6 +16,11 @@ inline void ignore_signal(int signal) {
 #endif
 }
 
+// SIGINT cancels, as in a regular backend.
+inline void heed_cancels() {
+    pqsignal(SIGINT, StatementCancelHandler);
+}
+
 }  // namespace fastcopy::pg
 
 #endif

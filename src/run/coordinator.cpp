@@ -6,6 +6,7 @@
 #include "run/coordinator_connection.hpp"
 #include "run/foreign_keys.hpp"
 #include "run/index_phase.hpp"
+#include "run/lock_wait.hpp"
 #include "run/marker_wait.hpp"
 #include "run/preparation.hpp"
 #include "run/proof.hpp"
@@ -162,6 +163,7 @@ void run_job(RunningJob *job) {
     move_gate(job, job::Gate::open);
     answer(job->area, job::Answer::ready);
     watch(job);
+    lock_wait::forget(job->area);
     if (job->connection != nullptr)
         source::close(job->connection);
     job->connection = nullptr;
@@ -228,11 +230,12 @@ void fail(RunningJob *job, int sqlerrcode) {
     if (error == nullptr)
         error = &job->area->error;
     report_indexes_aside(job);
-    keep_aside_after_failure(job);
     job::State state = cancelled ? job::State::cancelled : job::State::failed;
     pg::begin_ledger_transaction();
     job::ledger::end_job(job->area->job, state, cancelled ? nullptr : error);
     pg::commit_transaction();
+    pg::heed_cancels();
+    keep_aside_after_failure(job);
     move_to(job, state);
 }
 
@@ -324,6 +327,7 @@ void fastcopy_coordinator_main(Datum argument) {
                     .chunk = &no_chunk,
                     .reports_terminations = true,
                     .logs_errors = &running.in_ledger};
-    if (int failure = pg::guarded(frame, run_coordinator); failure != 0)
-        fail_or_leave(failure);
+    int sqlerrcode;
+    if (!pg::guarded(frame, run_coordinator, &sqlerrcode))
+        fail_or_leave(sqlerrcode);
 }

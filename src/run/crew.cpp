@@ -107,6 +107,7 @@ void collect(Crew *crew) {
         job::WorkerSlot *slot = job::worker_slot(member->slot.index);
         switch (static_cast<job::Outcome>(pg_atomic_read_u32(&slot->outcome))) {
             case job::Outcome::finished:
+                crew->idle_deaths = 0;
                 break;
             case job::Outcome::failed:
                 crew->failed = true;

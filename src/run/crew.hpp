@@ -34,7 +34,7 @@ struct Crew {
     bool failed;  // a worker has recorded an error
     int leftover_count;
     Leftover *leftovers;  // at most as many as members
-    int idle_deaths;      // consecutive workers that exited between chunks
+    int idle_deaths;      // workers that exited between chunks, since another did something
 };
 
 Crew make_crew(job::SlotRef job);

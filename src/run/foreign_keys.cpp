@@ -22,32 +22,37 @@ void keep_aside(RunningJob *job) {
     job::ledger::OpenForeignKeys keys = job::ledger::read_open_foreign_keys(job->area->job);
     for (int i = 0; i < keys.count; i++) {
         if (keys.keys[i].set_aside)
-            (void)sink::keep_aside(keys.keys[i].oid, true);
+            sink::keep_aside(keys.keys[i].oid);
     }
 }
 
 void keep_aside_after_failure(RunningJob *job) {
-    constexpr int tries = 50;
-    constexpr long delay_ms = 100;
-    for (int left = tries; left > 0; left--) {
-        bool done = true;
+    // Longer than deadlock_timeout usually is, after which an autovacuum yields.
+    constexpr const char *longest_wait = "5s";
+    MemoryContext context = CurrentMemoryContext;
+    PG_TRY();
+    {
         pg::begin_ledger_transaction();
-        job::ledger::OpenForeignKeys keys = job::ledger::read_open_foreign_keys(job->area->job);
-        for (int i = 0; i < keys.count; i++) {
-            if (keys.keys[i].set_aside)
-                done = sink::keep_aside(keys.keys[i].oid, false) && done;
-        }
+        (void)set_config_option("lock_timeout", longest_wait, PGC_USERSET, PGC_S_SESSION,
+                                GUC_ACTION_LOCAL, true, 0, false);
+        keep_aside(job);
         pg::commit_transaction();
-        if (done)
-            return;
-        (void)WaitLatch(MyLatch, WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, delay_ms, PG_WAIT_EXTENSION);
     }
-    ereport(
-        LOG,
-        (errmsg("fastcopy job " INT64_FORMAT " could not lock %s to see whether its foreign "
-                "keys are still set aside",
-                job->area->job, job->request.target_table),
-         errhint("If a foreign key was validated while the job was running, validate it again.")));
+    PG_CATCH();
+    {
+        MemoryContextSwitchTo(context);
+        ErrorData *error = CopyErrorData();
+        FlushErrorState();
+        pg::abort_transaction();
+        MemoryContextSwitchTo(context);
+        pg::report_caught(LOG, error,
+                          psprintf("fastcopy job " INT64_FORMAT
+                                   " does not know whether foreign keys of %s are still set aside; "
+                                   "validate again those that were validated while it was running",
+                                   job->area->job, job->request.target_table));
+    }
+    PG_END_TRY();
+    MemoryContextSwitchTo(context);
 }
 
 void check_foreign_keys(RunningJob *job) {

@@ -14,7 +14,8 @@ void note_foreign_keys(RunningJob *job);
 // Marks keys that are set aside not valid again if they were validated meanwhile: in the
 // transaction that resumes a job,
 void keep_aside(RunningJob *job);
-// and once the workers of a failed job have exited, outside of any transaction. Logs errors.
+// and once the workers of a failed job have exited, outside of any transaction. Waits a few seconds
+// for locks. Logs errors; a cancel is one.
 void keep_aside_after_failure(RunningJob *job);
 
 // Checks the open keys one by one. A violation is the job's error; the job can be resumed.

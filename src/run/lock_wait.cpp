@@ -6,6 +6,8 @@ namespace fastcopy::run::lock_wait {
 
 namespace {
 
+constexpr const char *topic = "lock of worker ";
+
 // How long a worker queues for a lock, during which other readers of the table queue behind it.
 constexpr const char *longest_wait = "1s";
 
@@ -61,7 +63,7 @@ const char *try_to_find_waiters(job::Area *area, source::Connection *connection)
 void write_notice(job::Area *area, const job::WorkerSlot *me, const char *notice) {
     MemoryContext context = CurrentMemoryContext;
     pg::begin_ledger_transaction();
-    job::ledger::write_notice(area->job, psprintf("lock of worker %d", me->number), notice);
+    job::ledger::write_notice(area->job, psprintf("%s%d", topic, me->number), notice);
     pg::commit_transaction();
     MemoryContextSwitchTo(context);
 }
@@ -89,6 +91,7 @@ bool is_cause(const source::Connection *connection, const ErrorData *error) {
 void explain(job::Area *area, job::WorkerSlot *me, source::Connection *connection,
              ErrorData *error) {
     pg_atomic_write_u32(&me->waits_for_lock, 1);
+    pg_atomic_write_u32(&area->lock_waited_for, 1);
     const char *waiters = try_to_find_waiters(area, connection);
     error->message = pstrdup("could not lock the source table");
     if (waiters != nullptr)
@@ -104,6 +107,14 @@ void explain(job::Area *area, job::WorkerSlot *me, source::Connection *connectio
 void end(job::Area *area, job::WorkerSlot *me) {
     if (pg_atomic_exchange_u32(&me->waits_for_lock, 0) != 0)
         write_notice(area, me, nullptr);
+}
+
+void forget(job::Area *area) {
+    if (pg_atomic_read_u32(&area->lock_waited_for) == 0)
+        return;
+    pg::begin_ledger_transaction();
+    job::ledger::delete_notices(area->job, topic);
+    pg::commit_transaction();
 }
 
 bool others_work(const job::WorkerSlot *me) {

@@ -42,8 +42,11 @@ bool is_cause(const source::Connection *connection, const ErrorData *error);
 void explain(job::Area *area, job::WorkerSlot *me, source::Connection *connection,
              ErrorData *error);
 
-// The worker has its lock: removes the notice.
+// The worker has its lock, or needs none any more: removes the notice.
 void end(job::Area *area, job::WorkerSlot *me);
+
+// By the coordinator, once no worker copies: removes notices of workers that were terminated.
+void forget(job::Area *area);
 
 // Whether another worker of the job is connected to the source and does not wait for a lock.
 bool others_work(const job::WorkerSlot *me);

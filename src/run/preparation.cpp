@@ -113,6 +113,9 @@ void prepare(RunningJob *job) {
         prepare_new(job);
     else
         prepare_resumed(job);
+    // An error that a worker has met so far is the call's.
+    collect(&job->crew);
+    raise_if_failed(job);
     pg::commit_transaction();
     job->in_ledger = true;
 }

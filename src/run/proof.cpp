@@ -20,7 +20,11 @@ void check_target(const job::ledger::ResumeState &former) {
     if (former.unlogged_emptied)
         sink::raise_rows_lost(former.target_table,
                               _("The table is unlogged, and was emptied by crash recovery."));
-    if (sink::without(former.files, sink::read_files(former.target)).count > 0)
+    check_files(former, sink::read_files(former.target));
+}
+
+void check_files(const job::ledger::ResumeState &former, const job::TargetFiles &files) {
+    if (sink::without(former.files, files).count > 0)
         sink::raise_files_lost(former.target_table);
 }
 

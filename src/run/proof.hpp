@@ -20,6 +20,9 @@ namespace fastcopy::run::proof {
 // An ERROR if the target may have lost rows of done chunks.
 void check_target(const job::ledger::ResumeState &former);
 
+// The same with the target's files as they have been read.
+void check_files(const job::ledger::ResumeState &former, const job::TargetFiles &files);
+
 // An ERROR unless all of the above holds. In the transaction that ends the job.
 void check_all(RunningJob *job);
 

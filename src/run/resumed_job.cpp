@@ -136,7 +136,12 @@ void prepare_resumed(RunningJob *job) {
     if (must_count)
         check_chunks(job);
     keep_aside(job);
-    job::ledger::begin_again(id, request, facts.markers, sink::read_files(request.target));
+    // Again, as partitions are not locked: the ledger must not take the file of an emptied
+    // partition for one that this job has written to.
+    job::TargetFiles files = sink::read_files(request.target);
+    if (may_have_changed)
+        proof::check_files(former, files);
+    job::ledger::begin_again(id, request, facts.markers, files);
     note_ways(job, former.chunks_done < former.chunks ? &reader : nullptr, writer);
 }
 

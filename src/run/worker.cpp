@@ -118,6 +118,7 @@ bool work(Worker *worker) {
     }
     pgstat_report_activity(STATE_IDLE, nullptr);
     leave_source(worker);
+    lock_wait::end(worker->area, worker->slot);
     return done;
 }
 
@@ -216,6 +217,7 @@ void fastcopy_worker_main(Datum argument) {
                     .chunk = &self.chunk,
                     .reports_terminations = false,
                     .logs_errors = &logs_errors};
-    if (pg::guarded(frame, run_worker) != 0)
+    int sqlerrcode;
+    if (!pg::guarded(frame, run_worker, &sqlerrcode))
         pg_atomic_write_u32(&self.slot->outcome, static_cast<uint32>(job::Outcome::failed));
 }

@@ -194,32 +194,30 @@ void set_validated(Oid foreign_key, bool validated) {
     ListCell *cell;
     foreach (cell, relids) {
         for_each_key(catalog, lfirst_oid(cell), [&](HeapTuple found) {
-            if (!descends_from(form_of(found)->oid, foreign_key))
+            if (form_of(found)->convalidated == validated ||
+                !descends_from(form_of(found)->oid, foreign_key))
                 return;
             HeapTuple copy = heap_copytuple(found);
             form_of(copy)->convalidated = validated;
             CatalogTupleUpdate(catalog, &copy->t_self, copy);
             heap_freetuple(copy);
+            CacheInvalidateRelcacheByRelid(lfirst_oid(cell));
         });
-        CacheInvalidateRelcacheByRelid(lfirst_oid(cell));
     }
     table_close(catalog, RowExclusiveLock);
 }
 
-bool keep_aside(Oid foreign_key, bool wait) {
+void keep_aside(Oid foreign_key) {
     HeapTuple tuple = SearchSysCache1(CONSTROID, ObjectIdGetDatum(foreign_key));
     if (!HeapTupleIsValid(tuple))
-        return true;
+        return;
     Oid table = form_of(tuple)->conrelid;
     ReleaseSysCache(tuple);
-    // The lock of VALIDATE CONSTRAINT: none is under way that has not seen all rows.
-    if (wait)
-        LockRelationOid(table, ShareUpdateExclusiveLock);
-    else if (!ConditionalLockRelationOid(table, ShareUpdateExclusiveLock))
-        return false;
-    if (!is_set_aside(foreign_key))
-        set_validated(foreign_key, false);
-    return true;
+    // The lock of VALIDATE CONSTRAINT, of the table or of a partition: none is under way that has
+    // not seen all rows.
+    LockRelationOid(table, ShareUpdateExclusiveLock);
+    (void)find_all_inheritors(table, ShareUpdateExclusiveLock, nullptr);
+    set_validated(foreign_key, false);
 }
 
 bool is_set_aside(Oid foreign_key) {
@@ -240,6 +238,7 @@ bool check_foreign_key(Oid foreign_key) {
     Relation table = try_relation_open(key.conrelid, ShareUpdateExclusiveLock);
     if (table == nullptr)
         return false;
+    (void)find_all_inheritors(key.conrelid, ShareUpdateExclusiveLock, nullptr);
     Relation referenced = table_open(key.confrelid, RowShareLock);
 
     // Run the query as the table's owner, as PostgreSQL runs those of triggers: the job's role may

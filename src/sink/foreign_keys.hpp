@@ -21,19 +21,18 @@ namespace fastcopy::sink {
 job::TargetForeignKeys find_foreign_keys(Oid target, bool to_itself_only);
 
 // Marks the key, and those that partitions inherit from it, valid or not valid. Skips a key that
-// was dropped. The caller has locked the table.
+// was dropped. The caller has locked the table and its partitions.
 void set_validated(Oid foreign_key, bool validated);
 
-// Marks a key that is set aside not valid again if somebody has validated it meanwhile: rows that
-// were not checked may have come since. False if its table is locked by somebody and the caller
-// does not want to wait.
-bool keep_aside(Oid foreign_key, bool wait);
+// Marks a key that is set aside not valid again if somebody has validated it, or that of a
+// partition, meanwhile: rows that were not checked may have come since. Waits for locks.
+void keep_aside(Oid foreign_key);
 
 // Whether the key exists and is not valid.
 bool is_set_aside(Oid foreign_key);
 
 // Checks all rows with one query: a violation is an ERROR that names the first row. Locks the table
-// against ALTER TABLE. False if the key was dropped.
+// and its partitions against ALTER TABLE. False if the key was dropped.
 bool check_foreign_key(Oid foreign_key);
 
 // Until the end of the transaction, this process does not check rows that it inserts into the

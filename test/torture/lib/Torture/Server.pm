@@ -25,14 +25,15 @@ sub new
 	return $self;
 }
 
-# Whether a process runs. One that nobody has waited for yet has ended all the same.
+# Whether a process runs. One that has ended is reaped, if it is ours: PostgreSQL takes a zombie for a postmaster that runs.
 sub alive
 {
 	my ($pid) = @_;
-	waitpid $pid, POSIX::WNOHANG;
 	open my $file, '<', "/proc/$pid/stat" or return 0;
 	my ($state) = (readline($file) // '') =~ /\) (\S)/;
-	return defined $state && $state !~ /[ZX]/;
+	return 1 if defined $state && $state !~ /[ZX]/;
+	waitpid $pid, POSIX::WNOHANG;
+	return 0;
 }
 
 # Waits until none of these processes runs; returns those that still do at the limit.
