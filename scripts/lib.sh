@@ -78,8 +78,8 @@ as_postgres() {
 # since they bring the postgres user.
 make_work_dir() {
     local base=${TMPDIR:-/tmp}
-    # The path of a socket may have some 100 characters.
-    if [[ ${#base} -gt 60 ]] || ! as_postgres test -w "$base"; then
+    # The path of a socket may have some 100 characters; the longest is torture's.
+    if [[ ${#base} -gt 40 ]] || ! as_postgres test -w "$base"; then
         base=/tmp
     fi
     trap 'exit 130' INT
@@ -126,8 +126,10 @@ start_aside() {
     set -m
     (
         set +m
-        # What is there already is for the others to clean up.
-        trap - EXIT INT TERM HUP
+        # What is there already is for the others to clean up. bash runs the trap when its child has ended, and so has
+        # cleaned up.
+        trap - EXIT INT
+        trap 'exit 143' TERM HUP
         aside_pids=() aside_files='' clusters=() mounts=() failed=()
         "$@"
         printf '%s\n' "${failed[@]}" >"$files.failed"
@@ -371,8 +373,7 @@ dynamic_shared_memory_type = mmap$of_engine"
         as_root rm -rf "${work:?}/$name"
         drop_name clusters "$name"
     done
-    if [[ -n $small_disk ]]; then
-        as_root umount "$small_disk"
+    if [[ -n $small_disk ]] && as_root umount "$small_disk"; then
         as_root rmdir "$small_disk"
         drop_name mounts small_disk
     fi
@@ -381,15 +382,21 @@ dynamic_shared_memory_type = mmap$of_engine"
 
 # The same in a work directory of its own, for several at a time. Adds to the array failed.
 torture_apart() {
-    local seconds=$1 seed=$2 engine=${3:-} tree=$work/tree
+    local seconds=$1 seed=$2 engine=${3:-} tree=$work/tree status=0
+    # A function that is called in a condition does not end at its first failure.
+    set +e
     (
-        work=$work/torture-$seed${engine:+-$engine}
+        set -e
+        work=$work/$seed${engine:+-$engine}
         clusters=() mounts=() aside_pids=() aside_files=''
         as_postgres mkdir "$work"
         trap 'exit 143' TERM
         trap clean_up EXIT
         torture "$seconds" "$seed" "$engine" "$tree"
-    ) || failed+=("torture, seed $seed${engine:+, $engine}")
+    )
+    status=$?
+    set -e
+    [[ $status -eq 0 ]] || failed+=("torture, seed $seed${engine:+, $engine}")
 }
 
 # Takes a name out of an array of that name.

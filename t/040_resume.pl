@@ -310,9 +310,11 @@ $source->poll_query_until('postgres', q(SELECT count(*) = 1 FROM pg_locks WHERE 
 $target->safe_psql('postgres', 'TRUNCATE parts_low');
 $holder->query_safe('COMMIT');
 $holder->quit;
-$resume->quit;
+$resume->{run}->pump until $resume->{stderr} =~ /ERROR|CONTEXT/ || $resume->{stdout} =~ /^\d+$/m;
 is(wait_state($target, $job, 'done|failed'), 'failed', 'a partition that is truncated while resume looks elsewhere');
+like($resume->{stderr}, qr/target table public\.parts may have lost rows/, '... is an error of the call');
 is($target->safe_psql('postgres', 'SELECT count(*) FROM parts_low'), '0', '... before anything else is copied');
+$resume->quit;
 $target->safe_psql('postgres', "DROP TABLE parts; SELECT fastcopy.forget($job)");
 
 make_tables(unlogged => 1);

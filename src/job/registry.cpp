@@ -118,6 +118,8 @@ SlotRef reserve_job(Oid owner, Oid target, int workers_wanted, dsm_handle area) 
         pg_atomic_init_u32(&slot->indexes, 0);
         pg_atomic_init_u32(&slot->next_index, 0);
         pg_atomic_init_u32(&slot->indexes_done, 0);
+        pg_atomic_init_u32(&slot->leaves, 0);
+        pg_atomic_init_u32(&slot->next_leaf, 0);
         pg_atomic_init_u32(&slot->conflicts, 0);
         SlotRef ref{i, slot->generation};
         unlock_registry();

@@ -50,17 +50,19 @@ struct JobSlot {
     pg_atomic_uint32 cancel;          // a Cancel: any session that may, or the coordinator
     pg_atomic_uint32 stop;            // coordinator: 0 → 1, workers leave
     pg_atomic_uint32 workers_wanted;  // fastcopy.start, then set_workers
-    pg_atomic_uint32 chunks;          // coordinator, before workers start
+    pg_atomic_uint32 chunks;          // coordinator, before the gate opens
     pg_atomic_uint32 next_chunk;      // the shared claim counter, from 0
     pg_atomic_uint32 next_check;      // likewise for the checks before a job is resumed
     pg_atomic_uint32 chunks_checked;  // workers
     pg_atomic_uint32 chunks_done;     // workers, after each commit
     pg_atomic_uint64 rows;            // workers, after each commit
     pg_atomic_uint64 bytes;           // workers, after each commit
-    pg_atomic_uint64 bytes_expected;  // coordinator, before workers start
+    pg_atomic_uint64 bytes_expected;  // coordinator, before the gate opens
     pg_atomic_uint32 indexes;         // coordinator, before the state is indexing
     pg_atomic_uint32 next_index;      // the claim counter of that state, from 0
     pg_atomic_uint32 indexes_done;    // coordinator, then workers, after each commit
+    pg_atomic_uint32 leaves;          // coordinator: leaves to be analyzed, once all else is done
+    pg_atomic_uint32 next_leaf;       // their claim counter, from 0
     pg_atomic_uint32 conflicts;  // workers: chunks that were rolled back over each other's locks
     ConditionVariable ended;     // broadcast when the slot is released
 };

@@ -171,7 +171,7 @@ void run_job(RunningJob *job) {
         build_indexes(job);
     check_foreign_keys(job);
     if (job->request.statistics)
-        try_to_analyze(job);
+        analyze_target(job);
     if (job->request.sequences)
         move_sequences(job);
     wait_until_gone(job);

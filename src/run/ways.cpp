@@ -66,6 +66,7 @@ void note_ways(RunningJob *job, const plan::Reader *reader, const sink::Writer &
     job::ledger::Ways ways{};
     ways.writer = sink::name_of(writer.way);
     ways.writer_reason = writer.reason;
+    job->by_insert = writer.way == sink::Way::insert;
     if (reader != nullptr) {
         ways.reader = name_of(*reader);
         ways.reader_reason = reader->reason;

@@ -8,6 +8,7 @@
 #include "run/index_builder.hpp"
 #include "run/lock_wait.hpp"
 #include "run/retry.hpp"
+#include "run/statistics.hpp"
 
 namespace fastcopy::run {
 
@@ -170,7 +171,9 @@ void run_worker() {
         check(&self);
         (void)wait_at_gate(&self, job::Gate::checking);
     }
-    if (pg_atomic_read_u32(&self.job_slot->state) == static_cast<uint32>(job::State::indexing))
+    if (pg_atomic_read_u32(&self.job_slot->leaves) > 0)
+        analyze_leaves(self.job_slot, self.area->identity, self.request);
+    else if (pg_atomic_read_u32(&self.job_slot->state) == static_cast<uint32>(job::State::indexing))
         build_indexes(self.job_slot, self.slot, self.area, self.request);
     else
         done = work(&self);
