@@ -36,6 +36,26 @@ const char *value_of(config_generic *setting) {
     pg_unreachable();
 }
 
+// The role that has set it. PostgreSQL 14 does not keep it, and checks no privileges later.
+Oid role_of(const config_generic *setting) {
+#if PG_VERSION_NUM >= 150000
+    return setting->srole;
+#else
+    (void)setting;
+    return GetUserId();
+#endif
+}
+
+void set(const Setting &setting) {
+#if PG_VERSION_NUM >= 150000
+    (void)set_config_option_ext(setting.name, setting.value, setting.context, PGC_S_SESSION,
+                                setting.role, GUC_ACTION_SET, true, ERROR, false);
+#else
+    (void)set_config_option(setting.name, setting.value, setting.context, PGC_S_SESSION,
+                            GUC_ACTION_SET, true, ERROR, false);
+#endif
+}
+
 void add_setting_context(void *name) {
     errcontext("while taking on the setting \"%s\" of the calling session",
                static_cast<const char *>(name));
@@ -51,6 +71,14 @@ bool is_needed(const char *path) {
 
 }  // namespace
 
+void reserve_prefix(const char *prefix) {
+#if PG_VERSION_NUM >= 150000
+    MarkGUCPrefixReserved(prefix);
+#else
+    EmitWarningsOnPlaceholders(prefix);
+#endif
+}
+
 Settings read_settings(bool (*wanted)(const config_generic *setting)) {
     int count;
     config_generic **variables = all_variables(&count);
@@ -61,7 +89,7 @@ Settings read_settings(bool (*wanted)(const config_generic *setting)) {
         if ((setting->context != PGC_USERSET && setting->context != PGC_SUSET) || !wanted(setting))
             continue;
         all.settings[all.count++] =
-            Setting{pstrdup(setting->name), value_of(setting), setting->scontext, setting->srole};
+            Setting{pstrdup(setting->name), value_of(setting), setting->scontext, role_of(setting)};
     }
     return all;
 }
@@ -98,8 +126,7 @@ void apply(const Settings &settings) {
         ErrorContextCallback callback{error_context_stack, add_setting_context,
                                       const_cast<char *>(setting.name)};
         error_context_stack = &callback;
-        (void)set_config_option_ext(setting.name, setting.value, setting.context, PGC_S_SESSION,
-                                    setting.role, GUC_ACTION_SET, true, ERROR, false);
+        set(setting);
         error_context_stack = callback.previous;
     }
 }
