@@ -96,14 +96,16 @@ sub stored_alike
 	return;
 }
 
-stored_alike('numeric', 'a numeric, b numeric(12,2), c numeric(4,4), d numeric(5,-2), e numeric(3,5)',
-	q{SELECT CASE i % 8 WHEN 0 THEN (random() * 10 ^ ((random() * 60)::int - 30))::numeric WHEN 1 THEN i * 10000::numeric
+# Such scales came with version 15.
+my ($below, $above, $large) = $target->pg_version < 15 ? ('numeric(5,0)', 'numeric(5,5)', 99999) : ('numeric(5,-2)', 'numeric(3,5)', 9999900);
+stored_alike('numeric', "a numeric, b numeric(12,2), c numeric(4,4), d $below, e $above",
+	qq{SELECT CASE i % 8 WHEN 0 THEN (random() * 10 ^ ((random() * 60)::int - 30))::numeric WHEN 1 THEN i * 10000::numeric
 		WHEN 2 THEN -i / 100.0 WHEN 3 THEN trim_scale(i::numeric / 1024) WHEN 4 THEN round(i / 7.0, i % 70) WHEN 5 THEN -(10::numeric ^ (i % 300))
 		WHEN 6 THEN (ARRAY['NaN', '0', '0.000', '-Infinity'])[1 + i / 8 % 4]::numeric END,
-		((random() - 0.5) * 19999999999)::numeric(12,2), (random() - 0.5)::numeric(4,4), (random() * 9999900)::numeric(5,-2),
-		(random() / 101)::numeric(3,5)
+		((random() - 0.5) * 19999999999)::numeric(12,2), (random() - 0.5)::numeric(4,4), (random() * $large)::$below,
+		(random() / 101)::$above
 	FROM generate_series(1, 8000) i},
-	'a::numeric', 'b::numeric(12,2)', 'c::numeric(4,4)', 'd::numeric(5,-2)', 'e::numeric(3,5)');
+	'a::numeric', 'b::numeric(12,2)', 'c::numeric(4,4)', "d::$below", "e::$above");
 stored_alike('jsonb', 'a integer, b jsonb',
 	q{SELECT i, CASE i % 12 WHEN 0 THEN jsonb_build_object('id', i, 'name', md5(i::text), 'ok', i % 2 = 0, 'none', NULL, 'amount', (i * 37 % 100000) / 100.0)
 		WHEN 1 THEN to_jsonb(i * 1000003::bigint)
