@@ -42,7 +42,7 @@ $target->safe_psql('postgres', q(
 ));
 
 # NULLS NOT DISTINCT came with version 15.
-my $not_distinct = $target->pg_version < 15 ? '' : 'NULLS NOT DISTINCT';
+my $not_distinct = major_version($target) < 15 ? '' : 'NULLS NOT DISTINCT';
 sub make_target
 {
 	$target->safe_psql('postgres', qq(

@@ -21,7 +21,7 @@ my $target = PostgreSQL::Test::Cluster->new('target');
 $target->init(extra => [ '--encoding=UTF8', '--locale=C' ]);
 $target->append_conf('postgresql.conf', "max_worker_processes = 24\nautovacuum = off\nfsync = off\n");
 $target->start;
-my $target_version = $target->safe_psql('postgres', 'SHOW server_version_num') / 10000;
+my $target_version = major_version($target);
 
 # What both sides have, so that types have other OIDs on each.
 my $types = q(
@@ -116,7 +116,7 @@ for my $version (10 .. 14, 16 .. 18)
 		copies_equal($source, $target, name => "$version: $name", from => $name, target_dbname => $database, workers => [3],
 			args => $name eq 'by_char' ? q(key => 'k') : undef, kinds => $kinds{$name}, min_chunks => ($kinds{$name} // 'whole') eq 'whole' ? 1 : 3, expected => $rows, actual => $rows);
 		# Before version 15, such a character is no text, and cannot be compared as one.
-		next if $name eq 'by_char' && $version < 15;
+		next if $name eq 'by_char' && ($version < 15 || $target_version < 15);
 		my $differs = $target->safe_psql($database, "SELECT differs FROM fastcopy.compare('$conninfo', '$name', '$name', 2) WHERE range = 'total'");
 		push @wrong, "compare says $differs of $name" if $differs ne 'f';
 	}
