@@ -4,6 +4,7 @@
 #   make PG_CONFIG=/usr/lib/postgresql/15/bin/pg_config
 #   make CXX=clang++       make WERROR=1       make with_llvm=no
 #   make format            make check-format
+#   make dist              the zip of what is committed, as PGXN wants it: dist/pg_fastcopy-VERSION.zip
 #
 # installcheck runs pg_regress and the isolation tests against the server that PGHOST and PGPORT
 # name, then the TAP tests, which start servers of their own. scripts/test does all of it on
@@ -62,7 +63,13 @@ BITCODE_CXXFLAGS += $(LANGUAGE_FLAGS) -MMD -MP -MF $(basename $@).bc.d
 CLANG_FORMAT ?= clang-format-14
 FORMAT_FILES = $(sort $(wildcard src/*.[ch]pp src/*/*.[ch]pp test/unit/*.[ch]pp test/fuzz/*.[ch]pp))
 
-.PHONY: format check-format
+.PHONY: format check-format dist
+
+DIST_VERSION := $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" $(EXTENSION).control)
+
+dist:
+	mkdir -p dist
+	git archive --format=zip --prefix=$(EXTENSION)-$(DIST_VERSION)/ --output=dist/$(EXTENSION)-$(DIST_VERSION).zip HEAD
 
 format:
 	$(CLANG_FORMAT) -i $(FORMAT_FILES)

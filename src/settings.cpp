@@ -1,5 +1,5 @@
 #include "settings.hpp"
-#include "pg/postgres.hpp"
+#include "pg/guc.hpp"
 
 namespace fastcopy::settings {
 
@@ -32,7 +32,7 @@ void define() {
                              "to jobs whose source is "
                              "a foreign server.",
                              &auto_resume, true, PGC_SIGHUP, 0, nullptr, nullptr, nullptr);
-    MarkGUCPrefixReserved("fastcopy");
+    pg::reserve_prefix("fastcopy");
 }
 
 }  // namespace fastcopy::settings

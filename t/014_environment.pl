@@ -116,7 +116,7 @@ my @odd = (
 	[ datestyle => q('SQL, DMY') ], [ datestyle => q('German') ], [ datestyle => q('Postgres, YMD') ],
 	[ intervalstyle => q('sql_standard') ], [ intervalstyle => q('iso_8601') ], [ intervalstyle => q('postgres_verbose') ],
 	[ timezone => q('Asia/Kathmandu') ], [ timezone => q('America/New_York') ], [ bytea_output => q('escape') ],
-	[ extra_float_digits => '-15' ], [ standard_conforming_strings => 'off' ], [ escape_string_warning => 'on' ],
+	[ extra_float_digits => '-15' ], $version < 190000 ? [ standard_conforming_strings => 'off' ] : (), [ escape_string_warning => 'on' ],
 	[ xmloption => 'document' ], [ array_nulls => 'off' ], [ quote_all_identifiers => 'on' ], [ transform_null_equals => 'on' ],
 	[ client_encoding => q('SQL_ASCII') ], [ client_encoding => q('LATIN1') ], [ search_path => q('pg_temp, nowhere') ],
 	[ default_transaction_isolation => 'serializable' ], [ default_transaction_deferrable => 'on' ],

@@ -118,6 +118,8 @@ for my $analyzed (0, 1)
 		# start() returns when the coordinator has gone; its session on the source may be a moment longer.
 		ok( $target->poll_query_until('postgres', q(SELECT count(*) = 0 FROM pg_stat_activity WHERE application_name LIKE 'fastcopy%')),
 			'... its session has ended');
+		# Up to version 14, a process of its own collects these, some time later.
+		next if major_version($target) < 15;
 		my ($scans, $rows, $blocks) = split /\|/, $target->safe_psql('postgres', $touched);
 		is($scans - $scans_before, 0, '... has scanned no table');
 		cmp_ok($rows - $rows_before, '<', 20, '... has read no rows but at the ends of an index');

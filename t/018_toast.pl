@@ -35,7 +35,9 @@ my $compression_of_copy = sub {
 
 is($compression_of_copy->(''), 'lz4', 'nobody has chosen');
 is($compression_of_copy->('COMPRESSION pglz'), 'pglz', 'the column has chosen');
-is($compression_of_copy->('', 'SET fastcopy.lz4_toast = off'), 'pglz', 'switched off');
+# From version 19 on, lz4 is what the server chooses itself.
+my $default = $target->safe_psql('postgres', q(SELECT boot_val FROM pg_settings WHERE name = 'default_toast_compression'));
+is($compression_of_copy->('', 'SET fastcopy.lz4_toast = off'), $default, 'switched off');
 $target->safe_psql('postgres', 'ALTER DATABASE postgres SET default_toast_compression = pglz');
 is($compression_of_copy->(''), 'pglz', 'the database has chosen');
 

@@ -96,14 +96,16 @@ sub stored_alike
 	return;
 }
 
-stored_alike('numeric', 'a numeric, b numeric(12,2), c numeric(4,4), d numeric(5,-2), e numeric(3,5)',
-	q{SELECT CASE i % 8 WHEN 0 THEN (random() * 10 ^ ((random() * 60)::int - 30))::numeric WHEN 1 THEN i * 10000::numeric
+# Such scales came with version 15.
+my ($below, $above, $large) = major_version($target) < 15 ? ('numeric(5,0)', 'numeric(5,5)', 99999) : ('numeric(5,-2)', 'numeric(3,5)', 9999900);
+stored_alike('numeric', "a numeric, b numeric(12,2), c numeric(4,4), d $below, e $above",
+	qq{SELECT CASE i % 8 WHEN 0 THEN (random() * 10 ^ ((random() * 60)::int - 30))::numeric WHEN 1 THEN i * 10000::numeric
 		WHEN 2 THEN -i / 100.0 WHEN 3 THEN trim_scale(i::numeric / 1024) WHEN 4 THEN round(i / 7.0, i % 70) WHEN 5 THEN -(10::numeric ^ (i % 300))
 		WHEN 6 THEN (ARRAY['NaN', '0', '0.000', '-Infinity'])[1 + i / 8 % 4]::numeric END,
-		((random() - 0.5) * 19999999999)::numeric(12,2), (random() - 0.5)::numeric(4,4), (random() * 9999900)::numeric(5,-2),
-		(random() / 101)::numeric(3,5)
+		((random() - 0.5) * 19999999999)::numeric(12,2), (random() - 0.5)::numeric(4,4), (random() * $large)::$below,
+		(random() / 101)::$above
 	FROM generate_series(1, 8000) i},
-	'a::numeric', 'b::numeric(12,2)', 'c::numeric(4,4)', 'd::numeric(5,-2)', 'e::numeric(3,5)');
+	'a::numeric', 'b::numeric(12,2)', 'c::numeric(4,4)', "d::$below", "e::$above");
 stored_alike('jsonb', 'a integer, b jsonb',
 	q{SELECT i, CASE i % 12 WHEN 0 THEN jsonb_build_object('id', i, 'name', md5(i::text), 'ok', i % 2 = 0, 'none', NULL, 'amount', (i * 37 % 100000) / 100.0)
 		WHEN 1 THEN to_jsonb(i * 1000003::bigint)
@@ -234,7 +236,7 @@ $target->safe_psql('postgres', 'DROP TABLE parent');
 # A leaf that generates a column which the target has as an ordinary one, and does not get from the source (ATTACH
 # PARTITION allows that up to 15): the value belongs to that leaf alone. Rows of other leaves come later, in the same
 # slots. The judge is COPY FROM in a session.
-if ($target->pg_version < 16)
+if (major_version($target) < 16)
 {
 	my $copy_of_t = $target->basedir . '/t.copy';
 	foreach my $case ([ 'text', q(repeat('x', a)) ], [ 'integer', 'a + 41' ])

@@ -50,7 +50,7 @@ $node->safe_psql('postgres', 'CREATE EXTENSION pg_fastcopy; CREATE SCHEMA f; CRE
 		RETURN NULL;
 	END$$));
 my $conninfo = conninfo($node, dbname => 'src');
-my $version  = int($node->safe_psql('postgres', 'SHOW server_version_num') / 10000);
+my $version  = major_version($node);
 my $file     = $node->basedir . '/rows.copy';
 
 # Rows that one has and the other has not, or elsewhere, or otherwise; what is wrong with heaps and indexes.

@@ -127,7 +127,7 @@ $target->safe_psql('trapped', q(
 	CREATE EXTENSION pg_fastcopy));
 is( $target->safe_psql('trapped', q(
 		SELECT refobjid::regoperator FROM pg_depend
-		WHERE refclassid = 'pg_operator'::regclass AND classid <> 'pg_operator'::regclass)),
+		WHERE refclassid = 'pg_operator'::regclass AND classid = 'pg_rewrite'::regclass)),
 	'', 'no view is made with what stood in the search_path');
 $target->safe_psql('postgres', 'DROP DATABASE trapped');
 

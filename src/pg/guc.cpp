@@ -13,27 +13,64 @@ config_generic **all_variables(int *count) {
 #endif
 }
 
+// What a setting has besides what all have: a member of a union from version 19 on, before, the rest
+// of a structure that starts with what all have.
+template <class Typed>
+const Typed *as(const config_generic *setting) {
+#if PG_VERSION_NUM >= 190000
+    return reinterpret_cast<const Typed *>(&setting->_bool);
+#else
+    return reinterpret_cast<const Typed *>(setting);
+#endif
+}
+
+const char *label_of(const config_generic *setting) {
+    int value = *as<config_enum>(setting)->variable;
+#if PG_VERSION_NUM >= 190000
+    return config_enum_lookup_by_value(setting, value);
+#else
+    return config_enum_lookup_by_value(const_cast<config_enum *>(as<config_enum>(setting)), value);
+#endif
+}
+
 // The value as core serializes it: exact, and valid as input. SHOW would add units and round.
-const char *value_of(config_generic *setting) {
+const char *value_of(const config_generic *setting) {
     constexpr int all_digits = 17;
-    void *variable = setting;
     switch (setting->vartype) {
         case PGC_BOOL:
-            return *static_cast<config_bool *>(variable)->variable ? "on" : "off";
+            return *as<config_bool>(setting)->variable ? "on" : "off";
         case PGC_INT:
-            return psprintf("%d", *static_cast<config_int *>(variable)->variable);
+            return psprintf("%d", *as<config_int>(setting)->variable);
         case PGC_REAL:
-            return psprintf("%.*g", all_digits, *static_cast<config_real *>(variable)->variable);
+            return psprintf("%.*g", all_digits, *as<config_real>(setting)->variable);
         case PGC_STRING: {
-            const char *value = *static_cast<config_string *>(variable)->variable;
+            const char *value = *as<config_string>(setting)->variable;
             return value != nullptr ? pstrdup(value) : "";
         }
-        case PGC_ENUM: {
-            auto *choice = static_cast<config_enum *>(variable);
-            return config_enum_lookup_by_value(choice, *choice->variable);
-        }
+        case PGC_ENUM:
+            return label_of(setting);
     }
     pg_unreachable();
+}
+
+// The role that has set it. PostgreSQL 14 does not keep it, and checks no privileges later.
+Oid role_of(const config_generic *setting) {
+#if PG_VERSION_NUM >= 150000
+    return setting->srole;
+#else
+    (void)setting;
+    return GetUserId();
+#endif
+}
+
+void set(const Setting &setting) {
+#if PG_VERSION_NUM >= 150000
+    (void)set_config_option_ext(setting.name, setting.value, setting.context, PGC_S_SESSION,
+                                setting.role, GUC_ACTION_SET, true, ERROR, false);
+#else
+    (void)set_config_option(setting.name, setting.value, setting.context, PGC_S_SESSION,
+                            GUC_ACTION_SET, true, ERROR, false);
+#endif
 }
 
 void add_setting_context(void *name) {
@@ -51,6 +88,14 @@ bool is_needed(const char *path) {
 
 }  // namespace
 
+void reserve_prefix(const char *prefix) {
+#if PG_VERSION_NUM >= 150000
+    MarkGUCPrefixReserved(prefix);
+#else
+    EmitWarningsOnPlaceholders(prefix);
+#endif
+}
+
 Settings read_settings(bool (*wanted)(const config_generic *setting)) {
     int count;
     config_generic **variables = all_variables(&count);
@@ -61,7 +106,7 @@ Settings read_settings(bool (*wanted)(const config_generic *setting)) {
         if ((setting->context != PGC_USERSET && setting->context != PGC_SUSET) || !wanted(setting))
             continue;
         all.settings[all.count++] =
-            Setting{pstrdup(setting->name), value_of(setting), setting->scontext, setting->srole};
+            Setting{pstrdup(setting->name), value_of(setting), setting->scontext, role_of(setting)};
     }
     return all;
 }
@@ -98,8 +143,7 @@ void apply(const Settings &settings) {
         ErrorContextCallback callback{error_context_stack, add_setting_context,
                                       const_cast<char *>(setting.name)};
         error_context_stack = &callback;
-        (void)set_config_option_ext(setting.name, setting.value, setting.context, PGC_S_SESSION,
-                                    setting.role, GUC_ACTION_SET, true, ERROR, false);
+        set(setting);
         error_context_stack = callback.previous;
     }
 }

@@ -10,7 +10,8 @@ namespace fastcopy::pg {
 
 inline void ignore_signal(int signal) {
 #if PG_VERSION_NUM >= 190000
-    pqsignal(signal, PG_SIG_IGN);
+    // PG_SIG_IGN, by the one pointer that clang lets become any other.
+    pqsignal(signal, reinterpret_cast<pqsigfunc>(reinterpret_cast<void *>(SIG_IGN)));
 #else
     pqsignal(signal, SIG_IGN);
 #endif

@@ -71,6 +71,10 @@ Rows read_key_values(Connection *connection, const char *column, const KeyOrder 
     initStringInfo(&oids);
     for (int i = 0; i < Min(leaves.count, most_leaves); i++)
         appendStringInfo(&oids, "%s%u", i > 0 ? "," : "", leaves.leaves[i].oid);
+    // Before version 15, a "char" above 127 is shown as a byte that is no text.
+    constexpr int version_with_octal_char = 150000;
+    bool only_ascii = strcmp(order.type, "\"char\"") == 0 &&
+                      source::server_version(connection) < version_with_octal_char;
     // Where the values are so few that there is no histogram, the most common ones serve. They are
     // sorted as the rows will be: bounds in another order would make ranges overlap.
     char *sql = psprintf(
@@ -80,9 +84,10 @@ Rows read_key_values(Connection *connection, const char *column, const KeyOrder 
         " CROSS JOIN LATERAL pg_catalog.unnest(coalesce(s.histogram_bounds, s.most_common_vals)"
         "::pg_catalog.text::pg_catalog.text[]) u(v)"
         " WHERE s.attname = $1 AND u.v IS NOT NULL AND (s.inherited AND c.oid = $2"
-        " OR NOT s.inherited AND c.oid = ANY ($3::pg_catalog.oid[]))) d ORDER BY %s",
+        " OR NOT s.inherited AND c.oid = ANY ($3::pg_catalog.oid[]))%s) d ORDER BY %s",
         order.form != nullptr ? order.form : "d.v::pg_catalog.text",
-        order.distinct ? "DISTINCT " : "", order.type, order.sort);
+        order.distinct ? "DISTINCT " : "", order.type,
+        only_ascii ? " AND u.v::pg_catalog.\"char\"::pg_catalog.int4 >= 0" : "", order.sort);
     const char *params[] = {column, psprintf("%u", table), psprintf("{%s}", oids.data)};
     return source::query(connection, sql, 3, params);
 }

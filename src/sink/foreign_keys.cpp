@@ -62,7 +62,7 @@ Trigger trigger_of(const FormData_pg_constraint &key) {
 void check_rows(Trigger *trigger, Relation table) {
     Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
     TupleTableSlot *slot = table_slot_create(table, nullptr);
-    TableScanDesc scan = table_beginscan(table, snapshot, 0, nullptr);
+    TableScanDesc scan = table_beginscan_strat(table, snapshot, 0, nullptr, true, true);
     MemoryContext per_row =
         AllocSetContextCreate(CurrentMemoryContext, "fastcopy foreign key", ALLOCSET_SMALL_SIZES);
     MemoryContext old = MemoryContextSwitchTo(per_row);

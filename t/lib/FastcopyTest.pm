@@ -23,7 +23,7 @@ use Time::HiRes qw(usleep time);
 
 our @EXPORT = qw(
   start_pair conninfo add_scram_role call_sql table_digest no_leftovers wait_state fails_with
-  run_verbose seconds_until gone error_parts wait_exit quit_quietly $slowness
+  run_verbose seconds_until gone error_parts wait_exit quit_quietly major_version $slowness
 );
 
 # Where a limit of its own belongs to a wait, it is longer by this factor: under valgrind all takes longer.
@@ -140,6 +140,13 @@ sub start_pair
 	$target->start;
 	$target->safe_psql('postgres', 'CREATE EXTENSION pg_fastcopy');
 	return ($source, $target);
+}
+
+# The version of a server, as 15.
+sub major_version
+{
+	my ($node) = @_;
+	return int($node->safe_psql('postgres', 'SHOW server_version_num') / 10000);
 }
 
 # The connection string of a node, for fastcopy.start. More keywords may be given, which win.
