@@ -34,6 +34,8 @@ class Comparison:
             "CREATE SERVER bench_source FOREIGN DATA WRAPPER postgres_fdw OPTIONS (fetch_size '10000', "
             + ", ".join(f"{name} '{self.source.parts[name]}'" for name in ("host", "port", "dbname")) + ")",
             f"CREATE USER MAPPING FOR CURRENT_USER SERVER bench_source OPTIONS (user '{self.source.parts['user']}')")
+        if self.has_pgclone():
+            self.target.run("CREATE EXTENSION pgclone")
         # Segments for more WAL than one run writes, which the checkpoint then renames for use.
         megabytes = 40 * self.options.scale
         self.target.run(f"SELECT count(pg_logical_emit_message(false, '', repeat(' ', 1 << 20))) "
@@ -64,7 +66,11 @@ class Comparison:
         arguments = self.target.run("SELECT array_to_string(proargnames, ' ') FROM pg_proc "
                                     "WHERE oid::regproc::text = 'fastcopy.copy'")
         return {"rows": int(rows), "bytes": int(size), "rebuilds": "indexes" in arguments.split(),
-                "pgcopydb": self.options.pgcopydb, "skips_vacuum": self.skips_vacuum()}
+                "pgcopydb": self.options.pgcopydb, "skips_vacuum": self.skips_vacuum(),
+                "pgclone": self.has_pgclone()}
+
+    def has_pgclone(self):
+        return self.target.run("SELECT count(*) FROM pg_available_extensions WHERE name = 'pgclone'") == "1"
 
     def skips_vacuum(self):
         """Whether this pgcopydb can be told to leave out its VACUUM ANALYZE at the end; 0.10 cannot."""

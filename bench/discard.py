@@ -1,9 +1,11 @@
 """Sends one COPY ... TO STDOUT to a server and throws away what comes, as cheaply as a client can.
 
-    discard.py HOST_DIRECTORY PORT DATABASE USER SQL
+    discard.py HOST PORT DATABASE USER SQL
+
+HOST is an address, or the directory of a Unix socket.
 
 The messages are not looked at: the bytes are read into one buffer until they end as the answer to a
-simple query ends (ReadyForQuery, idle). Only for a Unix socket and a server that trusts it.
+simple query ends (ReadyForQuery, idle). Only for a server that trusts this client.
 """
 import socket
 import struct
@@ -35,9 +37,10 @@ def skip_to_ready(connection):
 
 
 def main():
-    directory, port, database, user, sql = sys.argv[1:]
-    with socket.socket(socket.AF_UNIX) as connection:
-        connection.connect(f"{directory}/.s.PGSQL.{port}")
+    host, port, database, user, sql = sys.argv[1:]
+    by_path = host.startswith("/")
+    with socket.socket(socket.AF_UNIX if by_path else socket.AF_INET) as connection:
+        connection.connect(f"{host}/.s.PGSQL.{port}" if by_path else (host, int(port)))
         connection.sendall(startup(database, user))
         skip_to_ready(connection)
         connection.sendall(query(sql))

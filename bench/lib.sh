@@ -28,9 +28,12 @@ build_and_install() {
 }
 
 # Starts both clusters, and leaves in `connections` the arguments that say where they are. Segments of WAL
-# are kept for reuse, and no checkpoint comes by itself while something is measured.
+# are kept for reuse, and no checkpoint comes by itself while something is measured. With an address they listen there
+# and are connected to over TCP.
 start_clusters() {
+    local address=${1:-}
     local settings="
+listen_addresses = '$address'
 shared_buffers = 2GB
 max_wal_size = 32GB
 min_wal_size = 4GB
@@ -45,8 +48,8 @@ wal_level = logical"
 wal_level = replica"
     as_postgres mkdir "$work/results" "$work/scratch"
     # shellcheck disable=SC2034
-    connections=(--source "host=$work/source port=$source_port dbname=postgres user=postgres"
-        --target "host=$work/target port=$target_port dbname=postgres user=postgres" --scratch "$work/scratch")
+    connections=(--source "host=${address:-$work/source} port=$source_port dbname=postgres user=postgres"
+        --target "host=${address:-$work/target} port=$target_port dbname=postgres user=postgres" --scratch "$work/scratch")
 }
 
 # Runs a program of bench/ as postgres.

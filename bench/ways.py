@@ -51,7 +51,7 @@ def fastcopy(table, workers, arguments=", statistics => false"):
 DISPENSABLE = ["pgcopydb-1", "dump-Fc", "floor-source-file"]
 KEPT_ON = {
     "indexed": ["fastcopy-1-rebuild", "fastcopy-2", "fastcopy-2-keep", "fastcopy-2-rebuild", "fastcopy-2-analyze",
-                "fastcopy-4-rebuild", "psql-binary", "dump-Fd-2", "pgcopydb-2", "pgcopydb-4", "logical"],
+                "fastcopy-4-rebuild", "psql-binary", "dump-Fd-2", "pgcopydb-2", "pgcopydb-4", "pgclone", "logical"],
     "monthly": ["fastcopy-*", "psql-*", "dump-Fd-2", "pgcopydb-1", "logical", "floor-source-socket", "floor-target"],
 }
 
@@ -71,6 +71,8 @@ class Ways:
         self.add_dumps()
         self.add_pgcopydb()
         self.add_servers()
+        if self.facts["pgclone"] and not table.partitions:
+            self.add_pgclone()
         self.add_floors()
 
     def load(self, name, command, **more):
@@ -125,6 +127,13 @@ class Ways:
                 f"pgcopydb-{parts}", f'rm -rf "$SCRATCH/pgcopydb" && PGCOPYDB_SPLIT_TABLES_LARGER_THAN={size} '
                                      f'{self.facts["pgcopydb"]} {call}',
                 "absent" if self.table.indexes else "bare"))
+
+    def add_pgclone(self):
+        # Data; the target's name; indexes, constraints, triggers.
+        indexes = "true" if self.table.indexes else "false"
+        call = f"SELECT pgclone.table_ex('$SOURCE', 'public', '{self.table.name}', true, '{self.table.name}', " \
+               f"{indexes}, {indexes}, false)"
+        self.ways.append(Way("pgclone", psql("TARGET", call, options="-qAt"), "absent"))
 
     def add_servers(self):
         name = self.table.name
