@@ -121,14 +121,9 @@ void try_to_resume(int64 job) {
 }  // namespace
 
 void register_launcher() {
-    BackgroundWorker worker{};
-    worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
-    worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
+    BackgroundWorker worker = pg::describe(launcher_type, launcher_type, "fastcopy_launcher_main",
+                                           BgWorkerStart_RecoveryFinished);
     worker.bgw_restart_time = 60;
-    strlcpy(worker.bgw_library_name, "pg_fastcopy", BGW_MAXLEN);
-    strlcpy(worker.bgw_function_name, "fastcopy_launcher_main", BGW_MAXLEN);
-    strlcpy(worker.bgw_type, launcher_type, BGW_MAXLEN);
-    strlcpy(worker.bgw_name, launcher_type, BGW_MAXLEN);
     RegisterBackgroundWorker(&worker);
 }
 

@@ -4,8 +4,8 @@
 
 namespace fastcopy::pg {
 
-bool launch(const char *type, const char *name, const char *entry_function, Datum argument,
-            BgWorkerStartTime start_time, BackgroundWorkerHandle **handle) {
+BackgroundWorker describe(const char *type, const char *name, const char *entry_function,
+                          BgWorkerStartTime start_time) {
     BackgroundWorker worker{};
     worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
     worker.bgw_start_time = start_time;
@@ -14,6 +14,12 @@ bool launch(const char *type, const char *name, const char *entry_function, Datu
     strlcpy(worker.bgw_function_name, entry_function, BGW_MAXLEN);
     strlcpy(worker.bgw_type, type, BGW_MAXLEN);
     strlcpy(worker.bgw_name, name, BGW_MAXLEN);
+    return worker;
+}
+
+bool launch(const char *type, const char *name, const char *entry_function, Datum argument,
+            BgWorkerStartTime start_time, BackgroundWorkerHandle **handle) {
+    BackgroundWorker worker = describe(type, name, entry_function, start_time);
     worker.bgw_main_arg = argument;
     worker.bgw_notify_pid = MyProcPid;
     return RegisterDynamicBackgroundWorker(&worker, handle);

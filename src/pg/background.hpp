@@ -11,6 +11,10 @@
 
 namespace fastcopy::pg {
 
+// What the postmaster needs to know to start a process of this library, once.
+BackgroundWorker describe(const char *type, const char *name, const char *entry_function,
+                          BgWorkerStartTime start_time);
+
 // Asks the postmaster for a process; false if no background worker slot is free.
 bool launch(const char *type, const char *name, const char *entry_function, Datum argument,
             BgWorkerStartTime start_time, BackgroundWorkerHandle **handle);

@@ -7,16 +7,6 @@ namespace fastcopy::sink {
 
 namespace {
 
-bool has_foreign_leaf(Relation target) {
-    List *relids = find_all_inheritors(RelationGetRelid(target), NoLock, nullptr);
-    ListCell *cell;
-    foreach (cell, relids) {
-        if (get_rel_relkind(lfirst_oid(cell)) == RELKIND_FOREIGN_TABLE)
-            return true;
-    }
-    return false;
-}
-
 bool has_binary(Oid type) {
     HeapTuple tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(type));
     if (!HeapTupleIsValid(tuple))
@@ -127,6 +117,16 @@ bool stores_elsewhere(Relation target) {
         default:
             return false;
     }
+}
+
+bool has_foreign_leaf(Relation target) {
+    List *relids = find_all_inheritors(RelationGetRelid(target), NoLock, nullptr);
+    bool found = false;
+    ListCell *cell;
+    foreach (cell, relids)
+        found = found || get_rel_relkind(lfirst_oid(cell)) == RELKIND_FOREIGN_TABLE;
+    list_free(relids);
+    return found;
 }
 
 bool may_drop_rows(Relation target) {

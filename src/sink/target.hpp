@@ -23,6 +23,9 @@ void check_types(Relation target, int ncolumns, const char *const *columns, cons
 // Whether rows may be stored on other servers, which commit by themselves.
 bool stores_elsewhere(Relation target);
 
+// Whether the target or one of its partitions is a foreign table.
+bool has_foreign_leaf(Relation target);
+
 // Whether fewer rows may be stored than are sent: a trigger may drop rows, and views and foreign
 // tables may report any count.
 bool may_drop_rows(Relation target);

@@ -1,21 +1,11 @@
 #include "sink/writer.hpp"
 
 #include "sink/local_sql.hpp"
+#include "sink/target.hpp"
 
 namespace fastcopy::sink {
 
 namespace {
-
-bool has_foreign_partition(Relation target) {
-    List *relids = find_all_inheritors(RelationGetRelid(target), NoLock, nullptr);
-    ListCell *cell;
-    foreach (cell, relids) {
-        if (get_rel_relkind(lfirst_oid(cell)) == RELKIND_FOREIGN_TABLE)
-            return true;
-    }
-    list_free(relids);
-    return false;
-}
 
 // The plan's node as EXPLAIN names it.
 const char *describe_node(const Plan *node) {
@@ -117,7 +107,7 @@ Writer choose_writer(Relation target, int ncolumns, const char *const *columns) 
         case RELKIND_FOREIGN_TABLE:
             return Writer{Way::insert, "it is a foreign table", false, false};
         case RELKIND_PARTITIONED_TABLE:
-            if (has_foreign_partition(target))
+            if (has_foreign_leaf(target))
                 return Writer{Way::insert, "it has foreign tables as partitions", false, false};
             break;
         default:
