@@ -11,6 +11,7 @@
 #include "run/proof.hpp"
 #include "run/sequences.hpp"
 #include "run/statistics.hpp"
+#include "settings.hpp"
 
 namespace fastcopy::run {
 
@@ -152,12 +153,18 @@ void finish(RunningJob *job) {
     pg::begin_ledger_transaction();
     proof::check_all(job);
     job::ledger::end_job(job->area->job, job::State::done, nullptr);
+    job::ledger::prune_jobs(settings::keep_jobs_minutes);
     pg::commit_transaction();
     move_to(job, job::State::done);
 }
 
 void run_job(RunningJob *job) {
     prepare(job);
+    if (job->nothing_new) {
+        source::close(job->connection);
+        job->connection = nullptr;
+        return answer(job->area, job::Answer::ready);
+    }
     move_to(job, job::State::copying);
     move_gate(job, job::Gate::open);
     answer(job->area, job::Answer::ready);
