@@ -11,6 +11,7 @@
 #include "run/proof.hpp"
 #include "run/sequences.hpp"
 #include "run/statistics.hpp"
+#include "run/sync.hpp"
 #include "settings.hpp"
 
 namespace fastcopy::run {
@@ -163,6 +164,9 @@ void run_job(RunningJob *job) {
     if (job->nothing_new) {
         source::close(job->connection);
         job->connection = nullptr;
+        pg::begin_ledger_transaction();
+        sync::give_up_turn(job);
+        pg::commit_transaction();
         return answer(job->area, job::Answer::ready);
     }
     move_to(job, job::State::copying);

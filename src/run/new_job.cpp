@@ -73,6 +73,10 @@ void prepare_new(RunningJob *job) {
     Relation target = sink::open_target(request.target);
     job->area->stores_elsewhere = sink::stores_elsewhere(target);
     SourceFacts facts = open_source(job);
+    if (request.sync && sync::nothing_has_run(job, facts)) {
+        table_close(target, NoLock);
+        return;
+    }
     const char *integer_datetimes = source::parameter(job->connection, "integer_datetimes");
     plan::RowShape shape = plan::match_columns(
         request, facts.columns, sink::read_columns(target), source::server_version(job->connection),

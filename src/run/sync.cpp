@@ -163,10 +163,7 @@ Watermark adopt(RunningJob *job) {
     return last;
 }
 
-}  // namespace
-
-void take_turn(RunningJob *job) {
-    const job::Request &request = job->request;
+LOCKTAG lock_of(const job::Request &request) {
     // Advisory locks of sessions are the ones that outlive a transaction; the fourth field tells
     // this one from those of pg_advisory_lock, 1 and 2.
     constexpr uint16 class_of_sync = 0xFC;
@@ -176,6 +173,14 @@ void take_turn(RunningJob *job) {
         tag, MyDatabaseId, request.target,
         DatumGetUInt32(DirectFunctionCall1Coll(hashtext, DEFAULT_COLLATION_OID, pair)),
         class_of_sync);
+    return tag;
+}
+
+}  // namespace
+
+void take_turn(RunningJob *job) {
+    const job::Request &request = job->request;
+    LOCKTAG tag = lock_of(request);
     while (LockAcquire(&tag, ExclusiveLock, true, true) == LOCKACQUIRE_NOT_AVAIL) {
         if (!request.wait_for_turn)
             ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE),
@@ -185,6 +190,34 @@ void take_turn(RunningJob *job) {
         (void)pg::wait_latch(100);
         check_cancel(job);
     }
+}
+
+void give_up_turn(RunningJob *job) {
+    LOCKTAG tag = lock_of(job->request);
+    (void)LockRelease(&tag, ExclusiveLock, true);
+}
+
+bool nothing_has_run(RunningJob *job, const SourceFacts &facts) {
+    const job::Request &request = job->request;
+    if (request.rescan || job::ledger::read_watermark(request, false).found)
+        return false;
+    Watermark last = job::ledger::read_watermark(request, true);
+    if (!last.found || last.must_scan)
+        return false;
+    check_same(request, last);
+    plan::MarkerWait wait;
+    job::SourceMarkers now =
+        plan::read_markers(job->connection, facts.columns, facts.leaves, facts.position, &wait);
+    if (now.snapshot == nullptr)
+        now.snapshot = wait.snapshot;
+    if (plan::history_difference(markers_of(last, last.snapshot), now, facts.position) != nullptr ||
+        !plan::nothing_has_run(markers_of(last, last.snapshot), now))
+        return false;
+    if (last.value != nullptr && request.filter == nullptr && sink::is_empty(request.target))
+        return false;
+    job::ledger::touch_watermark(request, facts.counters.updated, facts.counters.deleted);
+    end_empty(job, last.job);
+    return true;
 }
 
 void check_history(const job::Request &request, const job::SourceMarkers &then,
@@ -234,12 +267,6 @@ Run decide(RunningJob *job, SourceFacts *facts, plan::RowShape *shape) {
         raise_refused(request,
                       "The source does not report its snapshot, server and WAL position "
                       "to this role.");
-    if (known && !last.must_scan && plan::nothing_has_run(markers_of(last, last.snapshot), now)) {
-        job::ledger::touch_watermark(request, facts->counters.updated, facts->counters.deleted);
-        end_empty(job, last.job);
-        return Run{};
-    }
-
     Run run{};
     Watermark *next = &run.next;
     next->owner = job->area->identity.role;

@@ -56,6 +56,15 @@ struct Run {
 // does, unless the request is to wait.
 void take_turn(RunningJob *job);
 
+// Lets others take their turn before this process exits: the caller of a run that had nothing to do
+// may call again at once. Within a
+// transaction.
+void give_up_turn(RunningJob *job);
+
+// Whether no transaction has run on the source since the last run; then job->nothing_new is set.
+// Asks as little as possible.
+bool nothing_has_run(RunningJob *job, const SourceFacts &facts);
+
 // Decides what to copy, and narrows the filter of the shape to it. Sets job->nothing_new, with the
 // watermark written, if nothing is.
 Run decide(RunningJob *job, SourceFacts *facts, plan::RowShape *shape);
