@@ -242,6 +242,7 @@ CREATE TABLE fastcopy.watermark (
     server text,
     position text,
     epoch text, -- of the source's counters
+    members text, -- a hash of the source table's partitions or children
     inserted bigint NOT NULL, -- by the source's counters, just before the base snapshot
     found bigint NOT NULL, -- above the watermarks since then
     updated bigint NOT NULL,

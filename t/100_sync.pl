@@ -208,6 +208,27 @@ for my $type ([ 'timestamptz', q(now() + g * interval '1 second') ], [ 'text', q
 	same("a key of type $name", $table);
 }
 
+# A partition that is attached brings rows that are older than the last snapshot, below the watermark.
+$source->safe_psql('postgres', q(CREATE TABLE parted (k int PRIMARY KEY) PARTITION BY RANGE (k); CREATE TABLE parted_2 PARTITION OF parted FOR VALUES FROM (100) TO (200);
+	CREATE TABLE parted_1 (k int PRIMARY KEY); INSERT INTO parted_1 SELECT generate_series(1, 50); INSERT INTO parted SELECT generate_series(100, 150)));
+$target->safe_psql('postgres', 'CREATE TABLE parted (k int PRIMARY KEY)');
+my %parted = (source_table => 'public.parted', target_table => 'public.parted', key => 'k');
+insert('SELECT 1');
+sync_now(%parted);
+insert('ALTER TABLE parted ATTACH PARTITION parted_1 FOR VALUES FROM (0) TO (100)');
+sync_now(%parted);
+same('the rows of a partition that was attached come', 'parted');
+
+# After a crash of the source, nothing is taken from its counters.
+insert("INSERT INTO filled SELECT gen_random_uuid(), 1");
+sync_now(%filled);
+insert("INSERT INTO filled VALUES ('00000000-0000-0000-0000-000000000001', 1)");
+$source->stop('immediate');
+$source->start;
+($job, $way) = sync_now(%filled);
+like($way, qr/, scan, /, 'a run after a crash of the source scans');
+same('and takes what the counters have lost', 'filled');
+
 # Ended jobs are removed after fastcopy.keep_jobs, but for those that a watermark refers to.
 my $kept = $target->safe_psql('postgres', 'SELECT count(DISTINCT job) FROM fastcopy.watermark');
 $target->append_conf('postgresql.conf', 'fastcopy.keep_jobs = 0');

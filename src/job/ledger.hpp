@@ -186,10 +186,11 @@ struct Watermark {
     const char *base_snapshot;  // of the last run that has looked at all rows
     const char *server;
     const char *position;
-    const char *epoch;  // of the counters
-    int64 inserted;     // just before the base snapshot
-    int64 rows_found;   // since then, above the watermark of the time
-    int64 updated;      // just before the snapshot
+    const char *epoch;    // of the counters
+    const char *members;  // a hash of the source table's partitions or children
+    int64 inserted;       // just before the base snapshot
+    int64 rows_found;     // since then, above the watermark of the time
+    int64 updated;        // just before the snapshot
     int64 deleted;
     bool must_scan;  // the next run looks at all rows
 };

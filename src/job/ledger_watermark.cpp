@@ -28,7 +28,8 @@ Watermark read_watermark(const Request &request, bool done) {
     p.add_bool(done);
     read(
         "SELECT w.job, j.state, w.owner::int8 AS owner, w.key, w.filter, w.value,"
-        " w.snapshot, w.base_snapshot, w.server, w.position, w.epoch, w.inserted, w.found,"
+        " w.snapshot, w.base_snapshot, w.server, w.position, w.epoch, w.members, w.inserted, "
+        "w.found,"
         " w.updated, w.deleted, w.must_scan FROM fastcopy.watermark w"
         " LEFT JOIN fastcopy.job j ON j.job = w.job"
         " WHERE w.target = $1 AND w.source = $2 AND w.source_table = $3 AND w.done = $4",
@@ -47,6 +48,7 @@ Watermark read_watermark(const Request &request, bool done) {
         watermark.server = field("server", caller);
         watermark.position = field("position", caller);
         watermark.epoch = field("epoch", caller);
+        watermark.members = field("members", caller);
         watermark.inserted = field_int8("inserted", 0);
         watermark.rows_found = field_int8("found", 0);
         watermark.updated = field_int8("updated", 0);
@@ -84,6 +86,7 @@ void add_watermark(const Request &request, const Watermark &next, bool done) {
     row.column("server").add_text(next.server);
     row.column("position").add_text(next.position);
     row.column("epoch").add_text(next.epoch);
+    row.column("members").add_text(next.members);
     row.column("inserted").add_int8(next.inserted);
     row.column("found").add_int8(next.rows_found);
     row.column("updated").add_int8(next.updated);

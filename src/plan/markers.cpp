@@ -213,6 +213,10 @@ bool is_checkable(const char *relation, bool only, const Leaves &leaves) {
     return all_heaps;
 }
 
+bool are_far_apart(const char *then, const char *now) {
+    return to_bounds(now).xmax - to_bounds(then).xmin >= UINT64CONST(1) << 30;
+}
+
 bool had_open_transactions(const char *snapshot) {
     core::SnapshotBounds bounds = to_bounds(snapshot);
     return bounds.xmin != bounds.xmax;

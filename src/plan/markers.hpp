@@ -83,6 +83,9 @@ const char *history_difference(const job::SourceMarkers &then, const job::Source
 // True if no transaction at all has been in progress or begun since the former snapshot.
 bool nothing_has_run(const job::SourceMarkers &then, const job::SourceMarkers &now);
 
+// Whether a quarter of all transaction ids has been assigned between two snapshots.
+bool are_far_apart(const char *then, const char *now);
+
 // Whether transactions were in progress in the snapshot.
 bool had_open_transactions(const char *snapshot);
 

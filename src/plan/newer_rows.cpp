@@ -42,11 +42,14 @@ Counters read_counters(Connection *connection, const SourceTable &table) {
         " FROM pg_catalog.pg_inherits i JOIN t ON i.inhparent OPERATOR(pg_catalog.=) t.oid)"
         " SELECT NOT pg_catalog.pg_is_in_recovery()"
         " AND pg_catalog.current_setting('track_counts')::pg_catalog.bool,"
-        " pg_catalog.concat(pg_catalog.date_part('epoch', pg_catalog.pg_postmaster_start_time()),"
+        " pg_catalog.concat(pg_catalog.date_part('epoch', pg_catalog.pg_postmaster_start_time()), "
+        "' ',"
+        // Set by crash recovery too, which discards all counters.
+        " pg_catalog.date_part('epoch', pg_catalog.pg_stat_get_bgwriter_stat_reset_time()),"
         " ' ', (SELECT pg_catalog.date_part('epoch',"
         " pg_catalog.pg_stat_get_db_stat_reset_time(d.oid)) FROM pg_catalog.pg_database d"
-        " WHERE d.datname OPERATOR(pg_catalog.=) pg_catalog.current_database()), ' ',"
-        " pg_catalog.md5(pg_catalog.string_agg(t.oid::pg_catalog.text, ' ' ORDER BY t.oid))),"
+        " WHERE d.datname OPERATOR(pg_catalog.=) pg_catalog.current_database())),"
+        " pg_catalog.md5(pg_catalog.string_agg(t.oid::pg_catalog.text, ' ' ORDER BY t.oid)),"
         " coalesce(pg_catalog.sum(pg_catalog.pg_stat_get_tuples_inserted(t.oid)), 0)"
         "::pg_catalog.int8,"
         " coalesce(pg_catalog.sum(pg_catalog.pg_stat_get_tuples_updated(t.oid)), 0)"
@@ -56,9 +59,10 @@ Counters read_counters(Connection *connection, const SourceTable &table) {
         1, &oid);
     return Counters{.usable = to_bool(rows.at(0, 0)),
                     .epoch = rows.at(0, 1),
-                    .inserted = rows.number_at(0, 2, 0, PG_INT64_MAX),
-                    .updated = rows.number_at(0, 3, 0, PG_INT64_MAX),
-                    .deleted = rows.number_at(0, 4, 0, PG_INT64_MAX)};
+                    .members = rows.at(0, 2),
+                    .inserted = rows.number_at(0, 3, 0, PG_INT64_MAX),
+                    .updated = rows.number_at(0, 4, 0, PG_INT64_MAX),
+                    .deleted = rows.number_at(0, 5, 0, PG_INT64_MAX)};
 }
 
 SplitKey find_unique_key(Connection *connection, const SourceTable &table, const char *column) {

@@ -14,8 +14,9 @@ namespace fastcopy::plan {
 
 // How many rows the source's statistics say to have been inserted, updated and deleted so far.
 struct Counters {
-    bool usable;        // false: on a standby, with track_counts off
-    const char *epoch;  // counters of another one cannot be compared with these
+    bool usable;          // false: on a standby, with track_counts off
+    const char *epoch;    // counters of another one cannot be compared with these
+    const char *members;  // a hash of the table's partitions or children
     int64 inserted;
     int64 updated;
     int64 deleted;

@@ -202,7 +202,11 @@ bool nothing_has_run(RunningJob *job, const SourceFacts &facts) {
     if (request.rescan || job::ledger::read_watermark(request, false).found)
         return false;
     Watermark last = job::ledger::read_watermark(request, true);
-    if (!last.found || last.must_scan)
+    // A crash of the source may assign ids again of transactions that have written nothing; it
+    // resets the counters.
+    if (!last.found || last.must_scan || !facts.counters.usable ||
+        !same_text(last.epoch, facts.counters.epoch) ||
+        !same_text(last.members, facts.counters.members))
         return false;
     check_same(request, last);
     plan::MarkerWait wait;
@@ -276,6 +280,7 @@ Run decide(RunningJob *job, SourceFacts *facts, plan::RowShape *shape) {
     next->server = facts->markers.server;
     next->position = facts->markers.position;
     next->epoch = facts->counters.usable ? facts->counters.epoch : nullptr;
+    next->members = facts->counters.members;
     next->inserted = facts->counters.inserted;
     next->updated = facts->counters.updated;
     next->deleted = facts->counters.deleted;
@@ -300,16 +305,23 @@ Run decide(RunningJob *job, SourceFacts *facts, plan::RowShape *shape) {
     plan::Tail tail{};
     if (above != nullptr)
         tail = plan::read_tail(connection, facts->table, key, above, next->value);
+    // Rows of a partition that was attached may be older than any snapshot of the table.
+    bool same_members =
+        known && (last.members != nullptr ? same_text(last.members, facts->counters.members)
+                                          : facts->leaves.count == 1);
     plan::Counters counters = plan::read_counters(connection, facts->table);
     bool counted = known && last.epoch != nullptr && counters.usable &&
-                   same_text(last.epoch, counters.epoch) &&
+                   same_text(last.epoch, counters.epoch) && same_members &&
                    counters.inserted - last.inserted == last.rows_found + tail.rows;
-    bool scan = !known || last.must_scan || !counted || plan::had_open_transactions(last.snapshot);
+    bool scan = !known || last.must_scan || !counted ||
+                plan::had_open_transactions(last.snapshot) ||
+                plan::are_far_apart(last.base_snapshot, now.snapshot);
     Late late{};
     if (scan && above != nullptr) {
-        bool exact = known && !last.must_scan;
-        late = find_late(job, *facts, key, above, known ? last.base_snapshot : nullptr,
-                         exact ? last.snapshot : nullptr);
+        bool exact = same_members && !last.must_scan;
+        late =
+            find_late(job, *facts, key, above, known && same_members ? last.base_snapshot : nullptr,
+                      exact ? last.snapshot : nullptr);
         int64 updated = counters.updated - last.updated;
         if (late.rewritten > 0 &&
             (last.epoch == nullptr || !same_text(last.epoch, counters.epoch) ||

@@ -31,6 +31,9 @@
 // else. Counts of another start of the source, of other partitions, after a reset, or on a standby
 // are not compared: scan.
 //
+// A partition that is attached brings rows that are older than S: after any change of the table's
+// partitions or children, a run compares all keys.
+//
 // Transaction ids can be compared only within the history of one server (plan/markers). A server
 // that has another, a watermark that is above all keys, and keys that were used again are an ERROR;
 // rescan => true then compares all keys, whatever their xmin.
