@@ -224,3 +224,58 @@ CREATE FUNCTION fastcopy.incoming_rows() RETURNS SETOF record
 LANGUAGE C VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'fastcopy_incoming_rows';
 COMMENT ON FUNCTION fastcopy.incoming_rows() IS 'rows on their way into a table; for the workers of pg_fastcopy only';
+
+-- How far fastcopy.sync has copied: per pair of tables the watermark that the target has reached (done), and the one that
+-- a run is to reach.
+CREATE TABLE fastcopy.watermark (
+    target oid NOT NULL,
+    source text NOT NULL,
+    source_table text NOT NULL,
+    done boolean NOT NULL,
+    owner oid NOT NULL,
+    target_table text NOT NULL,
+    key text NOT NULL,
+    filter text,
+    value text, -- the greatest key
+    snapshot text NOT NULL, -- of the source, that the target is as of
+    base_snapshot text NOT NULL, -- of the last run that has looked at all rows of the source
+    server text,
+    position text,
+    epoch text, -- of the source's counters
+    members text, -- a hash of the source table's partitions or children
+    inserted bigint NOT NULL, -- by the source's counters, just before the base snapshot
+    found bigint NOT NULL, -- above the watermarks since then
+    updated bigint NOT NULL,
+    deleted bigint NOT NULL,
+    must_scan boolean NOT NULL,
+    job bigint, -- the last run that had something to copy
+    rows bigint NOT NULL DEFAULT 0, -- of the last run
+    ran_at timestamptz NOT NULL,
+    PRIMARY KEY (target, source, source_table, done)
+);
+COMMENT ON TABLE fastcopy.watermark IS 'ledger of what fastcopy.sync has copied';
+CREATE INDEX ON fastcopy.watermark (job);
+
+ALTER TABLE fastcopy.chunk DROP CONSTRAINT chunk_kind_check,
+    ADD CONSTRAINT chunk_kind_check CHECK (kind IN ('whole', 'blocks', 'range', 'nulls', 'keys'));
+
+CREATE VIEW fastcopy.lag WITH (security_barrier) AS
+SELECT w.source, w.source_table, w.target_table, w.key, w.value AS watermark, w.job, w.ran_at AS last_run, w.rows,
+       pg_catalog.now() - w.ran_at AS age,
+       (SELECT u.job FROM fastcopy.watermark u
+        WHERE u.target = w.target AND u.source = w.source AND u.source_table = w.source_table AND NOT u.done) AS unfinished_job
+FROM fastcopy.watermark w
+WHERE w.done AND fastcopy.may_see(w.owner);
+COMMENT ON VIEW fastcopy.lag IS 'one row per pair of tables that fastcopy.sync keeps up: its watermark, its last run, and how long ago that was';
+GRANT SELECT ON fastcopy.lag TO PUBLIC;
+
+CREATE FUNCTION fastcopy.sync(
+    source text, source_table text, target_table text, key text, workers integer DEFAULT 4,
+    filter text DEFAULT NULL, columns text[] DEFAULT NULL, triggers boolean DEFAULT true, statistics boolean DEFAULT false,
+    source_encoding text DEFAULT NULL, sequences boolean DEFAULT true, wait boolean DEFAULT false, rescan boolean DEFAULT false)
+RETURNS bigint LANGUAGE C VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'fastcopy_sync';
+COMMENT ON FUNCTION fastcopy.sync(text, text, text, text, integer, text, text[], boolean, boolean, text, boolean, boolean, boolean)
+IS 'copies the rows of a remote table that were inserted since the last call; returns the id of the job that does or, if there are none, that of the last one';
+REVOKE ALL ON FUNCTION fastcopy.sync(text, text, text, text, integer, text, text[], boolean, boolean, text, boolean, boolean, boolean)
+FROM PUBLIC;

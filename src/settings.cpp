@@ -8,6 +8,7 @@ bool lz4_toast = true;
 int retry_limit = 5;
 int retry_delay_ms = 1000;
 bool auto_resume = true;
+int keep_jobs_minutes = 30 * 24 * 60;
 
 void define() {
     DefineCustomIntVariable(
@@ -32,6 +33,10 @@ void define() {
                              "to jobs whose source is "
                              "a foreign server.",
                              &auto_resume, true, PGC_SIGHUP, 0, nullptr, nullptr, nullptr);
+    DefineCustomIntVariable(
+        "fastcopy.keep_jobs", "Sets how long ended jobs are kept in the ledger.",
+        "-1 keeps them until fastcopy.forget() removes them.", &keep_jobs_minutes, 30 * 24 * 60, -1,
+        INT_MAX, PGC_SIGHUP, GUC_UNIT_MIN, nullptr, nullptr, nullptr);
     pg::reserve_prefix("fastcopy");
 }
 

@@ -23,6 +23,9 @@ extern int retry_delay_ms;
 // preloaded.
 extern bool auto_resume;
 
+// fastcopy.keep_jobs, in minutes: how long ended jobs are kept in the ledger. -1: for ever.
+extern int keep_jobs_minutes;
+
 void define();
 
 }  // namespace fastcopy::settings

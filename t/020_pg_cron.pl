@@ -1,5 +1,6 @@
 # The nightly pull: fastcopy.copy scheduled with the real pg_cron, in both of its ways to run a job, by
-# libpq connections and by background workers of its own. What succeeds says so in cron.job_run_details,
+# libpq connections and by background workers of its own; and fastcopy.sync, by a role that is no superuser, also while a run
+# outlives the interval. What succeeds says so in cron.job_run_details,
 # and what fails says there why, with the job's own error.
 #
 # pg_cron starts jobs at full minutes, so this file takes about one; both servers wait for the same one.
@@ -33,6 +34,10 @@ $source->safe_psql('postgres',
 append_to_file($service_file,
 	"[old]\nhost=" . $source->host . "\nport=" . $source->port . "\ndbname=postgres\n");
 
+add_scram_role($source, 'reader');
+$source->safe_psql('postgres', q(CREATE TABLE events (id bigint PRIMARY KEY, v text); INSERT INTO events SELECT g, g::text FROM generate_series(1, 2000) g;
+	CREATE TABLE slow (LIKE events INCLUDING ALL); INSERT INTO slow VALUES (1, 'slow'); GRANT SELECT ON events, slow TO reader));
+
 my %targets;
 for my $mode ('libpq', 'workers')
 {
@@ -52,6 +57,14 @@ for my $mode ('libpq', 'workers')
 		CREATE TABLE orders (id integer, customer integer);
 		INSERT INTO orders VALUES (0, 0);
 		CREATE TABLE missing (id integer, customer integer);
+		CREATE ROLE clerk LOGIN;
+		GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA fastcopy TO clerk;
+		GRANT USAGE ON SCHEMA cron TO clerk;
+		CREATE TABLE events (id bigint PRIMARY KEY, v text);
+		CREATE TABLE slow (LIKE events INCLUDING ALL);
+		GRANT SELECT, INSERT ON events, slow TO clerk;
+		CREATE FUNCTION hold() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN PERFORM pg_advisory_xact_lock_shared(7); RETURN NEW; END$$;
+		CREATE TRIGGER hold BEFORE INSERT ON slow FOR EACH ROW EXECUTE FUNCTION hold();
 		CREATE TABLE strict (id integer PRIMARY KEY, customer integer CHECK (customer < 6));
 		SELECT cron.schedule('orders', '* * * * *',
 			$$SELECT fastcopy.copy('service=old', 'public.orders', 'public.orders', 2, truncate => true)$$);
@@ -59,7 +72,24 @@ for my $mode ('libpq', 'workers')
 			$$SELECT fastcopy.copy('service=old', 'public.orders', 'public.strict', 2)$$);
 		SELECT cron.schedule('missing', '* * * * *',
 			$$SELECT fastcopy.copy('service=old', 'public.missing', 'public.missing', 2)$$);));
+	# A foreign server has the password, so that the schedule does not.
+	$target->safe_psql('postgres', sprintf(q(
+		CREATE SERVER events_source FOREIGN DATA WRAPPER pg_fastcopy OPTIONS (host '%s', port '%s', dbname 'postgres');
+		GRANT USAGE ON FOREIGN SERVER events_source TO clerk;
+		CREATE USER MAPPING FOR clerk SERVER events_source OPTIONS (user 'reader', password 'sesame');
+		SET SESSION AUTHORIZATION clerk;
+		SELECT cron.schedule('events', '* * * * *', $$SELECT fastcopy.sync('events_source', 'public.events', 'public.events', 'id')$$);
+		SELECT cron.schedule('slow', '* * * * *', $$SELECT fastcopy.sync('events_source', 'public.slow', 'public.slow', 'id')$$);),
+		$source->host, $source->port));
 	$targets{$mode} = $target;
+}
+
+my %gates;
+for my $mode (sort keys %targets)
+{
+	# The run of "slow" does not end before this lock is released.
+	$gates{$mode} = $targets{$mode}->background_psql('postgres');
+	$gates{$mode}->query_safe('SELECT pg_advisory_lock(7)');
 }
 
 for my $mode (sort keys %targets)
@@ -71,7 +101,7 @@ for my $mode (sort keys %targets)
 			"SELECT $columns FROM cron.job_run_details d JOIN cron.job j USING (jobid)"
 			  . " WHERE j.jobname = '$name' ORDER BY runid LIMIT 1");
 	};
-	for my $name ('orders', 'strict', 'missing')
+	for my $name ('orders', 'strict', 'missing', 'events', 'slow')
 	{
 		$target->poll_query_until('postgres',
 			"SELECT count(*) > 0 FROM cron.job_run_details d JOIN cron.job j USING (jobid)"
@@ -92,6 +122,20 @@ for my $mode (sort keys %targets)
 	is($target->safe_psql('postgres',
 			q(SELECT string_agg(DISTINCT state, ',' ORDER BY state) FROM fastcopy.status WHERE state <> 'copying')),
 		'done,failed', "$mode: the jobs are in fastcopy.status");
+
+	is($run->('events', 'status'), 'succeeded', "$mode: a run of fastcopy.sync by a role that is no superuser succeeds")
+	  or diag $run->('events', 'return_message');
+	$target->poll_query_until('postgres', "SELECT count(*) = 1 FROM fastcopy.lag WHERE target_table = 'public.events'") or die 'no watermark';
+	is(table_digest($target, 'events'), table_digest($source, 'events'), "$mode: and its rows are there");
+	is($run->('slow', 'status'), 'succeeded', "$mode: a run that takes long is started");
+	# What pg_cron would call in the next minute.
+	my ($code, $out, $error) = $target->psql('postgres',
+		"SET SESSION AUTHORIZATION clerk; SELECT fastcopy.sync('events_source', 'public.slow', 'public.slow', 'id')");
+	like($error, qr/is running/, "$mode: the call of the next interval says that it still runs");
+	$gates{$mode}->query_safe('SELECT pg_advisory_unlock(7)');
+	$target->poll_query_until('postgres', "SELECT count(*) = 1 FROM fastcopy.lag WHERE target_table = 'public.slow'") or die 'no watermark';
+	is(table_digest($target, 'slow'), table_digest($source, 'slow'), "$mode: and it ends with each row once");
+	$gates{$mode}->quit;
 	$target->stop('fast');
 }
 

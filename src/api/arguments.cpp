@@ -112,15 +112,15 @@ void check_workers(int workers) {
                         errmsg("number of workers must be between 1 and %d", max_workers)));
 }
 
-job::Request read_table_arguments(FunctionCallInfo fcinfo) {
+job::Request read_table_arguments(FunctionCallInfo fcinfo, int workers_at, int key_at) {
     job::Request request{};
     const char *source = text_argument(fcinfo, 0, "source");
     request.source_table = text_argument(fcinfo, 1, "source_table");
     const char *target_table = text_argument(fcinfo, 2, "target_table");
-    if (PG_ARGISNULL(3))
+    if (PG_ARGISNULL(workers_at))
         raise_null("workers");
-    request.workers = PG_GETARG_INT32(3);
-    request.key = text_argument(fcinfo, 4, nullptr);
+    request.workers = PG_GETARG_INT32(workers_at);
+    request.key = text_argument(fcinfo, key_at, nullptr);
     request.filter = text_argument(fcinfo, 5, nullptr);
     read_columns(fcinfo, 6, &request);
 

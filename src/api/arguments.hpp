@@ -19,8 +19,9 @@ bool bool_argument(FunctionCallInfo fcinfo, int n, const char *name);
 const char *encoding_argument(FunctionCallInfo fcinfo, int n, const char *name);
 
 // The arguments source, source_table, target_table, workers, key, filter and columns, which come
-// first and in this order. The rest of the request is left zero.
-job::Request read_table_arguments(FunctionCallInfo fcinfo);
+// first and in this order, but for workers and key, which may change places. The rest of the request
+// is left zero.
+job::Request read_table_arguments(FunctionCallInfo fcinfo, int workers_at = 3, int key_at = 4);
 
 // Reads the settings of the calling session by which a job runs, new or resumed.
 void read_job_settings(job::Request *request);

@@ -85,6 +85,8 @@ int64 launch_job(const job::Request &request, const pg::Identity &identity) {
                  errdetail("Their servers commit before this one does: if a commit fails half way, "
                            "the chunk's rows may be stored there though the chunk is not done."),
                  errhint("In that case, the job fails and reports the chunk.")));
+    if (area->warning[0] != '\0')
+        ereport(WARNING, (errmsg_internal("%s", area->warning)));
     if (area->notice[0] != '\0')
         ereport(NOTICE, (errmsg_internal("%s", area->notice)));
     if (area->no_common_snapshot)

@@ -43,6 +43,7 @@ struct Area {
         done_before;  // chunks that former runs of the job have done; valid when the gate is open
     bool stores_elsewhere;    // likewise: rows go to other servers, through foreign tables
     char notice[1024];        // what the caller should know; valid when the answer is ready
+    char warning[512];        // likewise, as a WARNING
     bool no_common_snapshot;  // likewise: the nodes of the source table have none
     char snapshot[128];       // the exported snapshot's name; see run/snapshot.hpp for its locks
     pg_atomic_uint32 snapshot_custody;

@@ -2,6 +2,7 @@
 
 #include "job/ledger_chunks.hpp"
 #include "job/ledger_session.hpp"
+#include "job/ledger_watermark.hpp"
 
 namespace fastcopy::job::ledger {
 
@@ -147,6 +148,8 @@ void end_job(int64 job, State state, const pg::ErrorReport *error) {
                         errdetail("A chunk, an index or a foreign key is not done, or the "
                                   "job is no longer in the ledger."),
                         errhint("fastcopy.resume(" INT64_FORMAT ") continues the job.", job)));
+    if (state == State::done)
+        advance_watermark(job);
     close(session);
 }
 

@@ -176,6 +176,54 @@ void raise_error(int64 job);
 // live. Excludes jobs resumed most_vain_resumes times in a row without progress.
 int64 *unfinished_jobs(int most_vain_resumes, int *count);
 
+// How far fastcopy.sync has copied a pair of tables, or is going to: see run/sync.hpp.
+struct Watermark {
+    bool found;
+    int64 job;              // the run that has reached it, or is to; 0: none
+    const char *job_state;  // nullptr: the job is no longer in the ledger
+    Oid owner;
+    const char *key;
+    const char *filter;         // as given; nullptr: all rows
+    const char *value;          // the greatest key; nullptr: there was no row
+    const char *snapshot;       // of the run
+    const char *base_snapshot;  // of the last run that has looked at all rows
+    const char *server;
+    const char *position;
+    const char *epoch;    // of the counters
+    const char *members;  // a hash of the source table's partitions or children
+    int64 inserted;       // just before the base snapshot
+    int64 rows_found;     // since then, above the watermark of the time
+    int64 updated;        // just before the snapshot
+    int64 deleted;
+    bool must_scan;  // the next run looks at all rows
+};
+
+// The watermark that the pair of the request has reached (done), or that a run has not reached yet.
+Watermark read_watermark(const Request &request, bool done);
+
+// Writes the watermark that a run is to reach or, if done, has reached: it had nothing to copy.
+void add_watermark(const Request &request, const Watermark &next, bool done);
+
+// Notes a run that has found nothing new.
+void touch_watermark(const Request &request, int64 updated, int64 deleted);
+
+// Whether the job is a run of fastcopy.sync that is not done.
+bool is_sync_run(int64 job);
+
+// The last job that has copied all of the request's rows into its target, and whose snapshot is
+// known.
+struct Adoptable {
+    bool found;
+    int64 job;
+    const char *server;
+    const char *snapshot;
+    const char *position;
+};
+Adoptable find_adoptable(const Request &request);
+
+// Removes jobs that have ended so long ago, but for those that a watermark refers to.
+void prune_jobs(int keep_minutes);
+
 // Removes a job's rows.
 void remove_job(int64 job);
 

@@ -16,7 +16,8 @@ Relation to_relation(const char *text) {
 }
 
 plan::Kind to_kind(const char *name) {
-    for (plan::Kind kind : {plan::Kind::whole, plan::Kind::blocks, plan::Kind::range}) {
+    for (plan::Kind kind :
+         {plan::Kind::whole, plan::Kind::blocks, plan::Kind::range, plan::Kind::keys}) {
         if (strcmp(name, plan::name_of(kind)) == 0)
             return kind;
     }

@@ -47,6 +47,9 @@ void visit(Archive &archive, Request &request) {
     archive.value(request.settings.libraries_size);
     archive.bytes(request.settings.libraries, request.settings.libraries_size);
     archive.value(request.own_search_path);
+    archive.value(request.sync);
+    archive.value(request.rescan);
+    archive.value(request.wait_for_turn);
     archive.value(request.resumed_job);
     archive.value(request.accept_changes);
 }

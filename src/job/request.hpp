@@ -40,6 +40,11 @@ struct Request {
     pg::Settings settings;  // see job/caller_settings.hpp
     // Of a comparison only: read both sides under the search_path that the role has by default.
     bool own_search_path;
+    // Of fastcopy.sync only, see run/sync.hpp: take what is new since the last run; find it by
+    // comparing all keys; wait for another run of the same pair.
+    bool sync;
+    bool rescan;
+    bool wait_for_turn;
     // Of fastcopy.resume only: the job to resume; 0 for a new one.
     int64 resumed_job;
     bool accept_changes;

@@ -38,6 +38,10 @@ void append_condition(StringInfo sql, const Chunk &chunk) {
         case Kind::nulls:
             appendStringInfo(sql, "%s IS NULL", chunk.key);
             break;
+        case Kind::keys:
+            appendStringInfo(sql, "%s %s ANY (%s::%s[])", chunk.key, chunk.less,
+                             quote_literal_cstr(chunk.lower), chunk.key_type);
+            break;
     }
 }
 
@@ -88,6 +92,9 @@ char *copy_statement(const Chunk &chunk, const RowShape &shape) {
 }
 
 char *describe(const Chunk &chunk) {
+    if (chunk.kind == Kind::keys)
+        return psprintf("%s where %s is one of the keys of chunk %d", chunk.relation, chunk.key,
+                        chunk.number);
     StringInfoData text;
     initStringInfo(&text);
     append_condition(&text, chunk);

@@ -15,6 +15,7 @@ enum class Kind : char {
     blocks,  // heap blocks [first_block, end_block); end_block < 0: to the end
     range,   // keys in [lower, upper); a bound that is nullptr is open
     nulls,   // rows whose key is NULL
+    keys,    // rows whose key is one of those in the array `lower`
 };
 
 constexpr const char *name_of(Kind kind) {
@@ -27,6 +28,8 @@ constexpr const char *name_of(Kind kind) {
             return "range";
         case Kind::nulls:
             return "nulls";
+        case Kind::keys:
+            return "keys";
     }
     return "unknown";
 }
@@ -38,9 +41,11 @@ struct Chunk {
     bool only;  // the relation's own rows, not those of its children
     int64 first_block;
     int64 end_block;
-    const char *key;       // quoted column name, with COLLATE if needed; for range and nulls
-    const char *key_type;  // quoted type name; range
-    const char *less;  // the operators < and >= of the index on the key, as OPERATOR(...); range
+    const char *key;       // quoted column name, with COLLATE if needed; for range, nulls and keys
+    const char *key_type;  // quoted type name; range and keys
+    // The operators < and >= of the index on the key, as OPERATOR(...); of Kind::keys, `less` is
+    // its operator =.
+    const char *less;
     const char *not_less;
     const char *lower;
     const char *upper;

@@ -158,8 +158,8 @@ Durable wait_until_durable(Connection *connection, const MarkerWait &wait) {
     }
 }
 
-const char *difference(const job::SourceMarkers &then, const job::SourceMarkers &now,
-                       const char *position) {
+const char *history_difference(const job::SourceMarkers &then, const job::SourceMarkers &now,
+                               const char *position) {
     if (then.snapshot == nullptr || now.snapshot == nullptr)
         return "The source did not report, then or now, what changes are detected by.";
     if (!same(then.server, now.server))
@@ -167,17 +167,24 @@ const char *difference(const job::SourceMarkers &then, const job::SourceMarkers 
                "a failover or a recovery may have lost transactions.";
     if (position == nullptr || to_lsn(position) < to_lsn(then.position))
         return "The source is behind the state that was copied, like a lagging standby.";
-    if (!same(then.columns, now.columns))
-        return "The columns of the table have changed.";
-    if (!same(then.relations, now.relations))
-        return "The table has other files, as after TRUNCATE, VACUUM FULL, CLUSTER or some ALTER "
-               "TABLEs, or other partitions.";
     core::SnapshotBounds before = to_bounds(then.snapshot);
     core::SnapshotBounds after = to_bounds(now.snapshot);
     // A row's xmin has no epoch: half of the numbers are in the past.
     constexpr uint64 most_apart = UINT64CONST(1) << 31;
     if (after.xmax < before.xmax || after.xmax - before.xmin >= most_apart)
         return "Too many transactions have run on the source since then.";
+    return nullptr;
+}
+
+const char *difference(const job::SourceMarkers &then, const job::SourceMarkers &now,
+                       const char *position) {
+    if (const char *what = history_difference(then, now, position); what != nullptr)
+        return what;
+    if (!same(then.columns, now.columns))
+        return "The columns of the table have changed.";
+    if (!same(then.relations, now.relations))
+        return "The table has other files, as after TRUNCATE, VACUUM FULL, CLUSTER or some ALTER "
+               "TABLEs, or other partitions.";
     return nullptr;
 }
 
@@ -206,15 +213,29 @@ bool is_checkable(const char *relation, bool only, const Leaves &leaves) {
     return all_heaps;
 }
 
+bool are_far_apart(const char *then, const char *now) {
+    return to_bounds(now).xmax - to_bounds(then).xmin >= UINT64CONST(1) << 30;
+}
+
+bool had_open_transactions(const char *snapshot) {
+    core::SnapshotBounds bounds = to_bounds(snapshot);
+    return bounds.xmin != bounds.xmax;
+}
+
+char *newer_condition(const char *snapshot, Since since) {
+    core::SnapshotBounds bounds = to_bounds(snapshot);
+    auto xid = static_cast<uint32>(since == Since::xmin ? bounds.xmin : bounds.xmax);
+    return psprintf(
+        "(pg_catalog.age(xmin) OPERATOR(pg_catalog.>=) 0 AND pg_catalog.age(xmin)"
+        " OPERATOR(pg_catalog.<=) (SELECT pg_catalog.age('%u'::pg_catalog.xid)))",
+        Max(xid, first_normal_xid));
+}
+
 char *count_statement(const Chunk &chunk, const RowShape &shape, const char *snapshot) {
-    auto xid = static_cast<uint32>(to_bounds(snapshot).xmin);
     // age() counts back from the next transaction id at the begin of the transaction, and reports
     // special ids as infinitely old. Rows that are older than half of all ids have a negative age.
-    return psprintf(
-        "SELECT pg_catalog.count(*), pg_catalog.count(*) FILTER (WHERE pg_catalog.age(xmin)"
-        " OPERATOR(pg_catalog.>=) 0 AND pg_catalog.age(xmin) OPERATOR(pg_catalog.<=)"
-        " (SELECT pg_catalog.age('%u'::pg_catalog.xid))) FROM %s",
-        Max(xid, first_normal_xid), from_clause(chunk, shape));
+    return psprintf("SELECT pg_catalog.count(*), pg_catalog.count(*) FILTER (WHERE %s) FROM %s",
+                    newer_condition(snapshot, Since::xmin), from_clause(chunk, shape));
 }
 
 }  // namespace fastcopy::plan

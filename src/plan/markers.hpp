@@ -73,11 +73,27 @@ Durable wait_until_durable(source::Connection *connection, const MarkerWait &wai
 const char *difference(const job::SourceMarkers &then, const job::SourceMarkers &now,
                        const char *position);
 
+// The part of it that is about the server and its transaction ids.
+const char *history_difference(const job::SourceMarkers &then, const job::SourceMarkers &now,
+                               const char *position);
+
 // The ERROR of a source table that has changed; `what` is the detail.
 [[noreturn]] void raise_changed(const char *source_table, const char *what);
 
 // True if no transaction at all has been in progress or begun since the former snapshot.
 bool nothing_has_run(const job::SourceMarkers &then, const job::SourceMarkers &now);
+
+// Whether a quarter of all transaction ids has been assigned between two snapshots.
+bool are_far_apart(const char *then, const char *now);
+
+// Whether transactions were in progress in the snapshot.
+bool had_open_transactions(const char *snapshot);
+
+// The condition that a row's xmin is one of the ids that have been assigned from the snapshot's
+// xmin, or xmax, on: of a transaction that the snapshot may not, or cannot, have seen. It may hold
+// for a frozen row that is older than all ids that exist.
+enum class Since { xmin, xmax };
+char *newer_condition(const char *snapshot, Since since);
 
 // Whether the xmin of the relation's rows shows changes. `only`: as in Chunk.
 bool is_checkable(const char *relation, bool only, const Leaves &leaves);

@@ -8,7 +8,7 @@ namespace fastcopy::plan {
 using source::Connection;
 using source::Rows;
 
-// The operator of a btree operator family for one strategy: 1 is <, 4 is >=.
+// The operator of a btree operator family for one strategy: 1 is <, 3 is =, 4 is >=.
 #define OPERATOR_OF_STRATEGY(strategy)                                                           \
     "SELECT 'OPERATOR(' || pg_catalog.quote_ident(n.nspname) || '.' || p.oprname || ')' AS name" \
     " FROM pg_catalog.pg_amop s JOIN pg_catalog.pg_operator p ON p.oid = s.amopopr"              \
@@ -48,10 +48,11 @@ SplitKey find_key(Connection *connection, const Leaf &leaf, const char *column) 
         " (SELECT pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.collname)"
         "  FROM pg_catalog.pg_collation c JOIN pg_catalog.pg_namespace n ON n.oid = c.collnamespace"
         "  WHERE c.oid = k.collation),"
-        " k.collation <> k.attcollation, k.not_null, l.name, g.name, k.opcdefault"
+        " k.collation <> k.attcollation, k.not_null, l.name, g.name, k.opcdefault, e.name"
         " FROM k CROSS JOIN b JOIN pg_catalog.pg_type t ON t.oid = b.typid"
         " CROSS JOIN LATERAL (" OPERATOR_OF_STRATEGY(1) ") l"
         " CROSS JOIN LATERAL (" OPERATOR_OF_STRATEGY(4) ") g"
+        " CROSS JOIN LATERAL (" OPERATOR_OF_STRATEGY(3) ") e"
         " WHERE t.typtype <> 'd'",
         not_null);
     const char *oid = psprintf("%u", leaf.oid);
@@ -72,6 +73,7 @@ SplitKey find_key(Connection *connection, const Leaf &leaf, const char *column) 
         key.less = to_name(rows.at(0, 6), core::is_operator_name);
         key.not_less = to_name(rows.at(0, 7), core::is_operator_name);
         key.usual_order = to_bool(rows.at(0, 8));
+        key.equal = to_name(rows.at(0, 9), core::is_operator_name);
     }
     return key;
 }

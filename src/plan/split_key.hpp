@@ -18,6 +18,7 @@ struct SplitKey {
     bool not_null;
     const char *less;      // the index's operator <, as OPERATOR(...)
     const char *not_less;  // and >=
+    const char *equal;     // and =
     bool usual_order;      // the index has the type's default operator class
 };
 

@@ -12,6 +12,8 @@
 #include "run/proof.hpp"
 #include "run/sequences.hpp"
 #include "run/statistics.hpp"
+#include "run/sync.hpp"
+#include "settings.hpp"
 
 namespace fastcopy::run {
 
@@ -153,12 +155,21 @@ void finish(RunningJob *job) {
     pg::begin_ledger_transaction();
     proof::check_all(job);
     job::ledger::end_job(job->area->job, job::State::done, nullptr);
+    job::ledger::prune_jobs(settings::keep_jobs_minutes);
     pg::commit_transaction();
     move_to(job, job::State::done);
 }
 
 void run_job(RunningJob *job) {
     prepare(job);
+    if (job->nothing_new) {
+        source::close(job->connection);
+        job->connection = nullptr;
+        pg::begin_ledger_transaction();
+        sync::give_up_turn(job);
+        pg::commit_transaction();
+        return answer(job->area, job::Answer::ready);
+    }
     move_to(job, job::State::copying);
     move_gate(job, job::Gate::open);
     answer(job->area, job::Answer::ready);

@@ -8,6 +8,7 @@
 #include "run/kinship.hpp"
 #include "run/marker_wait.hpp"
 #include "run/preparation_steps.hpp"
+#include "run/sync.hpp"
 #include "run/ways.hpp"
 #include "sink/across_rows.hpp"
 #include "sink/copy_in.hpp"
@@ -63,6 +64,8 @@ void keep_in_one_transaction(RunningJob *job, const SourceFacts &facts, plan::Pl
 void prepare_new(RunningJob *job) {
     const job::Request &request = job->request;
     bool exclusive = request.truncate || request.rebuild_indexes;
+    if (request.sync)
+        sync::take_turn(job);
     int64 id = job::ledger::next_job();
     sink::check_may_write(request.target, request.truncate, request.rebuild_indexes);
     take_up(job, id);
@@ -70,6 +73,10 @@ void prepare_new(RunningJob *job) {
     Relation target = sink::open_target(request.target);
     job->area->stores_elsewhere = sink::stores_elsewhere(target);
     SourceFacts facts = open_source(job);
+    if (request.sync && sync::nothing_has_run(job, facts)) {
+        table_close(target, NoLock);
+        return;
+    }
     const char *integer_datetimes = source::parameter(job->connection, "integer_datetimes");
     plan::RowShape shape = plan::match_columns(
         request, facts.columns, sink::read_columns(target), source::server_version(job->connection),
@@ -85,13 +92,19 @@ void prepare_new(RunningJob *job) {
     bool by_copy_from = writer.way == sink::Way::copy &&
                         !sink::takes_fast_path(target, shape.ncolumns, shape.columns, shape.binary);
     plan::CutOptions options{.source_table = request.source_table,
-                             .key = request.key,
+                             .key = request.sync ? nullptr : request.key,
                              .workers = request.workers,
                              .chunk_size_kb = request.chunk_size_kb,
                              .ring_per_chunk = by_copy_from};
-    plan::Plan plan =
-        plan::cut(job->connection, options, facts.table, facts.columns, &facts.leaves);
+    sync::Run run{};
+    if (request.sync)
+        run = sync::decide(job, &facts, &shape);
+    plan::Plan plan = request.sync && !run.whole ? run.plan
+                                                 : plan::cut(job->connection, options, facts.table,
+                                                             facts.columns, &facts.leaves);
     table_close(target, exclusive ? RowExclusiveLock : NoLock);
+    if (job->nothing_new)
+        return;
     keep_in_one_transaction(job, facts, &plan);
 
     if (exclusive) {
@@ -104,6 +117,8 @@ void prepare_new(RunningJob *job) {
     job->chunks = plan.count;
     job::ledger::add_job(id, request, shape, job->area->identity.role, GetCurrentTimestamp(),
                          plan.chunks, plan.count, facts.markers, sink::read_files(request.target));
+    if (request.sync)
+        sync::write(job, &run);
     job::ledger::add_settings(id, request.settings);
     job::ledger::add_wire(id, shape);
     note_ways(job, &reader, writer);

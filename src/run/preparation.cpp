@@ -70,11 +70,14 @@ SourceFacts open_source(RunningJob *job) {
     job->connection = connect_coordinator(job);
     // Start the first worker of a new job, which connects while the plan is made; launch_crew
     // reports a failure. A job that is resumed may need no workers.
-    if (job->request.resumed_job == 0)
+    // A run of fastcopy.sync neither, if there is nothing new.
+    if (job->request.resumed_job == 0 && !job->request.sync)
         (void)grow(&job->crew, 1);
     source::Connection *connection = job->connection;
     facts.table = plan::find_table(connection, job->request.source_table);
     facts.position = plan::read_position(connection);
+    if (job->request.sync)
+        facts.counters = plan::read_counters(connection, facts.table);
     snapshot::publish(job->area, plan::begin_and_export(connection, facts.table));
     source::notice_vanished_client(connection);
     facts.columns = plan::read_columns(connection, facts.table);
@@ -117,7 +120,7 @@ void prepare(RunningJob *job) {
     collect(&job->crew);
     raise_if_failed(job);
     pg::commit_transaction();
-    job->in_ledger = true;
+    job->in_ledger = !job->nothing_new;
 }
 
 }  // namespace fastcopy::run

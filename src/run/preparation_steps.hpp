@@ -3,6 +3,7 @@
 #ifndef FASTCOPY_RUN_PREPARATION_STEPS_HPP
 #define FASTCOPY_RUN_PREPARATION_STEPS_HPP
 
+#include "plan/newer_rows.hpp"
 #include "plan/source_table.hpp"
 #include "run/running_job.hpp"
 
@@ -16,6 +17,7 @@ struct SourceFacts {
     const char *position;  // in the WAL, before the snapshot was taken
     job::SourceMarkers markers;
     plan::MarkerWait marker;
+    plan::Counters counters;  // of a run of fastcopy.sync: before the snapshot was taken
 };
 
 // Assigns the job and its target to this process, and shows the job in pg_stat_activity. Waits for

@@ -7,6 +7,7 @@
 #include "run/preparation_steps.hpp"
 #include "run/proof.hpp"
 #include "run/snapshot.hpp"
+#include "run/sync.hpp"
 #include "run/ways.hpp"
 #include "sink/target.hpp"
 #include "sink/target_files.hpp"
@@ -64,6 +65,9 @@ void check_chunks(RunningJob *job) {
 void prepare_resumed(RunningJob *job) {
     const job::Request &request = job->request;
     int64 id = request.resumed_job;
+    bool of_sync = job::ledger::is_sync_run(id);
+    if (of_sync)
+        sync::take_turn(job);
     sink::check_may_write(request.target, false, request.rebuild_indexes);
     take_up(job, id);
 
@@ -112,7 +116,11 @@ void prepare_resumed(RunningJob *job) {
             plan::wait_until_durable(job->connection, facts.marker) == plan::Durable::yes)
             facts.markers.snapshot = facts.marker.snapshot;
         reader = choose_reader(job, facts.table, shape, &facts.leaves);
-        must_count = may_have_changed && compare_markers(job, former, facts);
+        // The next run of fastcopy.sync looks for rows that came in between.
+        if (of_sync)
+            sync::check_history(request, former.markers, facts);
+        else
+            must_count = may_have_changed && compare_markers(job, former, facts);
         check_ways(job, facts.leaves);
     }
     table_close(target, NoLock);

@@ -1,0 +1,78 @@
+// fastcopy.sync: takes what is new on the source since the last call. run/sync.hpp says how.
+#include "api/arguments.hpp"
+#include "api/launch.hpp"
+#include "api/lookup.hpp"
+#include "api/resume.hpp"
+#include "api/sql_objects.hpp"
+#include "job/caller_settings.hpp"
+#include "pg/wait.hpp"
+#include "settings.hpp"
+
+namespace fastcopy::api {
+
+namespace {
+
+job::Request read_request(FunctionCallInfo fcinfo) {
+    if (PG_ARGISNULL(3))
+        raise_null("key");
+    job::Request request = read_table_arguments(fcinfo, 4, 3);
+    request.triggers = bool_argument(fcinfo, 7, "triggers");
+    request.statistics = bool_argument(fcinfo, 8, "statistics");
+    request.source_encoding = encoding_argument(fcinfo, 9, "source_encoding");
+    request.sequences = bool_argument(fcinfo, 10, "sequences");
+    request.wait_for_turn = bool_argument(fcinfo, 11, "wait");
+    request.rescan = bool_argument(fcinfo, 12, "rescan");
+    request.sync = true;
+    request.chunk_size_kb = settings::chunk_size_kb;
+    read_job_settings(&request);
+    return request;
+}
+
+void wait_for_end(int64 job) {
+    while (find_live(job).found)
+        (void)pg::wait_latch(100);
+}
+
+[[noreturn]] void raise_forgotten(const job::Request &request) {
+    ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+                    errmsg("the last run of fastcopy.sync into %s was not finished, and is no "
+                           "longer in the ledger",
+                           request.target_table),
+                    errhint("fastcopy.sync(..., rescan => true) compares all keys, and copies the "
+                            "rows whose keys the target does not have.")));
+}
+
+int64 sync_tables(FunctionCallInfo fcinfo) {
+    PreventCommandIfReadOnly("fastcopy.sync()");
+    PreventCommandDuringRecovery("fastcopy.sync()");
+    job::Request request = read_request(fcinfo);
+    pg::Identity identity = pg::current_identity();
+    job::ledger::Watermark unfinished = job::ledger::read_watermark(request, false);
+    if (unfinished.found && request.wait_for_turn && find_live(unfinished.job).found) {
+        wait_for_end(unfinished.job);
+        unfinished = job::ledger::read_watermark(request, false);
+    }
+    if (unfinished.found && !request.rescan) {
+        if (unfinished.job_state == nullptr)
+            raise_forgotten(request);
+        return resume_job(unfinished.job, text_argument(fcinfo, 0, "source"), request.workers,
+                          false);
+    }
+    request.settings = job::read_caller_settings(identity, request.triggers);
+    return launch_job(request, identity);
+}
+
+}  // namespace
+
+}  // namespace fastcopy::api
+
+extern "C" {
+
+PG_FUNCTION_INFO_V1(fastcopy_sync);
+
+// fastcopy.sync(...) → bigint
+PGDLLEXPORT Datum fastcopy_sync(PG_FUNCTION_ARGS) {
+    fastcopy::api::check_sql_objects();
+    PG_RETURN_INT64(fastcopy::api::sync_tables(fcinfo));
+}
+}

@@ -1,0 +1,66 @@
+#include "sink/known_keys.hpp"
+
+#include "sink/local_sql.hpp"
+
+namespace fastcopy::sink {
+
+namespace {
+
+void select(const char *sql, int nargs, Oid *types, Datum *values) {
+    if (SPI_connect() != SPI_OK_CONNECT)
+        elog(ERROR, "SPI_connect failed");
+    int result = SPI_execute_with_args(sql, nargs, types, values, nullptr, false, 0);
+    if (result != SPI_OK_SELECT)
+        elog(ERROR, "%s: %s", sql, SPI_result_code_string(result));
+}
+
+}  // namespace
+
+void check_sees_all(Oid target, const char *target_table) {
+    if (check_enable_rls(target, InvalidOid, true) == RLS_ENABLED)
+        ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+                        errmsg("cannot synchronize %s under row-level security", target_table),
+                        errdetail("Rows that are in the table may be hidden, and would be copied "
+                                  "again."),
+                        errhint("Call fastcopy.sync as a role that bypasses the policies.")));
+}
+
+bool is_empty(Oid target) {
+    select(psprintf("SELECT FROM %s LIMIT 1", quoted_relation(target)), 0, nullptr, nullptr);
+    bool empty = SPI_processed == 0;
+    SPI_finish();
+    return empty;
+}
+
+bool *find_known(Oid target, const char *column, const char *const *keys, int count) {
+    auto *known = static_cast<bool *>(palloc0(sizeof(bool) * Max(count, 1)));
+    AttrNumber attnum = get_attnum(target, column);
+    if (attnum == InvalidAttrNumber)
+        ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
+                        errmsg("key column \"%s\" of target table \"%s\" does not exist", column,
+                               get_rel_name(target))));
+    Oid type;
+    int32 typmod;
+    Oid collation;
+    get_atttypetypmodcoll(target, attnum, &type, &typmod, &collation);
+    auto *elements = static_cast<Datum *>(palloc(sizeof(Datum) * Max(count, 1)));
+    for (int i = 0; i < count; i++)
+        elements[i] = CStringGetTextDatum(keys[i]);
+    ArrayType *array = construct_array(elements, count, TEXTOID, -1, false, TYPALIGN_INT);
+    Oid types[] = {TEXTARRAYOID};
+    Datum values[] = {PointerGetDatum(array)};
+    select(psprintf("SELECT k.n FROM pg_catalog.unnest($1) WITH ORDINALITY k(v, n)"
+                    " WHERE EXISTS (SELECT FROM %s t WHERE t.%s = k.v::%s)",
+                    quoted_relation(target), quote_identifier(column),
+                    format_type_extended(type, -1, FORMAT_TYPE_FORCE_QUALIFY)),
+           1, types, values);
+    for (uint64 i = 0; i < SPI_processed; i++) {
+        bool is_null;
+        Datum n = SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &is_null);
+        known[DatumGetInt64(n) - 1] = true;
+    }
+    SPI_finish();
+    return known;
+}
+
+}  // namespace fastcopy::sink
