@@ -123,11 +123,14 @@ my @odd = (
 	[ default_transaction_read_only => 'on' ],
 	[ statement_timeout => q('300ms') ], [ lock_timeout => q('300ms') ], [ idle_in_transaction_session_timeout => q('300ms') ],
 	[ idle_session_timeout => q('300ms') ], [ backslash_quote => 'off' ], [ enable_tidscan => 'off' ], [ enable_indexscan => 'off' ],
-	[ $version < 160000 ? 'force_parallel_mode' : 'debug_parallel_query', 'on' ], [ synchronize_seqscans => 'on' ], [ row_security => 'off' ], [ work_mem => q('64kB') ],
+	[ force_parallel_mode => 'on' ], [ debug_parallel_query => 'on' ], [ synchronize_seqscans => 'on' ], [ row_security => 'off' ], [ work_mem => q('64kB') ],
 	[ session_replication_role => 'replica' ], [ synchronous_commit => 'remote_apply' ], [ lc_messages => q('C') ],
 	[ default_tablespace => q('pg_default') ], [ check_function_bodies => 'off' ], [ plan_cache_mode => 'force_generic_plan' ],
 	[ jit_above_cost => '0' ], [ zero_damaged_pages => 'on' ], [ allow_system_table_mods => 'on' ],
-	$version < 170000 ? () : [ transaction_timeout => q('300ms') ]);
+	[ transaction_timeout => q('300ms') ]);
+# Not every version has all of them.
+my %known = map { $_ => 1 } split /\n/, $target->safe_psql('postgres', 'SELECT name FROM pg_settings');
+@odd = grep { $known{ $_->[0] } } @odd;
 
 # Sets one on both sides, for the database or for the role, copies by blocks in binary and by key in text.
 # The source waits a little in each copy, so that a timeout has its chance.

@@ -54,7 +54,6 @@ sub tables_of
 			VALUES (0, 'NaN', 'NaN', '-Infinity', 'infinity', '-infinity', 'empty', '(,)'), (-1, '0.000', '-0', '1e-307', '4713-01-01 BC', '294276-01-01', NULL, NULL)" ],
 		[ keyed => '(id bigint PRIMARY KEY, t text)', q(INSERT INTO keyed SELECT g * 7 - 9000, repeat('x', 100) || g FROM generate_series(1, 3000) g) ],
 		[ by_text => '(k text PRIMARY KEY, n integer)', q(INSERT INTO by_text SELECT md5(g::text), g FROM generate_series(1, 3000) g) ],
-		[ by_char => '(k "char", n integer)', q(INSERT INTO by_char SELECT (g % 256 - 128)::"char", g FROM generate_series(1, 3000) g; CREATE INDEX ON by_char (k)) ],
 		[ nulls => '(k timestamptz, n integer, pad text)', q(INSERT INTO nulls SELECT CASE WHEN g % 5 > 0 THEN timestamptz '2020-01-01 UTC' + g * interval '1 minute' END, g, repeat('x', 100)
 			FROM generate_series(1, 3000) g; CREATE INDEX ON nulls (k)) ],
 		[ toasted => '(id serial PRIMARY KEY, t text, e text)', q(ALTER TABLE toasted ALTER e SET STORAGE EXTERNAL;
@@ -71,6 +70,8 @@ sub tables_of
 			ALTER TABLE changed ADD late text DEFAULT 'late') ],
 		[ identity => '(id bigint GENERATED ALWAYS AS IDENTITY, t text)', q(INSERT INTO identity (t) SELECT 'i' || g FROM generate_series(1, 300) g) ],
 		[ empty => '(id integer)', '' ]);
+	# Version 18 may fail to plan any condition on such a column: cache lookup failed for collation 0.
+	push @tables, [ by_char => '(k "char", n integer)', q(INSERT INTO by_char SELECT (g % 256 - 128)::"char", g FROM generate_series(1, 3000) g; CREATE INDEX ON by_char (k)) ] if $version < 18;
 	push @tables, [ hashed => '(id integer, t text)', q(CREATE TABLE hashed_0 PARTITION OF hashed FOR VALUES WITH (MODULUS 2, REMAINDER 0);
 			CREATE TABLE hashed_1 PARTITION OF hashed FOR VALUES WITH (MODULUS 2, REMAINDER 1);
 			CREATE UNIQUE INDEX ON hashed (id); INSERT INTO hashed SELECT g, 'h' FROM generate_series(1, 2000) g), 'PARTITION BY HASH (id)' ] if $version >= 11;
@@ -104,7 +105,7 @@ for my $version (10 .. 14, 16 .. 18)
 		  . q(CREATE VIEW seen AS SELECT id, t FROM keyed WHERE id % 2 = 0; CREATE MATERIALIZED VIEW kept AS TABLE keyed; ANALYZE));
 	$target->safe_psql('postgres', "CREATE DATABASE $database");
 	$target->safe_psql($database, "CREATE EXTENSION pg_fastcopy; $types"
-		  . join('', map { create($_) =~ s/VIRTUAL/STORED/r } @tables, [ seen => '(id bigint, t text)' ], [ kept => '(id bigint, t text)' ]));
+		  . join('', map { $target_version < 18 ? create($_) =~ s/VIRTUAL/STORED/r : create($_) } @tables, [ seen => '(id bigint, t text)' ], [ kept => '(id bigint, t text)' ]));
 
 	# A chunk is a block. Which ones a table has is known where it is large enough, and not partitioned.
 	my $split = $version >= 14 ? 'blocks' : 'range';

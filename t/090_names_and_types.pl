@@ -31,9 +31,12 @@ sub differs
 
 # The search_path. PostgreSQL inlines an SQL function as it plans, and looks into its body by the search_path of the
 # session then; that of a PL/pgSQL function is looked at when it runs.
+#
+# From version 17 on, indexes are built, emptied and analyzed under a search_path of their own: on the source, such a function
+# gets its body after the indexes that call it are there, as it may be when a database is upgraded.
 on_both(q(
 	CREATE FUNCTION pub_inner(integer) RETURNS integer LANGUAGE sql IMMUTABLE AS 'SELECT $1 * 2';
-	CREATE FUNCTION pub_outer(integer) RETURNS integer LANGUAGE sql IMMUTABLE AS 'SELECT pub_inner($1)';
+	CREATE FUNCTION pub_outer(integer) RETURNS integer LANGUAGE sql IMMUTABLE AS 'SELECT public.pub_inner($1)';
 	CREATE FUNCTION at_run_time(integer) RETURNS integer LANGUAGE plpgsql STABLE AS 'BEGIN RETURN pub_inner($1); END';
 	CREATE TABLE by_index (id integer PRIMARY KEY, a text);
 	CREATE INDEX ON by_index (pub_outer(id));
@@ -49,6 +52,8 @@ on_both(q(
 	CREATE TABLE parent (id integer, a text);
 	CREATE TABLE child () INHERITS (parent);
 	CREATE INDEX ON child (pub_outer(id))));
+$_->safe_psql('postgres', q(CREATE OR REPLACE FUNCTION pub_outer(integer) RETURNS integer LANGUAGE sql IMMUTABLE AS 'SELECT pub_inner($1)'))
+  for $source, major_version($target) < 17 ? $target : ();
 $source->safe_psql('postgres', q(
 	INSERT INTO by_index SELECT g, repeat('x', 100) FROM generate_series(1, 2000) g;
 	INSERT INTO by_check SELECT g, repeat('x', 100) FROM generate_series(1, 2000) g;
@@ -59,8 +64,8 @@ $source->safe_psql('postgres', q(
 	DROP TABLE by_view, by_plpgsql;
 	CREATE VIEW by_view AS SELECT id, pub_outer(id) AS twice FROM by_index;
 	CREATE VIEW by_plpgsql AS SELECT id, at_run_time(id) AS twice FROM by_index;
-	ALTER DATABASE postgres SET constraint_exclusion = 'on';
-	ANALYZE by_index));
+	ALTER DATABASE postgres SET constraint_exclusion = 'on'));
+$source->safe_psql('postgres', 'ANALYZE by_index') if major_version($source) < 17;
 
 copies_equal($source, $target, name => "index on a function that calls $_->[0]", from => 'public.by_index', workers => [2], %{ $_->[1] })
   for ['another without a schema', { min_chunks => 20, kinds => 'blocks' }],
