@@ -57,7 +57,12 @@ Counters read_counters(Connection *connection, const SourceTable &table) {
         " coalesce(pg_catalog.sum(pg_catalog.pg_stat_get_tuples_deleted(t.oid)), 0)"
         "::pg_catalog.int8 FROM t",
         1, &oid);
+    // Before version 15 statistics are sent to another process, which may miss some, and sessions
+    // that are idle may keep theirs for good.
+    constexpr int version_with_shared_statistics = 150000;
+    bool reliable = source::server_version(connection) >= version_with_shared_statistics;
     return Counters{.usable = to_bool(rows.at(0, 0)),
+                    .complete = reliable,
                     .epoch = rows.at(0, 1),
                     .members = rows.at(0, 2),
                     .inserted = rows.number_at(0, 3, 0, PG_INT64_MAX),

@@ -15,6 +15,7 @@ namespace fastcopy::plan {
 // How many rows the source's statistics say to have been inserted, updated and deleted so far.
 struct Counters {
     bool usable;          // false: on a standby, with track_counts off
+    bool complete;        // false: some may be missing for good, as before version 15
     const char *epoch;    // counters of another one cannot be compared with these
     const char *members;  // a hash of the table's partitions or children
     int64 inserted;

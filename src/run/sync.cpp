@@ -310,7 +310,7 @@ Run decide(RunningJob *job, SourceFacts *facts, plan::RowShape *shape) {
         known && (last.members != nullptr ? same_text(last.members, facts->counters.members)
                                           : facts->leaves.count == 1);
     plan::Counters counters = plan::read_counters(connection, facts->table);
-    bool counted = known && last.epoch != nullptr && counters.usable &&
+    bool counted = known && last.epoch != nullptr && counters.usable && counters.complete &&
                    same_text(last.epoch, counters.epoch) && same_members &&
                    counters.inserted - last.inserted == last.rows_found + tail.rows;
     bool scan = !known || last.must_scan || !counted ||

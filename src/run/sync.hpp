@@ -28,8 +28,8 @@
 // row may be committed before it is counted, and be balanced by nothing. So the base stays where it
 // is until a scan, and the late row makes the counts differ as soon as it is counted: it may come a
 // run later, and is not lost. Rows that were rolled back are counted too, and cause a scan, no harm
-// else. Counts of another start of the source, of other partitions, after a reset, or on a standby
-// are not compared: scan.
+// else. Counts of another start of the source, of other partitions, after a reset, on a standby, or
+// of a source before version 15, which may miss some, are not compared: scan.
 //
 // A partition that is attached brings rows that are older than S: after any change of the table's
 // partitions or children, a run compares all keys.
