@@ -39,9 +39,11 @@ void try_to_analyze(const pg::Identity &identity, const job::Request &request, O
         FlushErrorState();
         pg::abort_transaction();
         MemoryContextSwitchTo(context);
-        pg::report_caught(WARNING, error,
-                          psprintf("fastcopy could not analyze the table with OID %u of %s", relid,
-                                   request.target_table));
+        const char *partition =
+            relid != request.target ? psprintf("partition with OID %u of ", relid) : "";
+        pg::report_caught(
+            WARNING, error,
+            psprintf("fastcopy could not analyze %s%s", partition, request.target_table));
         FreeErrorData(error);
     }
     PG_END_TRY();
