@@ -248,6 +248,8 @@ CREATE TABLE fastcopy.watermark (
     updated bigint NOT NULL,
     deleted bigint NOT NULL,
     must_scan boolean NOT NULL,
+    was_open boolean NOT NULL, -- transactions were in progress that the snapshot does not list
+    source_oid oid NOT NULL, -- of the source table, on the source
     job bigint, -- the last run that had something to copy
     rows bigint NOT NULL DEFAULT 0, -- of the last run
     ran_at timestamptz NOT NULL,

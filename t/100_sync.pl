@@ -229,6 +229,110 @@ $source->start;
 like($way, qr/, scan, /, 'a run after a crash of the source scans');
 same('and takes what the counters have lost', 'filled');
 
+# A first run that was cancelled half way is resumed though the rows have moved to other blocks meanwhile.
+sub define
+{
+	my ($table, $columns, %opts) = @_;
+	$source->safe_psql('postgres', "CREATE TABLE $table ($columns)");
+	$target->safe_psql('postgres', "CREATE TABLE $table ($columns)");
+	return (source_table => "public.$table", target_table => "public.$table");
+}
+sub gate_at
+{
+	my ($table, $id) = @_;
+	$target->safe_psql('postgres', "CREATE TRIGGER hold BEFORE INSERT ON $table FOR EACH ROW WHEN (NEW.id = $id) EXECUTE FUNCTION hold()");
+	my $session = $target->background_psql('postgres', on_error_stop => 0);
+	$session->query_safe('SELECT pg_advisory_lock(7)');
+	return $session;
+}
+my %moved = define('moved', 'id bigint PRIMARY KEY, v text');
+$source->safe_psql('postgres', "BEGIN; INSERT INTO moved SELECT -g, repeat('x', 50) FROM generate_series(1, 2000) g; ROLLBACK; INSERT INTO moved SELECT g, repeat('x', 50) FROM generate_series(1, 4000) g; ANALYZE moved");
+$gate = gate_at('moved', 3000);
+$job  = $target->safe_psql('postgres', "SET fastcopy.chunk_size = '8kB'; SELECT " . call(%moved, workers => 1));
+$target->poll_query_until('postgres', "SELECT count(*) = 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted") or die 'nobody at the gate';
+$target->safe_psql('postgres', "SELECT fastcopy.cancel($job)");
+wait_state($target, $job, 'cancelled');
+cmp_ok($target->safe_psql('postgres', "SELECT chunks_done FROM fastcopy.status WHERE job = $job"), '>', 1, 'a first run that was cancelled half way');
+$gate->quit;
+$source->safe_psql('postgres', 'VACUUM FULL moved');
+($again) = sync_now(%moved);
+is($again, $job, '... is finished by the next call');
+same('... with each row once, though all have moved', 'moved');
+
+# Constraints that look at several rows: one chunk, of the new rows alone.
+my %across = define('across', 'id bigint PRIMARY KEY, v text');
+$target->safe_psql('postgres', q(ALTER TABLE across DROP CONSTRAINT across_pkey; CREATE FUNCTION nothing() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+	CREATE CONSTRAINT TRIGGER looks AFTER INSERT ON across DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION nothing()));
+insert("INSERT INTO across SELECT g * 10, '' FROM generate_series(1, 1000) g");
+sync_now(%across);
+insert("INSERT INTO across SELECT g * 10, '' FROM generate_series(1001, 1100) g; INSERT INTO across VALUES (5, 'late')");
+($job, $way) = sync_now(%across);
+like($way, qr/^100 rows above the watermark, scan, 1 late/, 'rows above and below the watermark');
+same('... into a target with a constraint trigger', 'across');
+is($target->safe_psql('postgres', "SELECT chunks FROM fastcopy.status WHERE job = $job"), '1', '... go there in one transaction');
+
+# The target is emptied while a run is not finished, before its first chunk.
+my %emptied = define('emptied', 'id bigint PRIMARY KEY, v text');
+insert("INSERT INTO emptied SELECT g, '' FROM generate_series(1, 100) g");
+sync_now(%emptied);
+insert("INSERT INTO emptied VALUES (101, '')");
+$gate = gate_at('emptied', 101);
+$job  = $target->safe_psql('postgres', 'SELECT ' . call(%emptied));
+$target->poll_query_until('postgres', "SELECT count(*) = 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted") or die 'nobody at the gate';
+$target->safe_psql('postgres', "SELECT fastcopy.cancel($job)");
+wait_state($target, $job, 'cancelled');
+$gate->quit;
+$target->safe_psql('postgres', 'TRUNCATE emptied');
+fails_with($target, 'SELECT ' . call(%emptied), '55000', qr/may have lost rows/, 'a target that is emptied before an unfinished run is resumed');
+$target->safe_psql('postgres', 'DROP TRIGGER hold ON emptied');
+sync_now(%emptied, rescan => \'true');
+same('... is filled by rescan => true', 'emptied');
+
+# What start has copied is no longer there.
+my %gone = define('gone', 'id bigint PRIMARY KEY, v text');
+insert("INSERT INTO gone SELECT g, '' FROM generate_series(1, 100) g");
+$target->safe_psql('postgres', "SELECT fastcopy.copy('$conninfo', 'public.gone', 'public.gone')");
+$target->safe_psql('postgres', "TRUNCATE gone; INSERT INTO gone VALUES (1, '')");
+fails_with($target, 'SELECT ' . call(%gone), '55000', qr/has rows, and no watermark/, 'a target that was emptied since start filled it');
+
+# Keys with a length are compared whole.
+my %padded = define('padded', 'id char(5) PRIMARY KEY, v text');
+insert("INSERT INTO padded SELECT 'k' || g, '' FROM generate_series(1, 50) g");
+sync_now(%padded);
+insert("INSERT INTO padded VALUES ('k', 'a prefix'), ('j1', 'below')");
+sync_now(%padded, rescan => \'true');
+same('keys of type char(n)', 'padded');
+
+# Another table of that name, and that table by another name.
+insert("ALTER TABLE padded RENAME TO padded_2024; CREATE TABLE padded (id char(5) PRIMARY KEY, v text); INSERT INTO padded SELECT 'z' || g, '' FROM generate_series(1, 50) g");
+fails_with($target, 'SELECT ' . call(%padded), '55000', qr/cannot tell which rows/, 'another table of the same name');
+$target->safe_psql('postgres', 'TRUNCATE filled');
+sync_now(%filled, rescan => \'true');
+fails_with($target, 'SELECT ' . call(%filled, source_table => 'filled', rescan => \'true'), '22023', qr/is synchronized with this source table already/, 'the same table by another name');
+
+# A key that could be taken for another.
+my %coarse = define('coarse', 'id text PRIMARY KEY, v text');
+$target->safe_psql('postgres', q(CREATE COLLATION insensitive (provider = icu, locale = 'und-u-ks-level2', deterministic = false); ALTER TABLE coarse ALTER id TYPE text COLLATE insensitive));
+fails_with($target, 'SELECT ' . call(%coarse), '42804', qr/cannot compare keys of column "id"/, 'a collation that takes two keys for one');
+$target->safe_psql('postgres', 'DROP TABLE coarse; CREATE TABLE coarse (id date PRIMARY KEY, v text)');
+fails_with($target, 'SELECT ' . call(%coarse), '42804', qr/cannot compare keys of column "id"/, 'a type that takes two keys for one');
+
+# A transaction whose id is above those of all that have ended is in no snapshot's list.
+my %above = define('above', 'id bigint PRIMARY KEY, v text');
+insert("INSERT INTO above SELECT g, '' FROM generate_series(1, 10) g");
+sync_now(%above);
+my @sessions = map { $source->background_psql('postgres', on_error_stop => 0) } 1 .. 2;
+$sessions[0]->query_safe('BEGIN; SELECT txid_current()');
+$sessions[1]->query_safe("BEGIN; INSERT INTO above VALUES (11, 'open')");
+$sessions[0]->query_safe("INSERT INTO above VALUES (12, 'done'); COMMIT");
+sync_now(%above);
+is($target->safe_psql('postgres', q(SELECT was_open, split_part(snapshot, ':', 1) = split_part(snapshot, ':', 2) FROM fastcopy.watermark WHERE source_table = 'public.above')), 't|t',
+	'a transaction that no snapshot lists is known to have been open');
+$sessions[1]->query_safe('COMMIT');
+sync_now(%above);
+same('... and copied when it has ended', 'above');
+$_->quit for @sessions;
+
 # Ended jobs are removed after fastcopy.keep_jobs, but for those that a watermark refers to.
 my $kept = $target->safe_psql('postgres', 'SELECT count(DISTINCT job) FROM fastcopy.watermark');
 $target->append_conf('postgresql.conf', 'fastcopy.keep_jobs = 0');

@@ -1,4 +1,6 @@
 // fastcopy.sync: takes what is new on the source since the last call. run/sync.hpp says how.
+#include "run/sync.hpp"
+#include "api/access.hpp"
 #include "api/arguments.hpp"
 #include "api/launch.hpp"
 #include "api/lookup.hpp"
@@ -52,7 +54,16 @@ int64 sync_tables(FunctionCallInfo fcinfo) {
         wait_for_end(unfinished.job);
         unfinished = job::ledger::read_watermark(request, false);
     }
+    // Its job is removed.
+    if (unfinished.found && request.rescan && unfinished.job_state != nullptr) {
+        Live live = find_live(unfinished.job);
+        (void)require_job(unfinished.job, live, is_owner);
+        if (live.found)
+            ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE),
+                            errmsg("fastcopy job " INT64_FORMAT " is running", unfinished.job)));
+    }
     if (unfinished.found && !request.rescan) {
+        run::sync::check_same(request, unfinished);
         if (unfinished.job_state == nullptr)
             raise_forgotten(request);
         return resume_job(unfinished.job, text_argument(fcinfo, 0, "source"), request.workers,

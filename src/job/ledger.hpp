@@ -196,6 +196,8 @@ struct Watermark {
     int64 updated;        // just before the snapshot
     int64 deleted;
     bool must_scan;  // the next run looks at all rows
+    bool was_open;   // transactions were in progress that the snapshot does not list
+    Oid source_oid;  // of the source table; InvalidOid: not known
 };
 
 // The watermark that the pair of the request has reached (done), or that a run has not reached yet.
@@ -203,6 +205,10 @@ Watermark read_watermark(const Request &request, bool done);
 
 // Writes the watermark that a run is to reach or, if done, has reached: it had nothing to copy.
 void add_watermark(const Request &request, const Watermark &next, bool done);
+
+// The name of the source table, by another watermark of the request's target for the same table of
+// the same server; nullptr: there is none.
+const char *find_other_watermark(const Request &request, const char *server, Oid source_oid);
 
 // Notes a run that has found nothing new.
 void touch_watermark(const Request &request, int64 updated, int64 deleted);

@@ -30,7 +30,8 @@ Watermark read_watermark(const Request &request, bool done) {
         "SELECT w.job, j.state, w.owner::int8 AS owner, w.key, w.filter, w.value,"
         " w.snapshot, w.base_snapshot, w.server, w.position, w.epoch, w.members, w.inserted, "
         "w.found,"
-        " w.updated, w.deleted, w.must_scan FROM fastcopy.watermark w"
+        " w.updated, w.deleted, w.must_scan, w.was_open, w.source_oid::int8 AS source_oid"
+        " FROM fastcopy.watermark w"
         " LEFT JOIN fastcopy.job j ON j.job = w.job"
         " WHERE w.target = $1 AND w.source = $2 AND w.source_table = $3 AND w.done = $4",
         &p);
@@ -54,6 +55,8 @@ Watermark read_watermark(const Request &request, bool done) {
         watermark.updated = field_int8("updated", 0);
         watermark.deleted = field_int8("deleted", 0);
         watermark.must_scan = field_bool("must_scan");
+        watermark.was_open = field_bool("was_open");
+        watermark.source_oid = static_cast<Oid>(field_int8("source_oid", 0));
     }
     close(session);
     return watermark;
@@ -92,10 +95,28 @@ void add_watermark(const Request &request, const Watermark &next, bool done) {
     row.column("updated").add_int8(next.updated);
     row.column("deleted").add_int8(next.deleted);
     row.column("must_scan").add_bool(next.must_scan);
+    row.column("was_open").add_bool(next.was_open);
+    row.column("source_oid").add_oid(next.source_oid);
     row.column("job").add_int8(next.job, next.job == 0);
     row.column("ran_at").add_time(GetCurrentTimestamp());
     insert("fastcopy.watermark", &row);
     close(session);
+}
+
+const char *find_other_watermark(const Request &request, const char *server, Oid source_oid) {
+    MemoryContext caller = CurrentMemoryContext;
+    Session session = open();
+    Params p;
+    add_pair(&p, request);
+    p.add_text(server);
+    p.add_oid(source_oid);
+    read(
+        "SELECT source_table FROM fastcopy.watermark WHERE target = $1"
+        " AND (source, source_table) <> ($2, $3) AND server = $4 AND source_oid = $5 LIMIT 1",
+        &p);
+    const char *name = SPI_processed > 0 ? field("source_table", caller) : nullptr;
+    close(session);
+    return name;
 }
 
 void touch_watermark(const Request &request, int64 updated, int64 deleted) {
@@ -171,6 +192,8 @@ void prune_jobs(int keep_minutes) {
         "SELECT job FROM fastcopy.job j WHERE finished_at < now() - make_interval(mins => $1)"
         " AND state IN ('done', 'failed', 'cancelled')"
         " AND NOT EXISTS (SELECT FROM fastcopy.index i WHERE i.job = j.job AND NOT i.done)"
+        " AND NOT EXISTS (SELECT FROM fastcopy.foreign_key k WHERE k.job = j.job AND NOT k.done)"
+        " AND NOT EXISTS (SELECT FROM fastcopy.live_jobs() l WHERE l.job = j.job)"
         " AND NOT EXISTS (SELECT FROM fastcopy.watermark w WHERE w.job = j.job)"
         " ORDER BY job LIMIT 1000",
         &p);

@@ -2,6 +2,7 @@
 
 #include "core/answer_text.hpp"
 #include "pg/wait.hpp"
+#include "plan/answers.hpp"
 
 namespace fastcopy::plan {
 
@@ -215,6 +216,18 @@ bool is_checkable(const char *relation, bool only, const Leaves &leaves) {
 
 bool are_far_apart(const char *then, const char *now) {
     return to_bounds(now).xmax - to_bounds(then).xmin >= UINT64CONST(1) << 30;
+}
+
+bool ids_have_wrapped(const char *snapshot) {
+    return to_bounds(snapshot).xmax >> 32 != 0;
+}
+
+bool ids_are_taken(Connection *connection, const char *snapshot) {
+    auto xmax = static_cast<uint32>(to_bounds(snapshot).xmax);
+    Rows rows = source::query(
+        connection, psprintf("SELECT pg_catalog.age('%u'::pg_catalog.xid) OPERATOR(pg_catalog.>) 0",
+                             Max(xmax, first_normal_xid)));
+    return to_bool(rows.at(0, 0));
 }
 
 bool had_open_transactions(const char *snapshot) {

@@ -86,6 +86,13 @@ bool nothing_has_run(const job::SourceMarkers &then, const job::SourceMarkers &n
 // Whether a quarter of all transaction ids has been assigned between two snapshots.
 bool are_far_apart(const char *then, const char *now);
 
+// Whether 32 bits do not tell all transactions before the snapshot apart.
+bool ids_have_wrapped(const char *snapshot);
+
+// Whether ids at or above the xmax of a snapshot, just taken, have been given out: their
+// transactions are in progress, though the snapshot does not list them.
+bool ids_are_taken(source::Connection *connection, const char *snapshot);
+
 // Whether transactions were in progress in the snapshot.
 bool had_open_transactions(const char *snapshot);
 

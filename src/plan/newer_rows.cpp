@@ -31,6 +31,15 @@ const char *as_text(const SplitKey &key) {
     return psprintf("pg_catalog.format('%%s', %s)", quoted(key));
 }
 
+// The keys as the literal of an array.
+char *array_of(const char **keys, int count) {
+    auto *elements = static_cast<Datum *>(palloc(sizeof(Datum) * Max(count, 1)));
+    for (int i = 0; i < count; i++)
+        elements[i] = CStringGetTextDatum(keys[i]);
+    ArrayType *array = construct_array(elements, count, TEXTOID, -1, false, TYPALIGN_INT);
+    return OidOutputFunctionCall(F_ARRAY_OUT, PointerGetDatum(array));
+}
+
 }  // namespace
 
 Counters read_counters(Connection *connection, const SourceTable &table) {
@@ -124,6 +133,15 @@ char *between(const SplitKey &key, const char *above, const char *up_to) {
     return psprintf("%s %s %s AND %s", literal(key, above), key.less, collated(key), not_above);
 }
 
+char *tail_condition(const SplitKey &key, const char *above, const char *up_to, const char **late,
+                     int nlate) {
+    char *tail = above != nullptr ? between(key, above, up_to) : pstrdup("false");
+    if (nlate == 0)
+        return tail;
+    return psprintf("(%s OR %s %s ANY (%s::%s[]))", tail, collated(key), key.equal,
+                    quote_literal_cstr(array_of(late, nlate)), key.type_name);
+}
+
 Tail read_tail(Connection *connection, const SourceTable &table, const SplitKey &key,
                const char *above, const char *up_to) {
     Tail tail{};
@@ -203,14 +221,9 @@ Plan cut_tail(const SourceTable &table, const SplitKey &key, const Tail &tail, c
             continue;
         }
         int first = (i - ranges) * keys_per_chunk;
-        int count = Min(keys_per_chunk, nlate - first);
-        auto *elements = static_cast<Datum *>(palloc(sizeof(Datum) * count));
-        for (int k = 0; k < count; k++)
-            elements[k] = CStringGetTextDatum(late[first + k]);
-        ArrayType *array = construct_array(elements, count, TEXTOID, -1, false, TYPALIGN_INT);
         chunk->kind = Kind::keys;
         chunk->less = key.equal;
-        chunk->lower = OidOutputFunctionCall(F_ARRAY_OUT, PointerGetDatum(array));
+        chunk->lower = array_of(late + first, Min(keys_per_chunk, nlate - first));
     }
     return plan;
 }

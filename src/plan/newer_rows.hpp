@@ -52,6 +52,10 @@ Tail read_tail(source::Connection *connection, const SourceTable &table, const S
 // is).
 char *between(const SplitKey &key, const char *above, const char *up_to);
 
+// The condition of such rows and of those with these keys; above == nullptr: of the latter alone.
+char *tail_condition(const SplitKey &key, const char *above, const char *up_to, const char **late,
+                     int nlate);
+
 // Keys of rows, not above `up_to`, that the source reads by xmin or, without a snapshot, all. Called
 // until it returns no key.
 struct KeyBatch {

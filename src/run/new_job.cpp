@@ -44,11 +44,11 @@ void set_indexes_aside(RunningJob *job) {
 
 // Replaces the plan by one chunk if a constraint looks at more than one row: chunks are committed
 // one by one.
-void keep_in_one_transaction(RunningJob *job, const SourceFacts &facts, plan::Plan *plan) {
+bool keep_in_one_transaction(RunningJob *job, const SourceFacts &facts, plan::Plan *plan) {
     sink::AcrossRows constraint =
         sink::find_across_rows(job->request.target, job->request.rebuild_indexes);
     if (constraint.name == nullptr || plan->count <= 1)
-        return;
+        return false;
     *plan = plan::keep_whole(facts.table, *plan);
     snprintf(job->area->notice, sizeof(job->area->notice),
              "%s is copied in one transaction by one worker, because %s \"%s\" looks at more than "
@@ -57,6 +57,7 @@ void keep_in_one_transaction(RunningJob *job, const SourceFacts &facts, plan::Pl
              constraint.rebuild_would_do
                  ? "; with indexes => 'rebuild', its owner can have it checked in the end"
                  : "");
+    return true;
 }
 
 }  // namespace
@@ -92,7 +93,9 @@ void prepare_new(RunningJob *job) {
     bool by_copy_from = writer.way == sink::Way::copy &&
                         !sink::takes_fast_path(target, shape.ncolumns, shape.columns, shape.binary);
     plan::CutOptions options{.source_table = request.source_table,
-                             .key = request.sync ? nullptr : request.key,
+                             // Of fastcopy.sync by its key too: a run that is resumed does not
+                             // look whether rows have moved to other blocks.
+                             .key = request.key,
                              .workers = request.workers,
                              .chunk_size_kb = request.chunk_size_kb,
                              .ring_per_chunk = by_copy_from};
@@ -105,7 +108,8 @@ void prepare_new(RunningJob *job) {
     table_close(target, exclusive ? RowExclusiveLock : NoLock);
     if (job->nothing_new)
         return;
-    keep_in_one_transaction(job, facts, &plan);
+    if (keep_in_one_transaction(job, facts, &plan) && run.condition != nullptr)
+        sync::narrow(&shape, run.condition);
 
     if (exclusive) {
         refuse_to_lock_source(job);

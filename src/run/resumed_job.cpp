@@ -80,7 +80,9 @@ void prepare_resumed(RunningJob *job) {
     (void)sink::check_insert(target, shape.ncolumns, shape.columns);
     job->area->stores_elsewhere = sink::stores_elsewhere(target);
     bool may_have_changed = former.chunks_done > 0 && !request.accept_changes;
-    if (may_have_changed)
+    // Of fastcopy.sync the target has rows of former runs, too.
+    bool target_counts = may_have_changed || (of_sync && !request.accept_changes);
+    if (target_counts)
         proof::check_target(former);
     // A server that crashes within a commit records no error.
     bool interrupted = strcmp(former.state, job::name_of(job::State::copying)) == 0;
@@ -147,7 +149,7 @@ void prepare_resumed(RunningJob *job) {
     // Again, as partitions are not locked: the ledger must not take the file of an emptied
     // partition for one that this job has written to.
     job::TargetFiles files = sink::read_files(request.target);
-    if (may_have_changed)
+    if (target_counts)
         proof::check_files(former, files);
     job::ledger::begin_again(id, request, facts.markers, files);
     note_ways(job, former.chunks_done < former.chunks ? &reader : nullptr, writer);

@@ -26,7 +26,11 @@ void analyze(const pg::Identity &identity, const job::Request &request, Oid reli
     pg::commit_transaction();
 }
 
-void try_to_analyze(const pg::Identity &identity, const job::Request &request, Oid relid, How how) {
+// Whose cancel it is: of the job, or only of this table.
+enum class Cancel { job, table };
+
+void try_to_analyze(const pg::Identity &identity, const job::Request &request, Oid relid, How how,
+                    Cancel cancel = Cancel::job) {
     MemoryContext context = CurrentMemoryContext;
     PG_TRY();
     { analyze(identity, request, relid, how); }
@@ -34,7 +38,7 @@ void try_to_analyze(const pg::Identity &identity, const job::Request &request, O
     {
         MemoryContextSwitchTo(context);
         ErrorData *error = CopyErrorData();
-        if (error->sqlerrcode == ERRCODE_QUERY_CANCELED)
+        if (error->sqlerrcode == ERRCODE_QUERY_CANCELED && cancel == Cancel::job)
             PG_RE_THROW();
         FlushErrorState();
         pg::abort_transaction();
@@ -122,7 +126,7 @@ void analyze_leaves(job::JobSlot *job_slot, const pg::Identity &identity,
         CHECK_FOR_INTERRUPTS();
         if (static_cast<int>(leaf) < list_length(leaves))
             try_to_analyze(identity, request, list_nth_oid(leaves, static_cast<int>(leaf)),
-                           How::by_name);
+                           How::by_name, Cancel::table);
     }
     pgstat_report_activity(STATE_IDLE, nullptr);
 }

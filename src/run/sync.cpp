@@ -2,6 +2,7 @@
 
 #include "pg/wait.hpp"
 #include "sink/known_keys.hpp"
+#include "sink/target_files.hpp"
 
 namespace fastcopy::run::sync {
 
@@ -32,8 +33,13 @@ job::SourceMarkers markers_of(const Watermark &watermark, const char *snapshot) 
     return markers;
 }
 
-// Only rows of heaps have an xmin.
+// Only rows of heaps have an xmin; and a key is unique in a table, not in those that inherit from it.
 void check_heaps(const job::Request &request, const SourceFacts &facts) {
+    if (facts.table.relkind == RELKIND_RELATION && facts.leaves.count > 1)
+        ereport(ERROR,
+                (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+                 errmsg("cannot synchronize source table \"%s\"", request.source_table),
+                 errdetail("Other tables inherit from it, in which its key is not unique.")));
     for (int i = 0; i < facts.leaves.count; i++) {
         const plan::Leaf &leaf = facts.leaves.leaves[i];
         if (!leaf.is_heap || leaf.by_name)
@@ -43,15 +49,6 @@ void check_heaps(const job::Request &request, const SourceFacts &facts) {
                      errdetail("%s is not a heap table: which of its rows are new cannot be told.",
                                leaf.name)));
     }
-}
-
-void check_same(const job::Request &request, const Watermark &last) {
-    if (!same_text(request.key, last.key) || !same_text(request.filter, last.filter))
-        ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-                        errmsg("key and filter must be those of the first run"),
-                        errdetail("It had the key \"%s\" and the filter %s.", last.key,
-                                  last.filter != nullptr ? last.filter : "NULL"),
-                        errhint("%s", rescan_hint)));
 }
 
 // Keys of the source, not above `up_to`, that the target does not have.
@@ -133,16 +130,44 @@ void wait_for_snapshot(RunningJob *job, SourceFacts *facts) {
     pg_atomic_write_u32(&job->area->marker_pending, 0);
 }
 
-void narrow(plan::RowShape *shape, const char *condition) {
-    shape->filter =
-        shape->filter == nullptr ? condition : psprintf("(%s\n) AND %s", shape->filter, condition);
+// Whether the target no longer has what that job has stored in it.
+bool has_lost_rows(const job::Request &request, int64 job) {
+    job::ledger::ResumeState then = job::ledger::read_resume_state(job);
+    return then.unlogged_emptied ||
+           sink::without(then.files, sink::read_files(request.target)).count > 0;
+}
+
+// An ERROR if the target has been emptied since the last run. Partitions may have been dropped: that
+// is how old rows are removed.
+void check_not_emptied(const job::Request &request, const Watermark &last, bool empty) {
+    bool emptied = empty && request.filter == nullptr;
+    if (last.job_state != nullptr) {
+        job::ledger::ResumeState then = job::ledger::read_resume_state(last.job);
+        emptied = emptied || then.unlogged_emptied || (empty && then.rows > 0);
+    }
+    if (emptied)
+        raise_refused(request, "The target has been emptied since the last run.");
+}
+
+// An ERROR if the target is synchronized with the same table under another name, which would copy
+// its rows again.
+void check_one_name(const job::Request &request, const SourceFacts &facts) {
+    const char *name =
+        job::ledger::find_other_watermark(request, facts.markers.server, facts.table.oid);
+    if (name != nullptr)
+        ereport(ERROR,
+                (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+                 errmsg("%s is synchronized with this source table already", request.target_table),
+                 errdetail("Its source table was given as \"%s\", with %s connection string.", name,
+                           strcmp(name, request.source_table) == 0 ? "another" : "that or another"),
+                 errhint("Give source and source_table as in the first call.")));
 }
 
 // Where a target that has no watermark stands.
 Watermark adopt(RunningJob *job) {
     const job::Request &request = job->request;
     job::ledger::Adoptable adoptable = job::ledger::find_adoptable(request);
-    if (!adoptable.found)
+    if (!adoptable.found || has_lost_rows(request, adoptable.job))
         ereport(ERROR,
                 (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
                  errmsg("target table %s has rows, and no watermark of this source",
@@ -177,6 +202,20 @@ LOCKTAG lock_of(const job::Request &request) {
 }
 
 }  // namespace
+
+void narrow(plan::RowShape *shape, const char *condition) {
+    shape->filter =
+        shape->filter == nullptr ? condition : psprintf("(%s\n) AND %s", shape->filter, condition);
+}
+
+void check_same(const job::Request &request, const Watermark &last) {
+    if (!same_text(request.key, last.key) || !same_text(request.filter, last.filter))
+        ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+                        errmsg("key and filter must be those of the first run"),
+                        errdetail("It had the key \"%s\" and %s filter.", last.key,
+                                  last.filter != nullptr ? "another" : "no"),
+                        errhint("%s", rescan_hint)));
+}
 
 void take_turn(RunningJob *job) {
     const job::Request &request = job->request;
@@ -217,7 +256,7 @@ bool nothing_has_run(RunningJob *job, const SourceFacts &facts) {
     if (plan::history_difference(markers_of(last, last.snapshot), now, facts.position) != nullptr ||
         !plan::nothing_has_run(markers_of(last, last.snapshot), now))
         return false;
-    if (last.value != nullptr && request.filter == nullptr && sink::is_empty(request.target))
+    if (last.value != nullptr && sink::is_empty(request.target))
         return false;
     job::ledger::touch_watermark(request, facts.counters.updated, facts.counters.deleted);
     end_empty(job, last.job);
@@ -240,6 +279,8 @@ Run decide(RunningJob *job, SourceFacts *facts, plan::RowShape *shape) {
     check_heaps(request, *facts);
     sink::check_sees_all(request.target, request.target_table);
     plan::SplitKey key = plan::find_unique_key(connection, facts->table, request.key);
+    sink::check_comparable(request.target, key.column, key.type, key.type_name);
+    check_one_name(request, *facts);
     Watermark unfinished = job::ledger::read_watermark(request, false);
     // Its chunks must not be copied after their keys were compared.
     if (unfinished.found && request.rescan)
@@ -253,8 +294,11 @@ Run decide(RunningJob *job, SourceFacts *facts, plan::RowShape *shape) {
     bool empty = sink::is_empty(request.target);
     if (last.found && !request.rescan) {
         check_same(request, last);
-        if (empty && last.value != nullptr && request.filter == nullptr)
-            raise_refused(request, "The target has been emptied since the last run.");
+        if (last.value != nullptr)
+            check_not_emptied(request, last, empty);
+        if (OidIsValid(last.source_oid) && last.source_oid != facts->table.oid)
+            raise_refused(request,
+                          "It is not the table of the last run, but another of that name.");
     } else if (!empty && !request.rescan) {
         last = adopt(job);
     }
@@ -278,6 +322,8 @@ Run decide(RunningJob *job, SourceFacts *facts, plan::RowShape *shape) {
     next->filter = request.filter;
     next->value = plan::greatest_key(connection, facts->table, key);
     next->server = facts->markers.server;
+    next->source_oid = facts->table.oid;
+    next->was_open = plan::ids_are_taken(connection, now.snapshot);
     next->position = facts->markers.position;
     next->epoch = facts->counters.usable ? facts->counters.epoch : nullptr;
     next->members = facts->counters.members;
@@ -314,7 +360,7 @@ Run decide(RunningJob *job, SourceFacts *facts, plan::RowShape *shape) {
                    same_text(last.epoch, counters.epoch) && same_members &&
                    counters.inserted - last.inserted == last.rows_found + tail.rows;
     bool scan = !known || last.must_scan || !counted ||
-                plan::had_open_transactions(last.snapshot) ||
+                plan::had_open_transactions(last.snapshot) || last.was_open ||
                 plan::are_far_apart(last.base_snapshot, now.snapshot);
     Late late{};
     if (scan && above != nullptr) {
@@ -323,7 +369,8 @@ Run decide(RunningJob *job, SourceFacts *facts, plan::RowShape *shape) {
             find_late(job, *facts, key, above, known && same_members ? last.base_snapshot : nullptr,
                       exact ? last.snapshot : nullptr);
         int64 updated = counters.updated - last.updated;
-        if (late.rewritten > 0 &&
+        // The xmin of rows of another epoch may look new.
+        if (late.rewritten > 0 && !plan::ids_have_wrapped(now.snapshot) &&
             (last.epoch == nullptr || !same_text(last.epoch, counters.epoch) ||
              updated < late.rewritten))
             raise_refused(request,
@@ -357,6 +404,8 @@ Run decide(RunningJob *job, SourceFacts *facts, plan::RowShape *shape) {
         return run;
     }
     run.plan = plan::cut_tail(facts->table, key, tail, late.keys, late.count);
+    run.condition = plan::tail_condition(key, tail.rows > 0 ? above : nullptr, next->value,
+                                         late.keys, late.count);
     run.plan.bytes_expected = 0;
     narrow(shape, plan::between(key, nullptr, next->value));
     return run;

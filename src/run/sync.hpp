@@ -52,8 +52,15 @@ namespace fastcopy::run::sync {
 struct Run {
     bool whole;  // the planner cuts the table
     plan::Plan plan;
+    const char *condition;  // of the rows in the plan; nullptr: all that the shape's filter lets in
     job::ledger::Watermark next;
 };
+
+// Adds a condition to the shape's filter.
+void narrow(plan::RowShape *shape, const char *condition);
+
+// An ERROR if the request does not have the key and the filter of an earlier run.
+void check_same(const job::Request &request, const job::ledger::Watermark &last);
 
 // Makes this process the only one that synchronizes the pair, until it exits; an ERROR if another
 // does, unless the request is to wait.

@@ -32,6 +32,38 @@ bool is_empty(Oid target) {
     return empty;
 }
 
+void check_comparable(Oid target, const char *column, Oid source_type, const char *source_name) {
+    AttrNumber attnum = get_attnum(target, column);
+    if (attnum == InvalidAttrNumber)
+        return;  // find_known() and the check of the columns say so
+    Oid type;
+    int32 typmod;
+    Oid collation;
+    get_atttypetypmodcoll(target, attnum, &type, &typmod, &collation);
+    type = getBaseType(type);
+    auto is_whole = [](Oid oid) { return oid == INT2OID || oid == INT4OID || oid == INT8OID; };
+    auto is_text = [](Oid oid) { return oid == TEXTOID || oid == VARCHAROID; };
+    bool same = type == source_type || (is_text(type) && is_text(source_type)) ||
+                (is_whole(source_type) && (is_whole(type) || type == NUMERICOID));
+    if (type >= FirstNormalObjectId) {
+        const char *dot = strrchr(source_name, '.');
+        HeapTuple tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(type));
+        if (HeapTupleIsValid(tuple)) {
+            const char *name = quote_identifier(
+                NameStr(reinterpret_cast<Form_pg_type>(GETSTRUCT(tuple))->typname));
+            same = strcmp(name, dot != nullptr ? dot + 1 : source_name) == 0;
+            ReleaseSysCache(tuple);
+        }
+    }
+    if (!same || (OidIsValid(collation) && !get_collation_isdeterministic(collation)))
+        ereport(ERROR,
+                (errcode(ERRCODE_DATATYPE_MISMATCH),
+                 errmsg("cannot compare keys of column \"%s\" with those of the source", column),
+                 same ? errdetail("The column has a nondeterministic collation.")
+                      : errdetail("The column has type %s here, and %s on the source.",
+                                  format_type_be(type), source_name)));
+}
+
 bool *find_known(Oid target, const char *column, const char *const *keys, int count) {
     auto *known = static_cast<bool *>(palloc0(sizeof(bool) * Max(count, 1)));
     AttrNumber attnum = get_attnum(target, column);
@@ -52,7 +84,8 @@ bool *find_known(Oid target, const char *column, const char *const *keys, int co
     select(psprintf("SELECT k.n FROM pg_catalog.unnest($1) WITH ORDINALITY k(v, n)"
                     " WHERE EXISTS (SELECT FROM %s t WHERE t.%s = k.v::%s)",
                     quoted_relation(target), quote_identifier(column),
-                    format_type_extended(type, -1, FORMAT_TYPE_FORCE_QUALIFY)),
+                    format_type_extended(type, typmod,
+                                         FORMAT_TYPE_TYPEMOD_GIVEN | FORMAT_TYPE_FORCE_QUALIFY)),
            1, types, values);
     for (uint64 i = 0; i < SPI_processed; i++) {
         bool is_null;

@@ -11,6 +11,10 @@ void check_sees_all(Oid target, const char *target_table);
 
 bool is_empty(Oid target);
 
+// An ERROR if the target's column could take two keys of the source for one: it has another type, or
+// a nondeterministic collation.
+void check_comparable(Oid target, const char *column, Oid source_type, const char *source_name);
+
 // Whether the target has a row with each key, palloc'd. Reads as the current role.
 bool *find_known(Oid target, const char *column, const char *const *keys, int count);
 
