@@ -2,6 +2,20 @@
 
 namespace fastcopy::pg {
 
+namespace {
+
+BufferAccessStrategy ring() {
+    static BufferAccessStrategy strategy = nullptr;
+    if (strategy == nullptr) {
+        MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
+        strategy = GetAccessStrategy(BAS_VACUUM);
+        MemoryContextSwitchTo(old);
+    }
+    return strategy;
+}
+
+}  // namespace
+
 void analyze_only(Oid relid) {
     VacuumParams params{};
     params.options = VACOPT_ANALYZE;
@@ -15,10 +29,10 @@ void analyze_only(Oid relid) {
 #if PG_VERSION_NUM >= 160000
     MemoryContext context =
         AllocSetContextCreate(CurrentMemoryContext, "fastcopy analyze", ALLOCSET_DEFAULT_SIZES);
-    vacuum(relations, &params, GetAccessStrategy(BAS_VACUUM), context, false);
+    vacuum(relations, &params, ring(), context, false);
     MemoryContextDelete(context);
 #else
-    vacuum(relations, &params, nullptr, false);
+    vacuum(relations, &params, ring(), false);
 #endif
 }
 

@@ -3,6 +3,8 @@
 // Before version 18 the statement has no ONLY: of a partitioned table it reads every partition once
 // for that partition's statistics, and once more for the parent's. PostgreSQL itself can do the
 // latter alone: so autovacuum calls it.
+//
+// A process has one ring of buffers for all tables that it analyzes, as a statement has.
 #ifndef FASTCOPY_PG_ANALYZE_HPP
 #define FASTCOPY_PG_ANALYZE_HPP
 

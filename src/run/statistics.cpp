@@ -104,7 +104,7 @@ void analyze_leaves_with_crew(RunningJob *job, List *leaves) {
     while (claim_leaf(job->slot, &leaf)) {
         check_cancel(job);
         try_to_analyze(job->area->identity, job->request,
-                       list_nth_oid(leaves, static_cast<int>(leaf)), How::by_name);
+                       list_nth_oid(leaves, static_cast<int>(leaf)), How::alone);
     }
     for (;;) {
         check_cancel(job);
@@ -126,7 +126,7 @@ void analyze_leaves(job::JobSlot *job_slot, const pg::Identity &identity,
         CHECK_FOR_INTERRUPTS();
         if (static_cast<int>(leaf) < list_length(leaves))
             try_to_analyze(identity, request, list_nth_oid(leaves, static_cast<int>(leaf)),
-                           How::by_name, Cancel::table);
+                           How::alone, Cancel::table);
     }
     pgstat_report_activity(STATE_IDLE, nullptr);
 }
