@@ -310,6 +310,16 @@ $target->safe_psql('postgres', 'TRUNCATE filled');
 sync_now(%filled, rescan => \'true');
 fails_with($target, 'SELECT ' . call(%filled, source_table => 'filled', rescan => \'true'), '22023', qr/is synchronized with this source table already/, 'the same table by another name');
 
+# Into a partition, as where many sources are collected.
+$target->safe_psql('postgres', q(CREATE TABLE collected (shop int NOT NULL, id uuid, v int) PARTITION BY LIST (shop);
+	CREATE TABLE collected_7 PARTITION OF collected (shop DEFAULT 7) FOR VALUES IN (7)));
+my %collected = (%filled, target_table => 'public.collected_7');
+sync_now(%collected);
+insert('INSERT INTO filled SELECT gen_random_uuid(), g FROM generate_series(1, 10) g');
+sync_now(%collected);
+is($target->safe_psql('postgres', 'SELECT count(*), count(DISTINCT id), sum(v) FROM collected WHERE shop = 7'), $source->safe_psql('postgres', 'SELECT count(*), count(DISTINCT id), sum(v) FROM filled'),
+	'a partition of the target is kept up');
+
 # A key that could be taken for another.
 my %coarse = define('coarse', 'id text PRIMARY KEY, v text');
 $target->safe_psql('postgres', q(CREATE COLLATION insensitive (provider = icu, locale = 'und-u-ks-level2', deterministic = false); ALTER TABLE coarse ALTER id TYPE text COLLATE insensitive));
