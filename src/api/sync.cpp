@@ -40,8 +40,7 @@ void wait_for_end(int64 job) {
                     errmsg("the last run of fastcopy.sync into %s was not finished, and is no "
                            "longer in the ledger",
                            request.target_table),
-                    errhint("fastcopy.sync(..., rescan => true) compares all keys, and copies the "
-                            "rows whose keys the target does not have.")));
+                    errhint("%s", run::sync::rescan_hint)));
 }
 
 int64 sync_tables(FunctionCallInfo fcinfo) {

@@ -1,20 +1,8 @@
 #include "pg/analyze.hpp"
 
+#include "pg/buffer_ring.hpp"
+
 namespace fastcopy::pg {
-
-namespace {
-
-BufferAccessStrategy ring() {
-    static BufferAccessStrategy strategy = nullptr;
-    if (strategy == nullptr) {
-        MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
-        strategy = GetAccessStrategy(BAS_VACUUM);
-        MemoryContextSwitchTo(old);
-    }
-    return strategy;
-}
-
-}  // namespace
 
 void analyze_only(Oid relid) {
     VacuumParams params{};
@@ -29,10 +17,10 @@ void analyze_only(Oid relid) {
 #if PG_VERSION_NUM >= 160000
     MemoryContext context =
         AllocSetContextCreate(CurrentMemoryContext, "fastcopy analyze", ALLOCSET_DEFAULT_SIZES);
-    vacuum(relations, &params, ring(), context, false);
+    vacuum(relations, &params, buffer_ring(BAS_VACUUM), context, false);
     MemoryContextDelete(context);
 #else
-    vacuum(relations, &params, ring(), false);
+    vacuum(relations, &params, buffer_ring(BAS_VACUUM), false);
 #endif
 }
 

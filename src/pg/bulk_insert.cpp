@@ -1,5 +1,7 @@
 #include "pg/bulk_insert.hpp"
 
+#include "pg/buffer_ring.hpp"
+
 namespace fastcopy::pg {
 
 namespace {
@@ -16,19 +18,9 @@ void forget_extension(BulkInsertStateData *state) {
 
 }  // namespace
 
-BufferAccessStrategy buffer_ring() {
-    static BufferAccessStrategy ring = nullptr;
-    if (ring == nullptr) {
-        MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
-        ring = GetAccessStrategy(BAS_BULKWRITE);
-        MemoryContextSwitchTo(old);
-    }
-    return ring;
-}
-
 void begin_bulk_insert(BulkInsertStateData *state) {
     *state = BulkInsertStateData{};
-    state->strategy = buffer_ring();
+    state->strategy = buffer_ring(BAS_BULKWRITE);
     state->current_buf = InvalidBuffer;
     forget_extension(state);
 }

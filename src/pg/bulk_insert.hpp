@@ -16,9 +16,6 @@ extern "C" {
 
 namespace fastcopy::pg {
 
-// This process's ring, allocated by the first call.
-BufferAccessStrategy buffer_ring();
-
 // Prepares the state, in the caller's memory, for the current transaction. If that is
 // aborted, the state's pin is released, and the state must not be used again.
 void begin_bulk_insert(BulkInsertStateData *state);

@@ -39,8 +39,8 @@ void append_condition(StringInfo sql, const Chunk &chunk) {
             appendStringInfo(sql, "%s IS NULL", chunk.key);
             break;
         case Kind::keys:
-            appendStringInfo(sql, "%s %s ANY (%s::%s[])", chunk.key, chunk.less,
-                             quote_literal_cstr(chunk.lower), chunk.key_type);
+            appendStringInfoString(
+                sql, keys_condition(chunk.key, chunk.less, chunk.lower, chunk.key_type));
             break;
     }
 }
@@ -89,6 +89,10 @@ char *select_statement(const Chunk &chunk, const RowShape &shape) {
 char *copy_statement(const Chunk &chunk, const RowShape &shape) {
     return psprintf("COPY (%s) TO STDOUT (FORMAT %s)", select_statement(chunk, shape),
                     shape.binary ? "binary" : "text");
+}
+
+char *keys_condition(const char *key, const char *equal, const char *keys, const char *type) {
+    return psprintf("%s %s ANY (%s::%s[])", key, equal, quote_literal_cstr(keys), type);
 }
 
 char *describe(const Chunk &chunk) {

@@ -72,6 +72,9 @@ struct RowShape {
 // that this server does not.
 char *quote_always(const char *identifier);
 
+// The condition that the key is one of those in the literal of an array; all but the keys quoted.
+char *keys_condition(const char *key, const char *equal, const char *keys, const char *type);
+
 // The COPY statement that returns the chunk's rows.
 char *copy_statement(const Chunk &chunk, const RowShape &shape);
 

@@ -138,8 +138,8 @@ char *tail_condition(const SplitKey &key, const char *above, const char *up_to, 
     char *tail = above != nullptr ? between(key, above, up_to) : pstrdup("false");
     if (nlate == 0)
         return tail;
-    return psprintf("(%s OR %s %s ANY (%s::%s[]))", tail, collated(key), key.equal,
-                    quote_literal_cstr(array_of(late, nlate)), key.type_name);
+    return psprintf("(%s OR %s)", tail,
+                    keys_condition(collated(key), key.equal, array_of(late, nlate), key.type_name));
 }
 
 Tail read_tail(Connection *connection, const SourceTable &table, const SplitKey &key,

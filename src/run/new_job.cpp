@@ -43,7 +43,7 @@ void set_indexes_aside(RunningJob *job) {
 }
 
 // Replaces the plan by one chunk if a constraint looks at more than one row: chunks are committed
-// one by one.
+// one by one. Returns whether it did.
 bool keep_in_one_transaction(RunningJob *job, const SourceFacts &facts, plan::Plan *plan) {
     sink::AcrossRows constraint =
         sink::find_across_rows(job->request.target, job->request.rebuild_indexes);

@@ -10,10 +10,6 @@ using job::ledger::Watermark;
 
 namespace {
 
-constexpr const char *rescan_hint =
-    "fastcopy.sync(..., rescan => true) compares all keys, and copies the rows whose keys the "
-    "target does not have.";
-
 [[noreturn]] void raise_refused(const job::Request &request, const char *detail) {
     ereport(ERROR,
             (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -31,6 +27,14 @@ job::SourceMarkers markers_of(const Watermark &watermark, const char *snapshot) 
     markers.snapshot = snapshot;
     markers.position = watermark.position;
     return markers;
+}
+
+// The source's markers, with the snapshot also while its WAL is not on disk yet.
+job::SourceMarkers markers_now(const SourceFacts &facts) {
+    job::SourceMarkers now = facts.markers;
+    if (now.snapshot == nullptr)
+        now.snapshot = facts.marker.snapshot;
+    return now;
 }
 
 // Only rows of heaps have an xmin; and a key is unique in a table, not in those that inherit from it.
@@ -265,9 +269,7 @@ bool nothing_has_run(RunningJob *job, const SourceFacts &facts) {
 
 void check_history(const job::Request &request, const job::SourceMarkers &then,
                    const SourceFacts &facts) {
-    job::SourceMarkers now = facts.markers;
-    if (now.snapshot == nullptr)
-        now.snapshot = facts.marker.snapshot;
+    job::SourceMarkers now = markers_now(facts);
     const char *what = plan::history_difference(then, now, facts.position);
     if (what != nullptr)
         raise_refused(request, what);
@@ -308,9 +310,7 @@ Run decide(RunningJob *job, SourceFacts *facts, plan::RowShape *shape) {
         warn_of_changes(job, last, facts->counters);
     }
 
-    job::SourceMarkers now = facts->markers;
-    if (now.snapshot == nullptr)
-        now.snapshot = facts->marker.snapshot;
+    job::SourceMarkers now = markers_now(*facts);
     if (now.snapshot == nullptr)
         raise_refused(request,
                       "The source does not report its snapshot, server and WAL position "

@@ -49,6 +49,10 @@
 
 namespace fastcopy::run::sync {
 
+inline constexpr const char *rescan_hint =
+    "fastcopy.sync(..., rescan => true) compares all keys, and copies the rows whose keys the "
+    "target does not have.";
+
 struct Run {
     bool whole;  // the planner cuts the table
     plan::Plan plan;
