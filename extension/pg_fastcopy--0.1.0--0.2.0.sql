@@ -2,9 +2,46 @@
 
 -- CREATE EXTENSION runs this file after pg_fastcopy--0.1.0.sql: each SQL object has one definition that counts, the last one.
 
--- How the values of a job's columns cross the wire: which are in their type's own format, and the column that keeps rows
--- from being binary.
-ALTER TABLE fastcopy.job ADD as_written boolean[], ADD text_because text;
+-- The tables of a job.
+CREATE TABLE fastcopy.job_table (
+    job bigint NOT NULL REFERENCES fastcopy.job ON DELETE CASCADE,
+    number integer NOT NULL,
+    source_table text NOT NULL,
+    target_table text NOT NULL,
+    target oid NOT NULL,
+    columns text[] NOT NULL,
+    column_types oid[] NOT NULL,
+    -- How the values cross the wire: which are in their type's own format, and the column that keeps rows from being binary.
+    as_written boolean[],
+    text_because text,
+    key text,
+    filter text,
+    format text NOT NULL CHECK (format IN ('binary', 'text')),
+    chunks integer NOT NULL,
+    -- How the table is read and written, and why: by its leaves or by its name; through COPY FROM or INSERT.
+    reader text CHECK (reader IN ('leaves', 'table')),
+    reader_reason text,
+    writer text CHECK (writer IN ('copy', 'insert')),
+    writer_reason text,
+    warning text,
+    -- What tells, when the job is resumed, whether the source or the target has changed.
+    source_relations text,
+    source_columns text,
+    target_files text[] NOT NULL,
+    target_unlogged boolean NOT NULL,
+    PRIMARY KEY (job, number)
+);
+COMMENT ON TABLE fastcopy.job_table IS 'ledger of the tables of pg_fastcopy jobs';
+CREATE INDEX ON fastcopy.job_table (target);
+
+INSERT INTO fastcopy.job_table (job, number, source_table, target_table, target, columns, column_types, key, filter, format,
+                                chunks, source_relations, source_columns, target_files, target_unlogged)
+SELECT job, 1, source_table, target_table, target, columns, column_types, key, filter, format,
+       chunks, source_relations, source_columns, target_files, target_unlogged
+FROM fastcopy.job;
+
+ALTER TABLE fastcopy.chunk ADD table_number integer NOT NULL DEFAULT 1;
+ALTER TABLE fastcopy.index ADD table_number integer NOT NULL DEFAULT 1;
 
 -- The settings of the session that started a job, which the job has taken on. They may hold secrets.
 CREATE TABLE fastcopy.setting (
@@ -65,7 +102,8 @@ UPDATE fastcopy.chunk SET may_drop_rows = true WHERE done AND rows <> rows_sent;
 -- The encoding of a SQL_ASCII source, and whether the sequences of the target's columns are advanced.
 ALTER TABLE fastcopy.job
     ADD source_encoding text,
-    ADD sequences boolean NOT NULL DEFAULT true;
+    ADD sequences boolean NOT NULL DEFAULT true,
+    ADD clone boolean NOT NULL DEFAULT false;
 
 -- What a job's owner should know: one row per topic, each with one writer.
 CREATE TABLE fastcopy.notice (
@@ -118,14 +156,6 @@ REVOKE ALL ON FUNCTION
     fastcopy.compare(text, text, text, integer, text, text, text[], text)
 FROM PUBLIC;
 
--- How a job's table is read and written, and why: by its leaves or by its name; through COPY FROM or INSERT.
-ALTER TABLE fastcopy.job
-    ADD COLUMN reader text CHECK (reader IN ('leaves', 'table')),
-    ADD COLUMN reader_reason text,
-    ADD COLUMN writer text CHECK (writer IN ('copy', 'insert')),
-    ADD COLUMN writer_reason text,
-    ADD COLUMN warning text;
-
 -- rows_copied are the rows that were read from the source; rows_stored are those that the target took, of chunks that are
 -- done: a trigger can drop rows or put them elsewhere.
 CREATE OR REPLACE VIEW fastcopy.status WITH (security_barrier) AS
@@ -164,7 +194,8 @@ SELECT s.job,
        s.notice,
        s.reader,
        s.writer,
-       s.warning
+       s.warning,
+       s.tables
 FROM (
     SELECT coalesce(j.job, l.job) AS job,
            -- A job may have ended since the statement's snapshot was taken. Then its state is the one of that snapshot, as
@@ -174,8 +205,8 @@ FROM (
                      AND fastcopy.state_now(j.job) = 'interrupted' THEN 'interrupted'
                 ELSE j.state END AS state,
            j.source,
-           j.source_table,
-           coalesce(j.target_table, l.target::pg_catalog.regclass::text) AS target_table,
+           t.source_table,
+           coalesce(t.target_table, nullif(l.target, 0)::pg_catalog.regclass::text) AS target_table,
            coalesce(j.owner, l.owner) AS owner,
            coalesce(l.workers, 0) AS workers,
            coalesce(l.workers_wanted, j.workers) AS workers_wanted,
@@ -198,15 +229,16 @@ FROM (
            j.hint,
            j.context,
            j.failed_chunk,
-           j.format,
+           t.format,
            coalesce(j.resumes, 0) AS resumes,
            (SELECT count(*) FILTER (WHERE i.done)::integer FROM fastcopy.index i WHERE i.job = j.job) AS indexes_done,
            (SELECT count(*)::integer FROM fastcopy.index i WHERE i.job = j.job) AS indexes,
            (SELECT coalesce(sum(k.rows), 0)::bigint FROM fastcopy.chunk k WHERE k.job = j.job AND k.done) AS rows_stored,
            (SELECT pg_catalog.string_agg(n.text, E'\n' ORDER BY n.topic) FROM fastcopy.notice n WHERE n.job = j.job) AS notice,
-           j.reader,
-           j.writer,
-           j.warning
+           t.reader,
+           t.writer,
+           t.warning,
+           t.tables
     FROM fastcopy.job j
     FULL JOIN fastcopy.live_jobs() l ON l.job = j.job
     LEFT JOIN LATERAL (
@@ -216,8 +248,95 @@ FROM (
                max(k.finished_at) AS last_finished_at
         FROM fastcopy.chunk k
         WHERE k.job = j.job AND l.job IS NULL) c ON true
+    LEFT JOIN LATERAL (
+        -- Of several tables, what they have in common.
+        SELECT count(*)::integer AS tables,
+               CASE count(*) WHEN 0 THEN NULL WHEN 1 THEN min(t.source_table) ELSE count(*) || ' tables' END AS source_table,
+               CASE count(*) WHEN 0 THEN NULL WHEN 1 THEN min(t.target_table) ELSE count(*) || ' tables' END AS target_table,
+               pg_catalog.string_agg(DISTINCT t.format, ', ') AS format,
+               pg_catalog.string_agg(DISTINCT t.reader, ', ') AS reader,
+               pg_catalog.string_agg(DISTINCT t.writer, ', ') AS writer,
+               pg_catalog.string_agg(DISTINCT t.warning, E'\n') AS warning
+        FROM fastcopy.job_table t
+        WHERE t.job = j.job) t ON true
 ) s
 WHERE fastcopy.may_see(s.owner);
+
+ALTER TABLE fastcopy.job
+    DROP source_table, DROP target_table, DROP target, DROP columns, DROP column_types, DROP key, DROP filter, DROP format,
+    DROP source_relations, DROP source_columns, DROP target_files, DROP target_unlogged;
+
+CREATE OR REPLACE VIEW fastcopy.chunks WITH (security_barrier) AS
+SELECT c.job,
+       c.chunk,
+       CASE WHEN c.done THEN 'done'
+            WHEN w.chunk IS NOT NULL THEN 'copying'
+            WHEN j.failed_chunk = c.chunk THEN 'failed'
+            ELSE 'pending' END AS state,
+       c.relation,
+       c.kind,
+       c.first_block,
+       c.end_block,
+       c.key,
+       c.lower_bound,
+       c.upper_bound,
+       coalesce(c.rows, w.rows_in_chunk) AS rows,
+       coalesce(c.bytes, w.bytes_in_chunk) AS bytes,
+       coalesce(c.worker, w.worker) AS worker,
+       coalesce(c.retries, w.retries_in_chunk) AS retries,
+       c.started_at,
+       c.finished_at,
+       c.table_number
+FROM fastcopy.chunk c
+JOIN fastcopy.job j ON j.job = c.job
+LEFT JOIN fastcopy.live_workers() w ON w.job = c.job AND w.chunk = c.chunk
+WHERE fastcopy.may_see(j.owner);
+
+-- The state of a table is its own until its job ends: a table whose rows are in waits for the others.
+CREATE VIEW fastcopy.tables WITH (security_barrier) AS
+SELECT t.job,
+       t.number,
+       t.source_table,
+       t.target_table,
+       CASE WHEN j.state = 'done' THEN 'done'
+            WHEN c.has_failed THEN 'failed'
+            WHEN c.chunks_done = t.chunks THEN CASE WHEN i.indexes_done < i.indexes THEN 'indexing' ELSE 'copied' END
+            WHEN c.started THEN 'copying'
+            ELSE 'pending' END AS state,
+       c.rows,
+       c.bytes,
+       CASE WHEN t.chunks = 0 THEN 100 ELSE pg_catalog.round(100.0 * c.chunks_done / t.chunks, 1) END AS percent,
+       c.chunks_done,
+       t.chunks,
+       i.indexes_done,
+       i.indexes,
+       c.started_at,
+       CASE WHEN c.chunks_done = t.chunks AND i.indexes_done = i.indexes THEN greatest(c.finished_at, i.finished_at) END AS finished_at,
+       CASE WHEN c.has_failed THEN j.error END AS error,
+       t.format,
+       t.reader,
+       t.writer,
+       t.warning
+FROM fastcopy.job_table t
+JOIN fastcopy.job j ON j.job = t.job
+CROSS JOIN LATERAL (
+    SELECT count(*) FILTER (WHERE k.done)::integer AS chunks_done,
+           coalesce(sum(CASE WHEN k.done THEN coalesce(k.rows_sent, k.rows) ELSE w.rows_in_chunk END), 0)::bigint AS rows,
+           coalesce(sum(CASE WHEN k.done THEN k.bytes ELSE w.bytes_in_chunk END), 0)::bigint AS bytes,
+           coalesce(pg_catalog.bool_or(k.done OR w.chunk IS NOT NULL), false) AS started,
+           coalesce(pg_catalog.bool_or(k.chunk = j.failed_chunk), false) AS has_failed,
+           min(k.started_at) AS started_at,
+           max(k.finished_at) AS finished_at
+    FROM fastcopy.chunk k
+    LEFT JOIN fastcopy.live_workers() w ON w.job = k.job AND w.chunk = k.chunk
+    WHERE k.job = t.job AND k.table_number = t.number) c
+CROSS JOIN LATERAL (
+    SELECT count(*) FILTER (WHERE x.done)::integer AS indexes_done, count(*)::integer AS indexes, max(x.finished_at) AS finished_at
+    FROM fastcopy.index x
+    WHERE x.job = t.job AND x.table_number = t.number) i
+WHERE fastcopy.may_see(j.owner);
+COMMENT ON VIEW fastcopy.tables IS 'one row per table of each fastcopy job';
+GRANT SELECT ON fastcopy.tables TO PUBLIC;
 
 -- What the INSERT of a worker selects from. It gives rows to nobody else, so that all may call it.
 CREATE FUNCTION fastcopy.incoming_rows() RETURNS SETOF record
@@ -280,4 +399,15 @@ AS 'MODULE_PATHNAME', 'fastcopy_sync';
 COMMENT ON FUNCTION fastcopy.sync(text, text, text, text, integer, text, text[], boolean, boolean, text, boolean, boolean, boolean)
 IS 'copies the rows of a remote table that were inserted since the last call; returns the id of the job that does or, if there are none, that of the last one';
 REVOKE ALL ON FUNCTION fastcopy.sync(text, text, text, text, integer, text, text[], boolean, boolean, text, boolean, boolean, boolean)
+FROM PUBLIC;
+
+CREATE FUNCTION fastcopy.clone(
+    source text, tables text[] DEFAULT NULL, exclude text[] DEFAULT NULL, workers integer DEFAULT 4,
+    definitions text DEFAULT 'keep', filters jsonb DEFAULT NULL, truncate boolean DEFAULT false, indexes text DEFAULT 'keep',
+    triggers boolean DEFAULT true, statistics boolean DEFAULT true, source_encoding text DEFAULT NULL, sequences boolean DEFAULT true)
+RETURNS bigint LANGUAGE C VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'fastcopy_clone';
+COMMENT ON FUNCTION fastcopy.clone(text, text[], text[], integer, text, jsonb, boolean, text, boolean, boolean, text, boolean)
+IS 'starts to copy many remote tables, under one snapshot, into tables of the same names; returns the job''s id';
+REVOKE ALL ON FUNCTION fastcopy.clone(text, text[], text[], integer, text, jsonb, boolean, text, boolean, boolean, text, boolean)
 FROM PUBLIC;

@@ -9,9 +9,11 @@ SELECT format('host=%s port=%s dbname=%s user=%s', split_part(current_setting('u
 \df fastcopy.cancel
 \df fastcopy.set_workers
 \df fastcopy.forget
+\df fastcopy.clone
 \df fastcopy.compare
 \d fastcopy.status
 \d fastcopy.workers
+\d fastcopy.tables
 \d fastcopy.chunks
 \d fastcopy.progress
 

@@ -109,7 +109,7 @@ is(table_digest($target, sprintf $all, 'h'), table_digest($source, sprintf $all,
 is($target->safe_psql('postgres', q(SELECT count(*), count(*) FILTER (WHERE twice = device * 2 AND came = 'by default'),
 	(SELECT count(DISTINCT n) FROM seen), (SELECT count(*) > 3 FROM show_chunks('h')), (SELECT count(*) FROM ONLY h) FROM h)), '6000|6000|6000|t|0',
 	'generated columns, defaults and triggers are obeyed, and all rows are in chunks');
-is($target->safe_psql('postgres', 'SELECT DISTINCT writer, writer_reason FROM fastcopy.job WHERE target = ' . q('h'::regclass)),
+is($target->safe_psql('postgres', 'SELECT DISTINCT writer, writer_reason FROM fastcopy.job_table WHERE target = ' . q('h'::regclass)),
 	'insert|the plan of its INSERT has Custom Scan (ModifyHypertable)', 'the ledger says why');
 $source->safe_psql('postgres', 'ALTER TABLE f ADD pay money DEFAULT 3; ALTER TABLE f ADD x int[]');
 $target->safe_psql('postgres', 'ALTER TABLE h ADD pay money; ALTER TABLE h ADD x int[]');

@@ -126,7 +126,7 @@ is($target->safe_psql('postgres', "SET client_min_messages = error; SELECT fastc
 is(table_digest($target, 'these'), table_digest($source, '(SELECT * FROM kinds)'), '... all rows are there');
 is(compared('kinds', 'these'), '100|100|f', '... and the comparison agrees');
 is($target->safe_psql('postgres', q(SELECT kind, count(*) > 4 FROM fastcopy.chunks
-	WHERE job = (SELECT min(job) FROM fastcopy.job WHERE source_table = 'd') GROUP BY 1)), 'range|t', 'a distributed table is read in ranges of its key');
+	WHERE job = (SELECT min(job) FROM fastcopy.job_table WHERE source_table = 'd') GROUP BY 1)), 'range|t', 'a distributed table is read in ranges of its key');
 
 # Distributed while a job runs: what has been planned for a plain table is asked again in each chunk.
 $target->safe_psql('postgres', 'DROP TABLE plain; CREATE TABLE plain (id bigint, a int, at date, s text)');

@@ -31,7 +31,7 @@ sub copy_into
 	return $target->safe_psql('postgres', 'SET fastcopy.chunk_size = 64; SELECT fastcopy.copy('
 		  . join(', ', "'$conninfo', '$from', '$to', $workers", $opts{args} // ()) . ')');
 }
-sub latest { return $target->safe_psql('postgres', 'SELECT writer, writer_reason, format FROM fastcopy.job ORDER BY job DESC LIMIT 1'); }
+sub latest { return $target->safe_psql('postgres', 'SELECT writer, writer_reason, format FROM fastcopy.job_table ORDER BY job DESC LIMIT 1'); }
 
 # A view.
 $target->safe_psql('postgres', qq(
@@ -153,7 +153,7 @@ SKIP:
 # What hides rows of a table from a SELECT by its name makes no fast path; a plain table has one, whatever its indexes.
 $target->safe_psql('postgres', qq(CREATE TABLE plain ($items)));
 is(copy_into('items', 'plain'), '5000', 'a plain table');
-is($target->safe_psql('postgres', 'SELECT reader, reader_reason, writer, writer_reason, warning IS NULL FROM fastcopy.job ORDER BY job DESC LIMIT 1'),
+is($target->safe_psql('postgres', 'SELECT reader, reader_reason, writer, writer_reason, warning IS NULL FROM fastcopy.job_table ORDER BY job DESC LIMIT 1'),
 	'leaves|its plan has nothing but scans of tables|copy|the plan of its INSERT is a plain one|t', 'has the short ways, and the ledger says why');
 
 # Crashes and terminated workers in the middle of a batch: see 080_hypertables and 081_distributed_tables.

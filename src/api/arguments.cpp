@@ -10,43 +10,29 @@ namespace {
 // The maximum number of workers of a job, which is that of max_parallel_workers.
 constexpr int max_workers = 1024;
 
-void read_columns(FunctionCallInfo fcinfo, int n, job::Request *request) {
-    request->ncolumns = -1;
-    if (PG_ARGISNULL(n))
-        return;
-    Datum *elements;
-    bool *nulls;
-    int count;
-    deconstruct_array(PG_GETARG_ARRAYTYPE_P(n), TEXTOID, -1, false, TYPALIGN_INT, &elements, &nulls,
-                      &count);
-    if (count == 0)
+void read_columns(FunctionCallInfo fcinfo, int n, job::Table *table) {
+    table->ncolumns = -1;
+    table->columns = texts_argument(fcinfo, n, "columns", &table->ncolumns);
+    if (table->ncolumns == 0)
         ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
                         errmsg("argument \"columns\" must not be empty"),
                         errhint("Leave the argument out to copy all columns.")));
-    request->ncolumns = count;
-    request->columns = static_cast<const char **>(palloc(sizeof(char *) * count));
-    for (int i = 0; i < count; i++) {
-        if (nulls[i])
-            ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-                            errmsg("argument \"columns\" must not contain nulls")));
-        request->columns[i] = TextDatumGetCString(elements[i]);
-    }
 }
 
 // Resolves the target by the caller's search_path. An ERROR if other processes cannot see the table
 // yet.
-void resolve_target(const char *name, job::Request *request) {
+void resolve_target(const char *name, job::Table *table) {
     List *names = textToQualifiedNameList(cstring_to_text(name));
-    request->target = RangeVarGetRelid(makeRangeVarFromNameList(names), NoLock, false);
+    table->target = RangeVarGetRelid(makeRangeVarFromNameList(names), NoLock, false);
 
-    HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(request->target));
+    HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(table->target));
     if (!HeapTupleIsValid(tuple))
         ereport(ERROR,
                 (errcode(ERRCODE_UNDEFINED_TABLE), errmsg("relation \"%s\" does not exist", name)));
     bool fresh = TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetXmin(tuple->t_data));
     auto *relation = reinterpret_cast<Form_pg_class>(GETSTRUCT(tuple));
-    request->target_table = quote_qualified_identifier(get_namespace_name(relation->relnamespace),
-                                                       NameStr(relation->relname));
+    table->target_table = quote_qualified_identifier(get_namespace_name(relation->relnamespace),
+                                                     NameStr(relation->relname));
     ReleaseSysCache(tuple);
     if (fresh)
         ereport(
@@ -112,24 +98,61 @@ void check_workers(int workers) {
                         errmsg("number of workers must be between 1 and %d", max_workers)));
 }
 
+const char **texts_argument(FunctionCallInfo fcinfo, int n, const char *name, int *count) {
+    if (PG_ARGISNULL(n))
+        return nullptr;
+    Datum *elements;
+    bool *nulls;
+    deconstruct_array(PG_GETARG_ARRAYTYPE_P(n), TEXTOID, -1, false, TYPALIGN_INT, &elements, &nulls,
+                      count);
+    auto **texts = static_cast<const char **>(palloc(sizeof(char *) * Max(*count, 1)));
+    for (int i = 0; i < *count; i++) {
+        if (nulls[i])
+            ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+                            errmsg("argument \"%s\" must not contain nulls", name)));
+        texts[i] = TextDatumGetCString(elements[i]);
+    }
+    return texts;
+}
+
+bool indexes_argument(FunctionCallInfo fcinfo, int n) {
+    const char *value = text_argument(fcinfo, n, "indexes");
+    bool rebuild = strcmp(value, "rebuild") == 0;
+    if (!rebuild && strcmp(value, "keep") != 0)
+        ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+                        errmsg("invalid value for argument \"indexes\": \"%s\"", value),
+                        errhint("Valid values are \"keep\" and \"rebuild\".")));
+    return rebuild;
+}
+
+void read_source_argument(FunctionCallInfo fcinfo, job::Request *request) {
+    SourceArgument source = resolve_source(text_argument(fcinfo, 0, "source"));
+    request->source = source.conninfo;
+    request->safe_source = source.safe_name;
+    request->password_required = source.trust == source::Trust::own_password_only;
+}
+
+void read_workers_argument(FunctionCallInfo fcinfo, int n, job::Request *request) {
+    if (PG_ARGISNULL(n))
+        raise_null("workers");
+    request->workers = PG_GETARG_INT32(n);
+    check_workers(request->workers);
+}
+
 job::Request read_table_arguments(FunctionCallInfo fcinfo, int workers_at, int key_at) {
     job::Request request{};
-    const char *source = text_argument(fcinfo, 0, "source");
-    request.source_table = text_argument(fcinfo, 1, "source_table");
+    request.ntables = 1;
+    request.tables = static_cast<job::Table *>(palloc0(sizeof(job::Table)));
+    job::Table *table = request.tables;
+    read_source_argument(fcinfo, &request);
+    table->source_table = text_argument(fcinfo, 1, "source_table");
     const char *target_table = text_argument(fcinfo, 2, "target_table");
-    if (PG_ARGISNULL(workers_at))
-        raise_null("workers");
-    request.workers = PG_GETARG_INT32(workers_at);
-    request.key = text_argument(fcinfo, key_at, nullptr);
-    request.filter = text_argument(fcinfo, 5, nullptr);
-    read_columns(fcinfo, 6, &request);
+    read_workers_argument(fcinfo, workers_at, &request);
+    table->key = text_argument(fcinfo, key_at, nullptr);
+    table->filter = text_argument(fcinfo, 5, nullptr);
+    read_columns(fcinfo, 6, table);
 
-    check_workers(request.workers);
-    SourceArgument resolved = resolve_source(source);
-    request.source = resolved.conninfo;
-    request.safe_source = resolved.safe_name;
-    request.password_required = resolved.trust == source::Trust::own_password_only;
-    resolve_target(target_table, &request);
+    resolve_target(target_table, table);
     return request;
 }
 

@@ -14,9 +14,19 @@ namespace fastcopy::api {
 const char *text_argument(FunctionCallInfo fcinfo, int n, const char *required_name);
 bool bool_argument(FunctionCallInfo fcinfo, int n, const char *name);
 
+// The elements of a text[] argument, palloc'd; nullptr for NULL, with the count left as it is.
+const char **texts_argument(FunctionCallInfo fcinfo, int n, const char *name, int *count);
+
+// The argument "indexes": true for 'rebuild'.
+bool indexes_argument(FunctionCallInfo fcinfo, int n);
+
 // The canonical name of an encoding that a source's database may have and that can be converted
 // into this database's; nullptr for NULL. Anything else is an ERROR.
 const char *encoding_argument(FunctionCallInfo fcinfo, int n, const char *name);
+
+// The first argument, source, and the number of workers, into the request.
+void read_source_argument(FunctionCallInfo fcinfo, job::Request *request);
+void read_workers_argument(FunctionCallInfo fcinfo, int n, job::Request *request);
 
 // The arguments source, source_table, target_table, workers, key, filter and columns, which come
 // first and in this order, but for workers and key, which may change places. The rest of the request

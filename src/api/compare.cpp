@@ -224,7 +224,8 @@ void put_differences(ReturnSetInfo *result, const Area *area, const compare::Pla
                 sides, plan.sums, true);
     }
     for (int side : {source_side, target_side}) {
-        const char *table = side == source_side ? request.source_table : request.target_table;
+        const char *table = side == source_side ? request.only_table().source_table
+                                                : request.only_table().target_table;
         any = !check_total(area, plan, side, table, &total[side]) || any;
     }
     put_row(result, "total", nullptr, nullptr, total, plan.sums, any);
@@ -242,7 +243,7 @@ bool compare_once(const job::Request &request, ReturnSetInfo *result, bool may_r
     dsm_segment *segment = compare::create_area(request, pg::current_identity());
     Team team{};
     team.area = static_cast<Area *>(dsm_segment_address(segment));
-    team.target_table = request.target_table;
+    team.target_table = request.only_table().target_table;
     team.handle = dsm_segment_handle(segment);
     team.members = static_cast<BackgroundWorkerHandle **>(
         palloc(sizeof(BackgroundWorkerHandle *) * request.workers));

@@ -80,6 +80,10 @@ const char *wait_for(int64 job, TimestampTz deadline, bool ours) {
     return state_at_rest(row);
 }
 
+const char *quoted_table_of(Oid index) {
+    return target_name(IndexGetRelation(index, true));
+}
+
 // An ERROR if indexes are still set aside: the ledger alone has the reason why they are invalid.
 void require_no_index_aside(int64 job) {
     job::ledger::ResumeState former = job::ledger::read_resume_state(job);
@@ -92,7 +96,7 @@ void require_no_index_aside(int64 job) {
                                    job),
                             errhint("Finish the job with fastcopy.resume(" INT64_FORMAT
                                     "), or build them with REINDEX TABLE %s.",
-                                    job, former.target_table)));
+                                    job, quoted_table_of(index))));
     }
 }
 

@@ -52,17 +52,18 @@ bool wait_for_answer(job::Area *area, const Pending &pending, const char *target
 int64 launch_job(const job::Request &request, const pg::Identity &identity) {
     dsm_segment *segment = job::create_area(request, identity);
     auto *area = static_cast<job::Area *>(dsm_segment_address(segment));
-    Pending pending{area,
-                    job::reserve_job(identity.role, request.target, request.workers,
-                                     dsm_segment_handle(segment)),
-                    nullptr};
+    Pending pending{
+        area,
+        job::reserve_job(identity.role, request.clone ? InvalidOid : request.only_table().target,
+                         request.workers, dsm_segment_handle(segment)),
+        nullptr};
     bool ready = false;
 
     PG_ENSURE_ERROR_CLEANUP(abandon, PointerGetDatum(&pending));
     {
         if (!run::launch_coordinator(pending.slot, &pending.handle))
             pg::raise_no_worker_slot();
-        ready = wait_for_answer(area, pending, request.target_table);
+        ready = wait_for_answer(area, pending, job::name_of_targets(request));
     }
     PG_END_ENSURE_ERROR_CLEANUP(abandon, PointerGetDatum(&pending));
 

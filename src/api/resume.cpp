@@ -30,24 +30,35 @@ void check_owner(int64 job, const ResumeState &former) {
 
 void check_state(int64 job, const ResumeState &former) {
     job::ledger::raise_if_done(job, former);
-    if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(former.target)))
-        ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
-                        errmsg("cannot resume fastcopy job " INT64_FORMAT, job),
-                        errdetail("Its target table %s was dropped.", former.target_table)));
+    for (int i = 0; i < former.ntables; i++) {
+        const job::ledger::ResumeTable &table = former.tables[i];
+        if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(table.target)))
+            ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
+                            errmsg("cannot resume fastcopy job " INT64_FORMAT, job),
+                            errdetail("Its target table %s was dropped.", table.target_table)));
+    }
 }
 
 job::Request make_request(int64 job, const ResumeState &former, int workers, bool accept_changes) {
     job::Request request{};
-    request.source_table = former.source_table;
-    request.target_table = former.target_table;
-    request.target = former.target;
+    request.ntables = former.ntables;
+    request.tables =
+        static_cast<job::Table *>(palloc0(sizeof(job::Table) * Max(former.ntables, 1)));
+    for (int i = 0; i < former.ntables; i++)
+        request.tables[i] = job::Table{.source_table = former.tables[i].source_table,
+                                       .target_table = former.tables[i].target_table,
+                                       .target = former.tables[i].target,
+                                       .key = nullptr,
+                                       .filter = nullptr,
+                                       .ncolumns = -1,
+                                       .columns = nullptr};
     request.workers = workers != 0 ? workers : former.workers;
-    request.ncolumns = -1;
     request.rebuild_indexes = former.rebuild_indexes;
     request.triggers = former.triggers;
     request.statistics = former.statistics;
     request.source_encoding = former.source_encoding;
     request.sequences = former.sequences;
+    request.clone = former.clone;
     read_job_settings(&request);
     request.settings = job::ledger::read_settings(job);
     request.resumed_job = job;

@@ -10,17 +10,6 @@ namespace fastcopy::api {
 
 namespace {
 
-// True for 'rebuild'.
-bool indexes_argument(FunctionCallInfo fcinfo, int n) {
-    const char *value = text_argument(fcinfo, n, "indexes");
-    bool rebuild = strcmp(value, "rebuild") == 0;
-    if (!rebuild && strcmp(value, "keep") != 0)
-        ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-                        errmsg("invalid value for argument \"indexes\": \"%s\"", value),
-                        errhint("Valid values are \"keep\" and \"rebuild\".")));
-    return rebuild;
-}
-
 // True for 'check'.
 bool foreign_keys_argument(FunctionCallInfo fcinfo, int n) {
     const char *value = text_argument(fcinfo, n, "foreign_keys");

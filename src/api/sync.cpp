@@ -39,7 +39,7 @@ void wait_for_end(int64 job) {
     ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
                     errmsg("the last run of fastcopy.sync into %s was not finished, and is no "
                            "longer in the ledger",
-                           request.target_table),
+                           request.only_table().target_table),
                     errhint("%s", run::sync::rescan_hint)));
 }
 

@@ -75,7 +75,7 @@ void cut_source(source::Connection *connection, const job::Request &request,
                 const plan::SourceTable &table, const plan::SourceColumns &columns,
                 plan::Leaves *leaves, const plan::RowShape &shape, Side *side) {
     // Pieces are cut by where rows lie; the key is for the ranges.
-    plan::CutOptions options{.source_table = request.source_table,
+    plan::CutOptions options{.source_table = request.only_table().source_table,
                              .key = nullptr,
                              .workers = request.workers,
                              .chunk_size_kb = request.chunk_size_kb,
@@ -103,15 +103,15 @@ void cut_source(source::Connection *connection, const job::Request &request,
 }  // namespace
 
 Plan lead(Area *area, const job::Request &request, source::Connection *connection) {
-    lock_target(request.target);
+    lock_target(request.only_table().target);
     pg::take_snapshot(nullptr);
     strlcpy(area->snapshots[target_side], ExportSnapshot(GetActiveSnapshot()),
             sizeof(area->snapshots[target_side]));
-    Relation target = open_target(request.target);
+    Relation target = open_target(request.only_table().target);
     job::TargetColumns target_columns = sink::read_columns(target);
 
-    plan::SourceTable table = plan::find_table(connection, request.source_table);
-    strlcpy(area->snapshots[source_side], plan::begin_and_export(connection, table),
+    plan::SourceTable table = plan::find_table(connection, request.only_table().source_table);
+    strlcpy(area->snapshots[source_side], plan::begin_and_export(connection, {&table, 1}),
             sizeof(area->snapshots[source_side]));
     source::normalize_for_comparison(connection);
     source::notice_vanished_client(connection);
@@ -126,7 +126,8 @@ Plan lead(Area *area, const job::Request &request, source::Connection *connectio
     set_float_digits(connection, plan.extra_float_digits);
 
     plan::SourceColumns columns = plan::read_columns(connection, table);
-    plan::RowShape shape = plan::match_columns(request, columns, target_columns, version, true);
+    plan::RowShape shape =
+        plan::match_columns(request, request.only_table(), columns, target_columns, version, true);
     plan::check_composites(connection, table, shape, target);
     if (request.own_search_path && plan::prints_names(shape, columns))
         raise_names_differ();

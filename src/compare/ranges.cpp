@@ -159,19 +159,20 @@ Ranges choose_ranges(Connection *connection, const job::Request &request,
                      bool same_encoding) {
     Ranges ranges{};
     ranges.by = By::hash;
-    const char *name = request.key != nullptr ? request.key : primary_key(connection, table);
+    const char *name = request.only_table().key != nullptr ? request.only_table().key
+                                                           : primary_key(connection, table);
     if (name == nullptr)
         return ranges;
     const plan::SourceColumn *column = plan::find_column(columns, name);
     const job::TargetColumn *counterpart = job::find_column(target, name);
-    if (request.key != nullptr && column == nullptr)
-        raise_no_key("source", request.source_table, name);
-    if (request.key != nullptr && counterpart == nullptr)
-        raise_no_key("target", request.target_table, name);
+    if (request.only_table().key != nullptr && column == nullptr)
+        raise_no_key("source", request.only_table().source_table, name);
+    if (request.only_table().key != nullptr && counterpart == nullptr)
+        raise_no_key("target", request.only_table().target_table, name);
     if (column == nullptr || counterpart == nullptr)
         return ranges;
     Order order = common_order(*column, *counterpart);
-    if (request.key == nullptr && !order.common_class)
+    if (request.only_table().key == nullptr && !order.common_class)
         return ranges;
 
     Key key = make_key(name, column->type, order, same_encoding, request.source_encoding);

@@ -145,7 +145,7 @@ void cut_target(Relation target, const job::Request &request, const plan::RowSha
     if (leaves.count == 0)
         return set_pieces(side, plan::Plan{.count = 1, .chunks = &all, .bytes_expected = 0}, shape,
                           nullptr);
-    plan::CutOptions options{.source_table = request.source_table,
+    plan::CutOptions options{.source_table = request.only_table().source_table,
                              .key = nullptr,
                              .workers = request.workers,
                              .chunk_size_kb = request.chunk_size_kb,

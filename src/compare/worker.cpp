@@ -215,7 +215,7 @@ void wait_for_others(Worker *worker) {
 
 void work(Worker *worker) {
     pg::show_activity(psprintf("fastcopy compare worker %d", worker->number),
-                      psprintf("comparing %s", worker->request.target_table));
+                      psprintf("comparing %s", worker->request.only_table().target_table));
     normalize_here(worker->request.own_search_path);
     if (worker->number == 0)
         start_as_leader(worker);

@@ -1,32 +1,9 @@
 #include "job/ledger.hpp"
 
-#include "job/ledger_chunks.hpp"
 #include "job/ledger_session.hpp"
 #include "job/ledger_watermark.hpp"
 
 namespace fastcopy::job::ledger {
-
-namespace {
-
-void add_markers(Params *params, const SourceMarkers &markers) {
-    params->add_text(markers.server);
-    params->add_text(markers.snapshot);
-    params->add_text(markers.position);
-    params->add_text(markers.relations);
-    params->add_text(markers.columns);
-}
-
-// Adds a row to an unlogged table, which a crash empties along with the target. Within a session.
-void note_unlogged(int64 job, const TargetFiles &files) {
-    if (!files.unlogged)
-        return;
-    Params p;
-    p.add_int8(job);
-    run("INSERT INTO fastcopy.unlogged_job (job) VALUES ($1) ON CONFLICT DO NOTHING", &p,
-        SPI_OK_INSERT);
-}
-
-}  // namespace
 
 int64 next_job() {
     Session session = open();
@@ -37,22 +14,13 @@ int64 next_job() {
     return job;
 }
 
-void add_job(int64 job, const Request &request, const plan::RowShape &shape, Oid owner,
-             TimestampTz started_at, const plan::Chunk *chunks, int nchunks,
-             const SourceMarkers &markers, const TargetFiles &files) {
+void add_job(int64 job, const Request &request, Oid owner, TimestampTz started_at, int nchunks,
+             const SourceMarkers &markers) {
     Session session = open();
     Row row;
     row.column("job").add_int8(job);
     row.column("owner").add_oid(owner);
     row.column("source").add_text(request.safe_source);
-    row.column("source_table").add_text(request.source_table);
-    row.column("target_table").add_text(request.target_table);
-    row.column("target").add_oid(request.target);
-    row.column("columns").add(TEXTARRAYOID, text_array(shape.columns, shape.ncolumns));
-    row.column("column_types").add(OIDARRAYOID, oid_array(shape.types, shape.ncolumns));
-    row.column("key").add_text(request.key);
-    row.column("filter").add_text(shape.filter);
-    row.column("format").add_text(shape.binary ? "binary" : "text");
     row.column("truncate").add_bool(request.truncate);
     row.column("triggers").add_bool(request.triggers);
     row.column("statistics").add_bool(request.statistics);
@@ -62,31 +30,25 @@ void add_job(int64 job, const Request &request, const plan::RowShape &shape, Oid
     row.column("source_server").add_text(markers.server);
     row.column("source_snapshot").add_text(markers.snapshot);
     row.column("source_position").add_text(markers.position);
-    row.column("source_relations").add_text(markers.relations);
-    row.column("source_columns").add_text(markers.columns);
-    row.column("target_files").add(TEXTARRAYOID, text_array(files.files, files.count));
-    row.column("target_unlogged").add_bool(files.unlogged);
     row.column("indexes").add_text(request.rebuild_indexes ? "rebuild" : "keep");
     row.column("source_encoding").add_text(request.source_encoding);
     row.column("sequences").add_bool(request.sequences);
+    row.column("clone").add_bool(request.clone);
     row.column("state").add_text(name_of(State::copying));
     insert("fastcopy.job", &row);
-    note_unlogged(job, files);
-    add_chunks(job, chunks, nchunks);
     close(session);
 }
 
-void begin_again(int64 job, const Request &request, const SourceMarkers &markers,
-                 const TargetFiles &files) {
+void begin_again(int64 job, const Request &request, const SourceMarkers &markers) {
     Session session = open();
     Params p;
     p.add_int8(job);
     p.add_text(request.safe_source);
     p.add_int4(request.workers);
     p.add_time(GetCurrentTimestamp());
-    add_markers(&p, markers);
-    p.add(TEXTARRAYOID, text_array(files.files, files.count));
-    p.add_bool(files.unlogged);
+    p.add_text(markers.server);
+    p.add_text(markers.snapshot);
+    p.add_text(markers.position);
     // The work of an interrupted job is counted up to its last done chunk.
     run("UPDATE fastcopy.job j SET state = 'copying', source = $2, workers = $3, resumed_at = $4,"
         " resumes = resumes + 1, vain_resumes = CASE WHEN resumed_at IS NULL OR EXISTS (SELECT FROM"
@@ -98,28 +60,13 @@ void begin_again(int64 job, const Request &request, const SourceMarkers &markers
         " resumed_at, started_at)) - coalesce(resumed_at, started_at)),"
         " finished_at = NULL, sqlstate = NULL, error = NULL, detail = NULL, hint = NULL,"
         " context = NULL, failed_chunk = NULL, source_server = $5, source_snapshot = $6,"
-        " source_position = $7, source_relations = $8, source_columns = $9, target_files = $10,"
-        " target_unlogged = $11 WHERE job = $1",
+        " source_position = $7 WHERE job = $1",
         &p, SPI_OK_UPDATE);
     if (SPI_processed != 1)
         raise_gone(job);
-    note_unlogged(job, files);
     Params job_only;
     job_only.add_int8(job);
     run("DELETE FROM fastcopy.notice WHERE job = $1", &job_only, SPI_OK_DELETE);
-    close(session);
-}
-
-void add_target_files(int64 job, const TargetFiles &files) {
-    Session session = open();
-    Params p;
-    p.add_int8(job);
-    p.add(TEXTARRAYOID, text_array(files.files, files.count));
-    p.add_bool(files.unlogged);
-    run("UPDATE fastcopy.job SET target_files = ARRAY(SELECT unnest(target_files) UNION"
-        " SELECT unnest($2)), target_unlogged = target_unlogged OR $3 WHERE job = $1",
-        &p, SPI_OK_UPDATE);
-    note_unlogged(job, files);
     close(session);
 }
 
@@ -185,31 +132,6 @@ void write_notice(int64 job, const char *topic, const char *text) {
             &p, SPI_OK_INSERT);
     }
     close(session);
-}
-
-plan::RowShape read_shape(int64 job) {
-    MemoryContext caller = CurrentMemoryContext;
-    Session session = open();
-    Params p;
-    p.add_int8(job);
-    read("SELECT columns, filter, format, column_types FROM fastcopy.job WHERE job = $1", &p);
-    if (SPI_processed != 1)
-        raise_gone(job);
-    plan::RowShape shape;
-    bool is_null;
-    MemoryContext old = MemoryContextSwitchTo(caller);
-    shape.columns = field_texts("columns", &shape.ncolumns);
-    Datum types = field_datum("column_types", &is_null);
-    ArrayType *array = DatumGetArrayTypePCopy(types);
-    shape.types = reinterpret_cast<Oid *>(ARR_DATA_PTR(array));
-    if (ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array)) != shape.ncolumns)
-        elog(ERROR, "ledger of job " INT64_FORMAT " has columns without types", job);
-    MemoryContextSwitchTo(old);
-    shape.filter = field("filter", caller);
-    shape.binary = strcmp(field("format", caller), "binary") == 0;
-    close(session);
-    read_wire(job, &shape);
-    return shape;
 }
 
 JobRow read_job(int64 job) {
@@ -292,6 +214,7 @@ void remove_job(int64 job) {
     run("DELETE FROM fastcopy.setting WHERE job = $1", &p, SPI_OK_DELETE);
     run("DELETE FROM fastcopy.notice WHERE job = $1", &p, SPI_OK_DELETE);
     run("DELETE FROM fastcopy.unlogged_job WHERE job = $1", &p, SPI_OK_DELETE);
+    run("DELETE FROM fastcopy.job_table WHERE job = $1", &p, SPI_OK_DELETE);
     run("DELETE FROM fastcopy.job WHERE job = $1", &p, SPI_OK_DELETE);
     close(session);
 }

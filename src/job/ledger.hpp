@@ -11,6 +11,7 @@
 #define FASTCOPY_JOB_LEDGER_HPP
 
 #include "job/area.hpp"
+#include "job/ledger_ways.hpp"
 #include "job/markers.hpp"
 #include "job/state.hpp"
 #include "pg/postgres.hpp"
@@ -20,18 +21,26 @@ namespace fastcopy::job::ledger {
 
 int64 next_job();
 
-// Writes a job's row, in state copying, and one row per chunk.
-void add_job(int64 job, const Request &request, const plan::RowShape &shape, Oid owner,
-             TimestampTz started_at, const plan::Chunk *chunks, int nchunks,
-             const SourceMarkers &markers, const TargetFiles &files);
+// Writes a job's row, in state copying. Its tables' rows follow, and their chunks'.
+void add_job(int64 job, const Request &request, Oid owner, TimestampTz started_at, int nchunks,
+             const SourceMarkers &markers);
+
+// A table of a job, as it is planned.
+struct PlannedTable {
+    int32 number;  // from 1
+    const Table *request;
+    const plan::RowShape *shape;
+    TableMarkers markers;
+    TargetFiles files;
+    Ways ways;
+    const plan::Chunk *chunks;
+    int nchunks;
+};
+void add_table(int64 job, const PlannedTable &table);
 
 // Writes and reads the settings that the job takes on, without libraries.
 void add_settings(int64 job, const pg::Settings &settings);
 pg::Settings read_settings(int64 job);
-
-// Writes the rest of the row shape, which read_shape reads.
-void add_wire(int64 job, const plan::RowShape &shape);
-void read_wire(int64 job, plan::RowShape *shape);
 
 // Adds foreign keys that are to be checked when all rows are there.
 void add_foreign_keys(int64 job, const TargetForeignKeys &keys, bool set_aside);
@@ -46,10 +55,12 @@ struct OpenForeignKeys {
     OpenForeignKey *keys;
 };
 OpenForeignKeys read_open_foreign_keys(int64 job);
+// OIDs of the keys that jobs have set aside and not checked, palloc'd.
+List *read_foreign_keys_aside();
 void mark_foreign_key_done(int64 job, Oid key, TimestampTz started_at);
 
-// Adds the indexes that the job is about to set aside, numbered from 1.
-void add_indexes(int64 job, const TargetIndexes &indexes);
+// Adds the indexes of a table that the job is about to set aside, numbered from `first` on.
+void add_indexes(int64 job, int32 table, int32 first, const TargetIndexes &indexes);
 
 // The index of this number if it is not built yet, InvalidOid otherwise. Locks its row to the end
 // of the transaction.
@@ -64,12 +75,14 @@ void mark_index_done(int64 job, int32 number, TimestampTz started_at);
 void begin_indexing(int64 job);
 
 // Moves an ended or interrupted job back to state copying. From then on, its chunks, done or not,
-// are as of the snapshot of these markers, and its target has these files.
-void begin_again(int64 job, const Request &request, const SourceMarkers &markers,
-                 const TargetFiles &files);
+// are as of the snapshot of these markers,
+void begin_again(int64 job, const Request &request, const SourceMarkers &markers);
+// and this table of it has these markers and files.
+void begin_table_again(int64 job, int32 table, const TableMarkers &markers,
+                       const TargetFiles &files);
 
-// Adds files to those of the job's target, of new partitions.
-void add_target_files(int64 job, const TargetFiles &files);
+// Adds files to those of a table's target, of new partitions.
+void add_target_files(int64 job, int32 table, const TargetFiles &files);
 
 // Adds the snapshot to the markers of a job.
 void write_snapshot(int64 job, const char *snapshot);
@@ -86,8 +99,26 @@ void delete_notices(int64 job, const char *topic_prefix);
 // index or a foreign key is not.
 void end_job(int64 job, State state, const pg::ErrorReport *error);
 
-// The row shape of a job, palloc'd.
-plan::RowShape read_shape(int64 job);
+// A table of a job: its names and target, how its rows are sent, and the target's files as the
+// ledger has them. Palloc'd.
+struct TableRow {
+    Table table;
+    plan::RowShape shape;
+    TargetFiles files;
+};
+TableRow read_table(int64 job, int32 number);
+
+// The targets of a job, palloc'd.
+struct Target {
+    Oid relid;
+    const char *name;
+    bool by_insert;  // written by INSERT, not by COPY FROM
+};
+struct Targets {
+    int count;
+    Target *targets;
+};
+Targets read_targets(int64 job);
 
 // A chunk of a job, palloc'd. An ERROR if it does not exist.
 plan::Chunk read_chunk(int64 job, int32 number);
@@ -118,26 +149,36 @@ struct JobRow {
 };
 JobRow read_job(int64 job);
 
+// What resuming a table needs.
+struct ResumeTable {
+    const char *source_table;
+    const char *target_table;
+    Oid target;
+    TableMarkers markers;
+    TargetFiles files;
+    int chunks;
+    int chunks_done;
+};
+
 // What resuming a job needs; an ERROR if the job is not in the ledger. All palloc'd.
 struct ResumeState {
     Oid owner;
     const char *state;
     const char *source;  // without any password, or the name of a server
-    const char *source_table;
-    const char *target_table;
-    Oid target;
+    int ntables;
+    ResumeTable *tables;
     int workers;
     bool triggers;
     bool statistics;
     bool rebuild_indexes;
     const char *source_encoding;  // as in Request
     bool sequences;
+    bool clone;  // as in Request
     int indexes;
     int indexes_done;
     int chunks;
     SourceMarkers markers;
-    TargetFiles files;
-    bool unlogged_emptied;  // by a crash, with the unlogged part of the target
+    bool unlogged_emptied;  // by a crash, with what is unlogged of the targets
     int chunks_done;
     int64 rows;        // of chunks that are done
     int64 bytes;       // likewise
@@ -155,10 +196,7 @@ void raise_if_done(int64 job, const ResumeState &state);
 // The numbers of the chunks that are done, palloc'd.
 Bitmapset *read_done_chunks(int64 job);
 
-// The files of the job's target as the ledger has them, palloc'd.
-TargetFiles read_target_files(int64 job);
-
-// The source relations of the chunks that are done, as in plan::Chunk.
+// The source relations of the chunks of a table that are done, as in plan::Chunk.
 struct Relation {
     const char *name;
     bool only;
@@ -167,7 +205,7 @@ struct Relations {
     int count;
     Relation *relations;
 };
-Relations read_done_relations(int64 job);
+Relations read_done_relations(int64 job, int32 table);
 
 // Raises a failed job's error again.
 void raise_error(int64 job);

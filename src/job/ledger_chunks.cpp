@@ -37,6 +37,7 @@ void add_chunks(int64 job, const plan::Chunk *chunks, int count) {
         Row row;
         row.column("job").add_int8(job);
         row.column("chunk").add_int4(chunk.number);
+        row.column("table_number").add_int4(chunk.table);
         row.column("relation")
             .add_text(psprintf("%s%s", chunk.only ? "ONLY " : "", chunk.relation));
         row.column("kind").add_text(plan::name_of(chunk.kind));
@@ -67,7 +68,8 @@ plan::Chunk read_chunk(int64 job, int32 number) {
     p.add_int8(job);
     p.add_int4(number);
     read(
-        "SELECT relation, kind, first_block, end_block, key, key_type, less, not_less, lower_bound,"
+        "SELECT table_number::int8, relation, kind, first_block, end_block, key, key_type, less, "
+        "not_less, lower_bound,"
         " upper_bound, done, rows_sent, rows, bytes"
         " FROM fastcopy.chunk WHERE job = $1 AND chunk = $2",
         &p);
@@ -77,6 +79,7 @@ plan::Chunk read_chunk(int64 job, int32 number) {
                                number, job)));
     plan::Chunk chunk;
     chunk.number = number;
+    chunk.table = static_cast<int32>(field_int8("table_number", 1));
     Relation relation = to_relation(field("relation", caller));
     chunk.relation = relation.name;
     chunk.only = relation.only;
@@ -138,14 +141,15 @@ Bitmapset *read_done_chunks(int64 job) {
     return chunks;
 }
 
-Relations read_done_relations(int64 job) {
+Relations read_done_relations(int64 job, int32 table) {
     MemoryContext caller = CurrentMemoryContext;
     Session session = open();
     Params p;
     p.add_int8(job);
+    p.add_int4(table);
     read(
         "SELECT coalesce(array_agg(DISTINCT relation), '{}') AS relations FROM fastcopy.chunk"
-        " WHERE job = $1 AND done",
+        " WHERE job = $1 AND table_number = $2 AND done",
         &p);
     MemoryContext old = MemoryContextSwitchTo(caller);
     Relations relations{};

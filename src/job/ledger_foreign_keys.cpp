@@ -39,6 +39,21 @@ OpenForeignKeys read_open_foreign_keys(int64 job) {
     return all;
 }
 
+List *read_foreign_keys_aside() {
+    MemoryContext caller = CurrentMemoryContext;
+    Session session = open();
+    Params none;
+    read("SELECT DISTINCT foreign_key::int8 FROM fastcopy.foreign_key WHERE set_aside AND NOT done",
+         &none);
+    MemoryContext old = MemoryContextSwitchTo(caller);
+    List *keys = NIL;
+    for (uint64 i = 0; i < SPI_processed; i++)
+        keys = lappend_oid(keys, static_cast<Oid>(field_int8("foreign_key", 0, i)));
+    MemoryContextSwitchTo(old);
+    close(session);
+    return keys;
+}
+
 void mark_foreign_key_done(int64 job, Oid key, TimestampTz started_at) {
     Session session = open();
     Params p;

@@ -4,13 +4,14 @@
 
 namespace fastcopy::job::ledger {
 
-void add_indexes(int64 job, const TargetIndexes &indexes) {
+void add_indexes(int64 job, int32 table, int32 first, const TargetIndexes &indexes) {
     Session session = open();
     for (int i = 0; i < indexes.count; i++) {
         const TargetIndex &index = indexes.indexes[i];
         Row row;
         row.column("job").add_int8(job);
-        row.column("number").add_int4(i + 1);
+        row.column("number").add_int4(first + i);
+        row.column("table_number").add_int4(table);
         row.column("index").add_oid(index.oid);
         row.column("name").add_text(index.name);
         row.column("definition").add_text(index.definition);

@@ -114,9 +114,9 @@ Datum oid_array(const Oid *oids, int count) {
     return PointerGetDatum(construct_array(values, count, OIDOID, sizeof(Oid), true, TYPALIGN_INT));
 }
 
-const char **field_texts(const char *column, int *count) {
+const char **field_texts(const char *column, int *count, uint64 row) {
     bool is_null;
-    Datum array = field_datum(column, &is_null);
+    Datum array = field_datum(column, &is_null, row);
     Datum *elements;
     deconstruct_array(DatumGetArrayTypePCopy(array), TEXTOID, -1, false, TYPALIGN_INT, &elements,
                       nullptr, count);

@@ -78,7 +78,7 @@ const char *field(const char *column, MemoryContext context, uint64 row = 0);
 Datum field_datum(const char *column, bool *is_null, uint64 row = 0);
 int64 field_int8(const char *column, int64 when_null, uint64 row = 0);
 bool field_bool(const char *column, uint64 row = 0);
-const char **field_texts(const char *column, int *count);
+const char **field_texts(const char *column, int *count, uint64 row = 0);
 
 Datum text_array(const char **texts, int count);
 Datum oid_array(const Oid *oids, int count);

@@ -1,19 +1,8 @@
-// The ledger of the settings of jobs, and of how their columns' values are sent.
+// The ledger of the settings that jobs have taken on.
 #include "job/ledger.hpp"
 #include "job/ledger_session.hpp"
 
 namespace fastcopy::job::ledger {
-
-namespace {
-
-Datum bool_array(const bool *values, int count) {
-    auto *elements = static_cast<Datum *>(palloc(sizeof(Datum) * Max(count, 1)));
-    for (int i = 0; i < count; i++)
-        elements[i] = BoolGetDatum(values[i]);
-    return PointerGetDatum(construct_array(elements, count, BOOLOID, 1, true, TYPALIGN_CHAR));
-}
-
-}  // namespace
 
 void add_settings(int64 job, const pg::Settings &settings) {
     int count = settings.count;
@@ -56,38 +45,6 @@ pg::Settings read_settings(int64 job) {
     MemoryContextSwitchTo(old);
     close(session);
     return settings;
-}
-
-void add_wire(int64 job, const plan::RowShape &shape) {
-    Session session = open();
-    Params p;
-    p.add_int8(job);
-    p.add(BOOLARRAYOID, bool_array(shape.as_written, shape.ncolumns));
-    p.add_text(shape.text_because);
-    run("UPDATE fastcopy.job SET as_written = $2, text_because = $3 WHERE job = $1", &p,
-        SPI_OK_UPDATE);
-    close(session);
-}
-
-void read_wire(int64 job, plan::RowShape *shape) {
-    MemoryContext caller = CurrentMemoryContext;
-    shape->as_written = static_cast<bool *>(palloc(sizeof(bool) * Max(shape->ncolumns, 1)));
-    Session session = open();
-    Params p;
-    p.add_int8(job);
-    read(
-        "SELECT coalesce(as_written, array_fill(true, ARRAY[cardinality(columns)])) AS as_written,"
-        " text_because"
-        " FROM fastcopy.job WHERE job = $1",
-        &p);
-    if (SPI_processed != 1)
-        raise_gone(job);
-    bool is_null;
-    ArrayType *array = DatumGetArrayTypePCopy(field_datum("as_written", &is_null));
-    int count = ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array));
-    memcpy(shape->as_written, ARR_DATA_PTR(array), Min(count, shape->ncolumns) * sizeof(bool));
-    shape->text_because = field("text_because", caller);
-    close(session);
 }
 
 }  // namespace fastcopy::job::ledger

@@ -13,9 +13,9 @@ namespace fastcopy::job::ledger {
 namespace {
 
 void add_pair(Params *p, const Request &request) {
-    p->add_oid(request.target);
+    p->add_oid(request.only_table().target);
     p->add_text(request.safe_source);
-    p->add_text(request.source_table);
+    p->add_text(request.only_table().source_table);
 }
 
 }  // namespace
@@ -75,12 +75,12 @@ void add_watermark(const Request &request, const Watermark &next, bool done) {
             " WHERE target = $1 AND source = $2 AND source_table = $3 AND NOT done",
             &p, SPI_OK_DELETE);
     Row row;
-    row.column("target").add_oid(request.target);
+    row.column("target").add_oid(request.only_table().target);
     row.column("source").add_text(request.safe_source);
-    row.column("source_table").add_text(request.source_table);
+    row.column("source_table").add_text(request.only_table().source_table);
     row.column("done").add_bool(done);
     row.column("owner").add_oid(next.owner);
-    row.column("target_table").add_text(request.target_table);
+    row.column("target_table").add_text(request.only_table().target_table);
     row.column("key").add_text(next.key);
     row.column("filter").add_text(next.filter);
     row.column("value").add_text(next.value);
@@ -162,13 +162,14 @@ Adoptable find_adoptable(const Request &request) {
     Session session = open();
     Params p;
     add_pair(&p, request);
-    p.add_text(request.filter);
+    p.add_text(request.only_table().filter);
     // A job that was resumed may have accepted changes.
     read(
-        "SELECT job, source_server, source_snapshot, source_position FROM fastcopy.job j"
+        "SELECT j.job, source_server, source_snapshot, source_position FROM fastcopy.job j"
+        " JOIN fastcopy.job_table t ON t.job = j.job"
         " WHERE target = $1 AND source = $2 AND source_table = $3 AND state = 'done'"
         " AND resumes = 0 AND filter IS NOT DISTINCT FROM $4 AND source_snapshot IS NOT NULL"
-        " ORDER BY job DESC LIMIT 1",
+        " ORDER BY j.job DESC LIMIT 1",
         &p);
     Adoptable found{};
     if (SPI_processed == 1) {

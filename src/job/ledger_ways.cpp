@@ -4,7 +4,7 @@
 
 namespace fastcopy::job::ledger {
 
-void note_ways(int64 job, const Ways &ways) {
+void note_ways(int64 job, int32 table, const Ways &ways) {
     Session session = open();
     Params p;
     p.add_int8(job);
@@ -13,25 +13,28 @@ void note_ways(int64 job, const Ways &ways) {
     p.add_text(ways.writer);
     p.add_text(ways.writer_reason);
     p.add_text(ways.warning);
-    run("UPDATE fastcopy.job SET reader = coalesce($2, reader),"
+    p.add_int4(table);
+    run("UPDATE fastcopy.job_table SET reader = coalesce($2, reader),"
         " reader_reason = CASE WHEN $2 IS NULL THEN reader_reason ELSE $3 END, writer = $4,"
         " writer_reason = $5, warning = CASE WHEN $2 IS NULL THEN warning ELSE $6 END"
-        " WHERE job = $1",
+        " WHERE job = $1 AND number = $7",
         &p, SPI_OK_UPDATE);
     if (SPI_processed != 1)
         raise_gone(job);
     close(session);
 }
 
-const char **read_only_relations(int64 job, int *count) {
+const char **read_only_relations(int64 job, int32 table, int *count) {
     MemoryContext caller = CurrentMemoryContext;
     Session session = open();
     Params p;
     p.add_int8(job);
+    p.add_int4(table);
     read(
         "SELECT coalesce(array_agg(DISTINCT substr(relation, length('ONLY ') + 1)), '{}')"
         " AS relations"
-        " FROM fastcopy.chunk WHERE job = $1 AND NOT done AND starts_with(relation, 'ONLY ')",
+        " FROM fastcopy.chunk WHERE job = $1 AND table_number = $2 AND NOT done AND "
+        "starts_with(relation, 'ONLY ')",
         &p);
     MemoryContext old = MemoryContextSwitchTo(caller);
     const char **relations = field_texts("relations", count);

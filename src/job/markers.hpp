@@ -1,4 +1,4 @@
-// What a job records of its two tables: markers by which changes are detected when it is resumed,
+// What a job records of its source and its tables: markers by which changes are detected when it is resumed,
 // and the indexes and foreign keys that it has set aside.
 //
 // Plain data that the ledger keeps: plan/markers.hpp explains the source's markers,
@@ -15,6 +15,10 @@ struct SourceMarkers {
     const char *server;
     const char *snapshot;  // as pg_current_snapshot() prints it: xmin:xmax:xip
     const char *position;  // in the WAL, as pg_lsn
+};
+
+// Of one of its tables.
+struct TableMarkers {
     const char *relations;
     const char *columns;
 };

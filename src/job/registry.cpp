@@ -2,8 +2,6 @@
 
 #include <signal.h>
 
-#include <algorithm>
-
 #include "pg/shmem.hpp"
 
 namespace fastcopy::job {
@@ -97,6 +95,7 @@ SlotRef reserve_job(Oid owner, Oid target, int workers_wanted, dsm_handle area) 
         slot->database = MyDatabaseId;
         slot->owner = owner;
         slot->target = target;
+        slot->targets = DSM_HANDLE_INVALID;
         slot->job = 0;
         slot->exclusive = false;
         slot->area = area;
@@ -141,31 +140,6 @@ JobSlot *adopt_job(SlotRef ref) {
     }
     unlock_registry();
     return mine ? slot : nullptr;
-}
-
-Claimed claim_job(JobSlot *slot, int64 job, bool exclusive, std::span<const Oid> family) {
-    Claimed result{Claim::mine, 0};
-    lock_registry(LW_EXCLUSIVE);
-    for (uint32 i = 0; i < slot_count() && result.claim == Claim::mine; i++) {
-        JobSlot *other = job_slot(i);
-        if (other == slot || !other->in_use || other->job == 0 || other->database != MyDatabaseId)
-            continue;
-        bool same = other->job == job;
-        bool shares_target = (exclusive || other->exclusive) &&
-                             std::find(family.begin(), family.end(), other->target) != family.end();
-        if (!same && !shares_target)
-            continue;
-        result.other = other->job;
-        result.claim = other->abandoned ? Claim::being_left
-                       : same           ? Claim::running
-                                        : Claim::target_taken;
-    }
-    if (result.claim == Claim::mine) {
-        slot->job = job;
-        slot->exclusive = exclusive;
-    }
-    unlock_registry();
-    return result;
 }
 
 void release_job(SlotRef ref) {

@@ -21,8 +21,6 @@
 #ifndef FASTCOPY_JOB_REGISTRY_HPP
 #define FASTCOPY_JOB_REGISTRY_HPP
 
-#include <span>
-
 #include "job/state.hpp"
 #include "pg/postgres.hpp"
 
@@ -38,9 +36,10 @@ struct JobSlot {
     uint32 generation;
     Oid database;
     Oid owner;
-    Oid target;
-    int64 job;       // 0 until the coordinator has claimed it
-    bool exclusive;  // truncates the target, or sets its indexes aside; set with `job`
+    Oid target;          // InvalidOid: `targets` has them
+    dsm_handle targets;  // see job/claim.hpp; set with `job`
+    int64 job;           // 0 until the coordinator has claimed it (job/claim.hpp)
+    bool exclusive;      // shares its targets with no other job; set with `job`
     dsm_handle area;
     pid_t coordinator_pid;     // 0 until it runs
     Latch *coordinator_latch;  // valid while coordinator_pid is not 0
@@ -126,15 +125,6 @@ void unlock_registry();
 SlotRef reserve_job(Oid owner, Oid target, int workers_wanted, dsm_handle area);
 // Makes this process the coordinator of a reserved job; nullptr if the reservation was given up.
 JobSlot *adopt_job(SlotRef ref);
-// Assigns the job to this slot. Fails if another coordinator runs it (running), if a job that
-// cannot share the target has it (target_taken), or if workers of a former coordinator of either
-// have not exited yet (being_left). `family` are the tables that share rows with the target.
-enum class Claim { mine, running, target_taken, being_left };
-struct Claimed {
-    Claim claim;
-    int64 other;  // the job that has the target
-};
-Claimed claim_job(JobSlot *slot, int64 job, bool exclusive, std::span<const Oid> family);
 // Frees the slot if the reference is still valid and no worker runs, or leaves that to the last
 // worker; wakes sessions that wait for the job.
 void release_job(SlotRef ref);

@@ -15,17 +15,33 @@ void visit(Archive &archive, pg::Setting &setting) {
 }
 
 template <typename Archive>
+void visit(Archive &archive, Table &table) {
+    archive.text(table.source_table);
+    archive.text(table.target_table);
+    archive.value(table.target);
+    archive.text(table.key);
+    archive.text(table.filter);
+    archive.value(table.ncolumns);
+    archive.texts(table.columns, table.ncolumns);
+}
+
+template <typename Archive>
 void visit(Archive &archive, Request &request) {
     archive.text(request.source);
     archive.text(request.safe_source);
-    archive.text(request.source_table);
-    archive.text(request.target_table);
-    archive.value(request.target);
+    archive.value(request.ntables);
+    archive.elements(request.tables, request.ntables);
+    for (int i = 0; i < request.ntables; i++)
+        visit(archive, request.tables[i]);
+    archive.value(request.clone);
+    archive.value(request.include_count);
+    archive.texts(request.include, request.include_count);
+    archive.value(request.exclude_count);
+    archive.texts(request.exclude, request.exclude_count);
+    archive.value(request.filter_count);
+    archive.texts(request.filtered, request.filter_count);
+    archive.texts(request.filters, request.filter_count);
     archive.value(request.workers);
-    archive.text(request.key);
-    archive.text(request.filter);
-    archive.value(request.ncolumns);
-    archive.texts(request.columns, request.ncolumns);
     archive.value(request.truncate);
     archive.value(request.rebuild_indexes);
     archive.value(request.triggers);
@@ -55,6 +71,10 @@ void visit(Archive &archive, Request &request) {
 }
 
 }  // namespace
+
+const char *name_of_targets(const Request &request) {
+    return request.clone ? _("the job's tables") : request.only_table().target_table;
+}
 
 void pack_request(StringInfo bytes, const Request &request) {
     pg::Packer packer{bytes};

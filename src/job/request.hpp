@@ -10,18 +10,33 @@
 
 namespace fastcopy::job {
 
-// Strings are palloc'd.
-struct Request {
-    const char *source;        // conninfo as given, with its password
-    const char *safe_source;   // the same without any password, for users and the ledger
+// A source table and the target table that its rows go into. Strings are palloc'd.
+struct Table {
     const char *source_table;  // as given: the source resolves it
     const char *target_table;  // schema-qualified name of `target`
     Oid target;
-    int workers;
     const char *key;     // nullptr: the planner chooses
     const char *filter;  // nullptr: all rows
     int ncolumns;        // -1: all columns
     const char **columns;
+};
+
+// Strings are palloc'd.
+struct Request {
+    const char *source;       // conninfo as given, with its password
+    const char *safe_source;  // the same without any password, for users and the ledger
+    int ntables;
+    Table *tables;
+    // Of fastcopy.clone: the coordinator finds the tables on the source; see run/find_tables.hpp.
+    bool clone;
+    int include_count;  // patterns; 0: all tables
+    const char **include;
+    int exclude_count;
+    const char **exclude;
+    int filter_count;
+    const char **filtered;  // names of tables on the source,
+    const char **filters;   // and their filters
+    int workers;
     bool truncate;
     bool rebuild_indexes;
     bool triggers;
@@ -48,7 +63,16 @@ struct Request {
     // Of fastcopy.resume only: the job to resume; 0 for a new one.
     int64 resumed_job;
     bool accept_changes;
+
+    // Of all but fastcopy.clone.
+    const Table &only_table() const {
+        Assert(ntables == 1);
+        return tables[0];
+    }
 };
+
+// What messages call the job's targets: the only one by its name.
+const char *name_of_targets(const Request &request);
 
 // A request as bytes, and back; strings are palloc'd in the current context.
 void pack_request(StringInfo bytes, const Request &request);

@@ -36,6 +36,7 @@ constexpr const char *name_of(Kind kind) {
 
 struct Chunk {
     int32 number;          // from 1, in the job
+    int32 table;           // the number of its table, from 1, in the job
     const char *relation;  // quoted, schema-qualified name on the source
     Kind kind;
     bool only;  // the relation's own rows, not those of its children

@@ -92,12 +92,13 @@ const char *read_position(Connection *connection) {
     return source::query(connection, "SELECT " POSITION_SQL).at_or_null(0, 0);
 }
 
-job::SourceMarkers read_markers(Connection *connection, const SourceColumns &columns,
-                                const Leaves &leaves, const char *position, MarkerWait *wait) {
+job::TableMarkers markers_of(const SourceColumns &columns, const Leaves &leaves) {
+    return job::TableMarkers{hash_of_relations(leaves), hash_of_columns(columns)};
+}
+
+job::SourceMarkers read_markers(Connection *connection, const char *position, MarkerWait *wait) {
     job::SourceMarkers markers{};
     *wait = MarkerWait{};
-    markers.relations = hash_of_relations(leaves);
-    markers.columns = hash_of_columns(columns);
     if (position == nullptr)
         return markers;
 
@@ -177,10 +178,7 @@ const char *history_difference(const job::SourceMarkers &then, const job::Source
     return nullptr;
 }
 
-const char *difference(const job::SourceMarkers &then, const job::SourceMarkers &now,
-                       const char *position) {
-    if (const char *what = history_difference(then, now, position); what != nullptr)
-        return what;
+const char *table_difference(const job::TableMarkers &then, const job::TableMarkers &now) {
     if (!same(then.columns, now.columns))
         return "The columns of the table have changed.";
     if (!same(then.relations, now.relations))

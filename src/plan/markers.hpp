@@ -60,8 +60,11 @@ struct MarkerWait {
 
 // The markers of the connection's snapshot, without the snapshot itself if its WAL is not on disk
 // yet. `position` is from read_position: nullptr if the role may not call the functions.
-job::SourceMarkers read_markers(source::Connection *connection, const SourceColumns &columns,
-                                const Leaves &leaves, const char *position, MarkerWait *wait);
+job::SourceMarkers read_markers(source::Connection *connection, const char *position,
+                                MarkerWait *wait);
+
+// The markers of one of the source's tables.
+job::TableMarkers markers_of(const SourceColumns &columns, const Leaves &leaves);
 
 // Whether the snapshot is a marker by now; `never` after an implausibly long wait.
 enum class Durable { yes, not_yet, never };
@@ -69,13 +72,12 @@ Durable is_durable(source::Connection *connection, const MarkerWait &wait);
 Durable wait_until_durable(source::Connection *connection, const MarkerWait &wait);
 
 // The difference between the markers of a former snapshot and the current ones, as a sentence;
-// nullptr if there is none. `position` was read before the current snapshot was taken.
-const char *difference(const job::SourceMarkers &then, const job::SourceMarkers &now,
-                       const char *position);
-
-// The part of it that is about the server and its transaction ids.
+// nullptr if there is none. That of the server and its transaction ids; `position` was read before
+// the current snapshot was taken:
 const char *history_difference(const job::SourceMarkers &then, const job::SourceMarkers &now,
                                const char *position);
+// and that of a table.
+const char *table_difference(const job::TableMarkers &then, const job::TableMarkers &now);
 
 // The ERROR of a source table that has changed; `what` is the detail.
 [[noreturn]] void raise_changed(const char *source_table, const char *what);

@@ -109,15 +109,15 @@ bool is_written_by_type(const SourceColumn &source, const job::TargetColumn &tar
     return source.built_in == target.built_in && strcmp(source.type_name, target.type_name) == 0;
 }
 
-[[noreturn]] void raise_no_place(const job::Request &request, const char *name, bool generated) {
+[[noreturn]] void raise_no_place(const job::Table &table, const char *name, bool generated) {
     ereport(
         ERROR,
         (errcode(generated ? ERRCODE_INVALID_COLUMN_REFERENCE : ERRCODE_UNDEFINED_COLUMN),
          generated ? errmsg("cannot copy into generated column \"%s\" of target table \"%s\"", name,
-                            request.target_table)
+                            table.target_table)
                    : errmsg("column \"%s\" of source table \"%s\" does not exist in target table "
                             "\"%s\"",
-                            name, request.source_table, request.target_table),
+                            name, table.source_table, table.target_table),
          generated ? errhint("Leave the column out with columns => ARRAY[...].")
                    : errhint("Leave the column out with columns => ARRAY[...], or add it to the "
                              "target.")));
@@ -125,25 +125,25 @@ bool is_written_by_type(const SourceColumn &source, const job::TargetColumn &tar
 
 }  // namespace
 
-RowShape match_columns(const job::Request &request, const SourceColumns &source,
-                       const job::TargetColumns &target, int source_version,
-                       bool integer_datetimes) {
-    bool all = request.ncolumns < 0;
-    int wanted = all ? source.count : request.ncolumns;
+RowShape match_columns(const job::Request &request, const job::Table &table,
+                       const SourceColumns &source, const job::TargetColumns &target,
+                       int source_version, bool integer_datetimes) {
+    bool all = table.ncolumns < 0;
+    int wanted = all ? source.count : table.ncolumns;
     RowShape shape{};
     shape.columns = static_cast<const char **>(palloc(sizeof(char *) * Max(wanted, 1)));
     shape.types = static_cast<Oid *>(palloc(sizeof(Oid) * Max(wanted, 1)));
     shape.as_written = static_cast<bool *>(palloc(sizeof(bool) * Max(wanted, 1)));
-    shape.filter = request.filter;
+    shape.filter = table.filter;
     shape.binary = integer_datetimes;
 
     for (int i = 0; i < wanted; i++) {
-        const char *name = all ? source.columns[i].name : request.columns[i];
+        const char *name = all ? source.columns[i].name : table.columns[i];
         const SourceColumn *column = find_column(source, name);
         if (column == nullptr)
             ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
                             errmsg("column \"%s\" of source table \"%s\" does not exist", name,
-                                   request.source_table)));
+                                   table.source_table)));
         for (int j = 0; j < shape.ncolumns; j++) {
             if (strcmp(shape.columns[j], name) == 0)
                 ereport(ERROR, (errcode(ERRCODE_DUPLICATE_COLUMN),
@@ -157,11 +157,11 @@ RowShape match_columns(const job::Request &request, const SourceColumns &source,
         if (all && column->generated && (place == nullptr || place->generated))
             continue;
         if (place == nullptr)
-            raise_no_place(request, name, false);
+            raise_no_place(table, name, false);
         if (place->generated) {
             if (all)
                 continue;
-            raise_no_place(request, name, true);
+            raise_no_place(table, name, true);
         }
         shape.types[shape.ncolumns] = place->type;
         shape.as_written[shape.ncolumns] = is_written_by_type(*column, *place);
@@ -179,7 +179,7 @@ RowShape match_columns(const job::Request &request, const SourceColumns &source,
     if (source.count == 0 && target.count > 0)
         ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
                         errmsg("no column of source table \"%s\" can be copied into \"%s\"",
-                               request.source_table, request.target_table)));
+                               table.source_table, table.target_table)));
     // Rows without columns are counted by their lines.
     shape.binary = shape.binary && shape.ncolumns > 0;
     return shape;

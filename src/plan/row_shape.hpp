@@ -16,9 +16,9 @@
 
 namespace fastcopy::plan {
 
-RowShape match_columns(const job::Request &request, const SourceColumns &source,
-                       const job::TargetColumns &target, int source_version,
-                       bool integer_datetimes);
+RowShape match_columns(const job::Request &request, const job::Table &table,
+                       const SourceColumns &source, const job::TargetColumns &target,
+                       int source_version, bool integer_datetimes);
 
 }  // namespace fastcopy::plan
 

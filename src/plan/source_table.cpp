@@ -59,22 +59,30 @@ SourceTable find_table(Connection *connection, const char *name) {
     return table;
 }
 
-const char *begin_and_export(Connection *connection, const SourceTable &table) {
+const char *begin_and_export(Connection *connection, std::span<const SourceTable> tables) {
     source::begin(connection);
     // Locked before the snapshot is taken: a TRUNCATE or rewrite in between would show an empty
     // table. LOCK TABLE needs the privilege on the whole table; read_leaves detects a rewrite in
     // any case.
-    bool lockable = table.relkind == RELKIND_RELATION || table.relkind == RELKIND_PARTITIONED_TABLE;
-    if (lockable && table.readable)
-        (void)source::query(connection, psprintf("LOCK TABLE %s IN ACCESS SHARE MODE", table.name));
+    StringInfoData lock;
+    StringInfoData found;
+    initStringInfo(&lock);
+    initStringInfo(&found);
+    for (const SourceTable &table : tables) {
+        if (is_lockable(table))
+            appendStringInfo(&lock, "%s%s", lock.len > 0 ? ", " : "LOCK TABLE ", table.name);
+        appendStringInfo(&found, "%s(%u::pg_catalog.oid, %s)", found.len > 0 ? ", " : "", table.oid,
+                         quote_literal_cstr(table.name));
+    }
+    if (lock.len > 0)
+        (void)source::query(connection, psprintf("%s IN ACCESS SHARE MODE", lock.data));
     Rows rows = source::query(connection, "SELECT pg_catalog.pg_export_snapshot()");
-    const char *oid = psprintf("%u", table.oid);
-    const char *name = table.name;
-    const char *params[] = {oid, name};
-    Rows same =
-        source::query(connection, "SELECT $1::pg_catalog.oid = $2::pg_catalog.regclass", 2, params);
-    if (!to_bool(same.at(0, 0)))
-        raise_replaced(table.name);
+    Rows replaced = source::query(
+        connection, psprintf("SELECT f.name FROM (VALUES %s) f(oid, name)"
+                             " WHERE f.oid <> f.name::pg_catalog.regclass::pg_catalog.oid LIMIT 1",
+                             found.data));
+    if (replaced.count > 0)
+        raise_replaced(replaced.at(0, 0));
     return rows.at(0, 0);
 }
 

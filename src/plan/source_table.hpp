@@ -6,6 +6,8 @@
 #ifndef FASTCOPY_PLAN_SOURCE_TABLE_HPP
 #define FASTCOPY_PLAN_SOURCE_TABLE_HPP
 
+#include <span>
+
 #include "plan/chunk.hpp"
 #include "plan/leaf.hpp"
 #include "source/connection.hpp"
@@ -43,12 +45,18 @@ struct SourceColumns {
 // The column of that unquoted name, or nullptr.
 const SourceColumn *find_column(const SourceColumns &columns, const char *name);
 
+// Whether LOCK TABLE takes it: that needs the privilege on all columns.
+inline bool is_lockable(const SourceTable &table) {
+    return table.readable &&
+           (table.relkind == RELKIND_RELATION || table.relkind == RELKIND_PARTITIONED_TABLE);
+}
+
 // Finds the table under the default search_path of the source's session.
 SourceTable find_table(source::Connection *connection, const char *name);
 
-// Begins the job's transaction on the source, locks the table against ALTER TABLE, and exports the
+// Begins the job's transaction on the source, locks the tables against ALTER TABLE, and exports the
 // snapshot.
-const char *begin_and_export(source::Connection *connection, const SourceTable &table);
+const char *begin_and_export(source::Connection *connection, std::span<const SourceTable> tables);
 
 SourceColumns read_columns(source::Connection *connection, const SourceTable &table);
 Leaves read_leaves(source::Connection *connection, const SourceTable &table);

@@ -80,13 +80,34 @@ void check_source_file(Worker *worker, const plan::Chunk &chunk) {
 void check_target_files(Worker *worker, Relation target) {
     if (!sink::catalogs_have_changed())
         return;
-    job::TargetFiles now = sink::read_files(worker->request.target);
+    job::TargetFiles now = sink::read_files(worker->table.target);
     if (sink::without(worker->files, now).count > 0)
-        sink::raise_files_lost(worker->request.target_table);
+        sink::raise_files_lost(worker->table.target_table);
     job::TargetFiles fresh = sink::without(now, worker->files);
     if (fresh.count > 0)
-        job::ledger::add_target_files(worker->area->job, fresh);
+        job::ledger::add_target_files(worker->area->job, worker->table_number, fresh);
     worker->stores_elsewhere = sink::stores_elsewhere(target);
+}
+
+// Makes the chunk's table the one at hand.
+void turn_to_table(Worker *worker, int32 number) {
+    if (worker->table_number == number)
+        return;
+    worker->table_number = 0;
+    if (worker->of_table == nullptr)
+        worker->of_table =
+            AllocSetContextCreate(TopMemoryContext, "fastcopy table", ALLOCSET_SMALL_SIZES);
+    MemoryContextReset(worker->of_table);
+    MemoryContext old = MemoryContextSwitchTo(worker->of_table);
+    job::ledger::TableRow row = job::ledger::read_table(worker->area->job, number);
+    worker->table = row.table;
+    worker->shape = row.shape;
+    worker->files = row.files;
+    worker->stores_elsewhere = false;
+    MemoryContextSwitchTo(old);
+    // What has changed until now was noticed for another table.
+    sink::look_again();
+    worker->table_number = number;
 }
 
 void report_done(Worker *worker, const job::ledger::CopiedChunk &copied) {
@@ -116,13 +137,14 @@ void copy_chunk(Worker *worker, int32 number) {
         worker->chunk = 0;
         return;
     }
+    turn_to_table(worker, chunk.table);
     worker->range = plan::describe(chunk);
     char *statement =
-        psprintf("COPY %s FROM fastcopy source %s", worker->request.target_table, worker->range);
+        psprintf("COPY %s FROM fastcopy source %s", worker->table.target_table, worker->range);
     pg::show_activity(psprintf("fastcopy job " INT64_FORMAT " chunk %d", worker->area->job, number),
                       statement);
 
-    Relation target = sink::open_target(worker->request.target);
+    Relation target = sink::open_target(worker->table.target);
     sink::check_types(target, worker->shape.ncolumns, worker->shape.columns, worker->shape.types);
     ParseState *pstate = sink::check_insert(target, worker->shape.ncolumns, worker->shape.columns);
     worker->reading_source = true;
@@ -130,7 +152,8 @@ void copy_chunk(Worker *worker, int32 number) {
                                    source_statement(worker, chunk,
                                                     plan::copy_statement(chunk, worker->shape)))};
     worker->reading_source = false;
-    sink::leave_unchecked(worker->request.target, worker->unchecked, worker->unchecked_count);
+    sink::leave_unchecked(worker->table.target, worker->unchecked, worker->unchecked_count,
+                          worker->request.clone);
     sink::ByteSource bytes{&feed, read_and_count, largest_row};
     uint64 rows = sink::copy_in(target, pstate, worker->shape.ncolumns, worker->shape.columns,
                                 worker->shape.as_written, worker->shape.binary,
@@ -165,6 +188,7 @@ void check_chunk(Worker *worker, int32 number) {
     pg::begin_transaction(worker->area->identity);
     plan::Chunk chunk = job::ledger::read_chunk(worker->area->job, number);
     if (chunk.done) {
+        turn_to_table(worker, chunk.table);
         worker->range = plan::describe(chunk);
         const char *statement =
             plan::count_statement(chunk, worker->shape, worker->former_snapshot);
@@ -178,7 +202,7 @@ void check_chunk(Worker *worker, int32 number) {
         auto newer = static_cast<uint64>(counts.number_at(0, 1, 0, PG_INT64_MAX));
         if (now != chunk.rows_sent || newer != 0)
             plan::raise_changed(
-                worker->request.source_table,
+                worker->table.source_table,
                 psprintf("Chunk %d had " UINT64_FORMAT " rows; now it has " UINT64_FORMAT
                          ", of which " UINT64_FORMAT " are new or updated.",
                          number, chunk.rows_sent, now, newer));

@@ -76,7 +76,7 @@ bool try_chunk(Worker *worker, int32 number, Step step, int retries_left) {
         ErrorData *error = CopyErrorData();
         if (pg_atomic_read_u32(&worker->slot->committing_elsewhere) != 0) {
             FlushErrorState();
-            raise_unresolved(number, worker->request.target_table, error->message);
+            raise_unresolved(number, worker->table.target_table, error->message);
         }
         bool switched = search_path::may_switch(worker->area, worker->job_slot, worker->connection,
                                                 worker->shape, error);

@@ -58,7 +58,8 @@ void count_done_leftovers(RunningJob *job) {
             continue;
         plan::Chunk chunk = job::ledger::read_chunk(job->area->job, crew->leftovers[i].chunk);
         if (!chunk.done && crew->leftovers[i].unresolved)
-            raise_unresolved(chunk.number, job->request.target_table, "a worker was terminated");
+            raise_unresolved(chunk.number, job->request.tables[chunk.table - 1].target_table,
+                             "a worker was terminated");
         crew->leftovers[i].looked_up = true;
         if (!chunk.done)
             continue;
@@ -182,7 +183,7 @@ void run_job(RunningJob *job) {
         build_indexes(job);
     check_foreign_keys(job);
     if (job->request.statistics)
-        analyze_target(job);
+        analyze_targets(job);
     if (job->request.sequences)
         move_sequences(job);
     wait_until_gone(job);
@@ -200,7 +201,7 @@ void report_indexes_aside(RunningJob *job) {
                  "fastcopy.resume(" INT64_FORMAT "), or build them with REINDEX TABLE.",
                  job->area->job);
     ereport(LOG, (errmsg("fastcopy job " INT64_FORMAT " has left indexes of %s set aside",
-                         job->area->job, job->request.target_table)));
+                         job->area->job, job::name_of_targets(job->request))));
 }
 
 // Looks for a chunk of a dismissed worker that other servers may have stored: its error takes

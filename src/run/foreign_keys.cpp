@@ -7,15 +7,18 @@
 namespace fastcopy::run {
 
 void note_foreign_keys(RunningJob *job) {
-    Oid target = job->request.target;
     bool unchecked = SessionReplicationRole == SESSION_REPLICATION_ROLE_REPLICA;
-    bool set_aside = !unchecked && job->request.rebuild_indexes;
+    bool set_aside = !unchecked && sets_foreign_keys_aside(job->request);
     if (unchecked ? !job->request.foreign_keys : !set_aside)
         return;
-    job::TargetForeignKeys keys = sink::find_foreign_keys(target, set_aside);
-    job::ledger::add_foreign_keys(job->area->job, keys, set_aside);
-    for (int i = 0; set_aside && i < keys.count; i++)
-        sink::set_validated(keys.keys[i].oid, false);
+    const List *left_aside = job::ledger::read_foreign_keys_aside();
+    for (int i = 0; i < job->request.ntables; i++) {
+        job::TargetForeignKeys keys = sink::find_foreign_keys(
+            job->request.tables[i].target, set_aside && !job->request.clone, left_aside);
+        job::ledger::add_foreign_keys(job->area->job, keys, set_aside);
+        for (int j = 0; set_aside && j < keys.count; j++)
+            sink::set_validated(keys.keys[j].oid, false);
+    }
 }
 
 void keep_aside(RunningJob *job) {
@@ -49,7 +52,7 @@ void keep_aside_after_failure(RunningJob *job) {
                           psprintf("fastcopy job " INT64_FORMAT
                                    " does not know whether foreign keys of %s are still set aside; "
                                    "validate again those that were validated while it was running",
-                                   job->area->job, job->request.target_table));
+                                   job->area->job, job::name_of_targets(job->request)));
     }
     PG_END_TRY();
     MemoryContextSwitchTo(context);

@@ -7,6 +7,12 @@
 
 namespace fastcopy::run {
 
+// Whether the job sets aside foreign keys that triggers would check: rows of several tables come in
+// no particular order.
+inline bool sets_foreign_keys_aside(const job::Request &request) {
+    return request.rebuild_indexes || request.clone;
+}
+
 // In the transaction that writes the ledger, with the target's tables locked if keys are to be set
 // aside.
 void note_foreign_keys(RunningJob *job);

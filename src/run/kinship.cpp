@@ -45,28 +45,42 @@ Kinship kinship_of_source(RunningJob *job) {
     return source_is_our_standby(job) ? Kinship::standby : Kinship::none;
 }
 
+// The target that the source's session has locked, or InvalidOid.
+Oid find_locked_target(RunningJob *job) {
+    StringInfoData relids;
+    initStringInfo(&relids);
+    for (int i = 0; i < job->request.ntables; i++) {
+        ListCell *cell;
+        foreach (cell, find_all_inheritors(job->request.tables[i].target, NoLock, nullptr))
+            appendStringInfo(&relids, "%s('%u'::pg_catalog.oid, '%u'::pg_catalog.oid)",
+                             relids.len > 0 ? ", " : "", job->request.tables[i].target,
+                             lfirst_oid(cell));
+    }
+    source::Rows rows = source::query(
+        job->connection,
+        psprintf("SELECT f.target FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_database d"
+                 " ON d.oid = l.database AND d.datname = pg_catalog.current_database()"
+                 " JOIN (VALUES %s) f(target, member) ON f.member = l.relation"
+                 " WHERE l.locktype = 'relation' AND l.pid = pg_catalog.pg_backend_pid()"
+                 " AND %u = d.oid LIMIT 1",
+                 relids.data, MyDatabaseId));
+    return rows.count > 0 ? static_cast<Oid>(rows.number_at(0, 0, 0, PG_UINT32_MAX)) : InvalidOid;
+}
+
 }  // namespace
 
 void refuse_to_lock_source(RunningJob *job) {
     Kinship kinship = kinship_of_source(job);
     if (kinship == Kinship::none)
         return;
-    StringInfoData relids;
-    initStringInfo(&relids);
-    List *all = find_all_inheritors(job->request.target, NoLock, nullptr);
-    ListCell *cell;
-    foreach (cell, all)
-        appendStringInfo(&relids, "%s%u", relids.len > 0 ? ", " : "", lfirst_oid(cell));
-    source::Rows rows = source::query(
-        job->connection,
-        psprintf("SELECT FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_database d"
-                 " ON d.oid = l.database AND d.datname = pg_catalog.current_database()"
-                 " WHERE l.locktype = 'relation' AND l.pid = pg_catalog.pg_backend_pid()"
-                 " AND l.relation IN (%s) AND %u = d.oid",
-                 relids.data, MyDatabaseId));
-    if (rows.count == 0)
+    Oid locked = find_locked_target(job);
+    if (!OidIsValid(locked))
         return;
-    const char *name = job->request.target_table;
+    const char *name = job::name_of_targets(job->request);
+    for (int i = 0; i < job->request.ntables; i++) {
+        if (job->request.tables[i].target == locked)
+            name = job->request.tables[i].target_table;
+    }
     ereport(
         ERROR,
         (errcode(ERRCODE_OBJECT_IN_USE),

@@ -71,8 +71,8 @@ void write_notice(job::Area *area, const job::WorkerSlot *me, const char *notice
 }  // namespace
 
 void publish(job::Area *area, const char *statement) {
-    strlcpy(area->lock_statement, statement != nullptr ? statement : "",
-            sizeof(area->lock_statement));
+    bool fits = statement != nullptr && strlen(statement) < sizeof(area->lock_statement);
+    strlcpy(area->lock_statement, fits ? statement : "", sizeof(area->lock_statement));
 }
 
 void lock(job::Area *area, job::WorkerSlot *me, source::Connection *connection) {

@@ -1,9 +1,12 @@
 // The preparation of a new job: see run/preparation.hpp.
+#include <algorithm>
+
 #include "job/ledger.hpp"
 #include "plan/composites.hpp"
 #include "plan/money.hpp"
 #include "plan/planner.hpp"
 #include "plan/row_shape.hpp"
+#include "run/find_tables.hpp"
 #include "run/foreign_keys.hpp"
 #include "run/kinship.hpp"
 #include "run/marker_wait.hpp"
@@ -22,116 +25,225 @@ namespace fastcopy::run {
 
 namespace {
 
-// Locks the target against everybody else for the rest of the transaction, and checks again what
-// was checked under the weaker lock, which the caller has released.
-void lock_target_exclusively(const job::Request &request, const plan::RowShape &shape) {
-    sink::check_may_write(request.target, request.truncate, request.rebuild_indexes);
-    sink::lock_exclusively(request.target);
-    Relation target = sink::open_target(request.target);
-    sink::check_types(target, shape.ncolumns, shape.columns, shape.types);
-    (void)sink::check_insert(target, shape.ncolumns, shape.columns);
-    table_close(target, NoLock);
+// A table of the job while it is planned.
+struct Draft {
+    const job::Table *request;
+    Relation target;
+    plan::RowShape shape;
+    sink::Writer writer;
+    plan::Reader reader;
+    plan::Plan plan;
+};
+
+// Locks the targets against everybody else for the rest of the transaction, and checks again what
+// was checked under the weaker locks, which the caller has released.
+void lock_targets_exclusively(const job::Request &request, const Draft *drafts) {
+    check_may_write(request);
+    for (int i = 0; i < request.ntables; i++) {
+        const plan::RowShape &shape = drafts[i].shape;
+        sink::lock_exclusively(request.tables[i].target);
+        Relation target = sink::open_target(request.tables[i].target);
+        sink::check_types(target, shape.ncolumns, shape.columns, shape.types);
+        (void)sink::check_insert(target, shape.ncolumns, shape.columns);
+        table_close(target, NoLock);
+    }
 }
 
-// Sets indexes aside, with the target locked exclusively; after TRUNCATE, which would rebuild them.
+void truncate_targets(const job::Request &request, const Draft *drafts) {
+    auto *targets = static_cast<Oid *>(palloc(sizeof(Oid) * request.ntables));
+    bool kept_by_engine = false;
+    for (int i = 0; i < request.ntables; i++) {
+        targets[i] = request.tables[i].target;
+        kept_by_engine = kept_by_engine || drafts[i].writer.by_engine;
+    }
+    sink::truncate({targets, static_cast<size_t>(request.ntables)}, kept_by_engine);
+}
+
+// Sets indexes aside, with the targets locked exclusively; after TRUNCATE, which would rebuild them.
 void set_indexes_aside(RunningJob *job) {
-    job::TargetIndexes indexes = sink::list_indexes(job->request.target);
-    job::ledger::add_indexes(job->area->job, indexes);
-    for (int i = 0; i < indexes.count; i++)
-        sink::set_aside(indexes.indexes[i].oid);
-    pg_atomic_write_u32(&job->slot->indexes, static_cast<uint32>(indexes.count));
+    int count = 0;
+    for (int i = 0; i < job->request.ntables; i++) {
+        job::TargetIndexes indexes = sink::list_indexes(job->request.tables[i].target);
+        job::ledger::add_indexes(job->area->job, i + 1, count + 1, indexes);
+        for (int j = 0; j < indexes.count; j++)
+            sink::set_aside(indexes.indexes[j].oid);
+        count += indexes.count;
+    }
+    pg_atomic_write_u32(&job->slot->indexes, static_cast<uint32>(count));
+}
+
+void add_notice(RunningJob *job, const char *notice) {
+    char *all = job->area->notice;
+    if (all[0] != '\0')
+        strlcat(all, "\n", sizeof(job->area->notice));
+    strlcat(all, notice, sizeof(job->area->notice));
 }
 
 // Replaces the plan by one chunk if a constraint looks at more than one row: chunks are committed
 // one by one. Returns whether it did.
-bool keep_in_one_transaction(RunningJob *job, const SourceFacts &facts, plan::Plan *plan) {
+bool keep_in_one_transaction(RunningJob *job, const TableFacts &facts, Draft *draft) {
     sink::AcrossRows constraint =
-        sink::find_across_rows(job->request.target, job->request.rebuild_indexes);
-    if (constraint.name == nullptr || plan->count <= 1)
+        sink::find_across_rows(draft->request->target, job->request.rebuild_indexes);
+    if (constraint.name == nullptr || draft->plan.count <= 1)
         return false;
-    *plan = plan::keep_whole(facts.table, *plan);
-    snprintf(job->area->notice, sizeof(job->area->notice),
-             "%s is copied in one transaction by one worker, because %s \"%s\" looks at more than "
-             "one row%s",
-             job->request.target_table, constraint.kind, constraint.name,
-             constraint.rebuild_would_do
-                 ? "; with indexes => 'rebuild', its owner can have it checked in the end"
-                 : "");
+    draft->plan = plan::keep_whole(facts.table, draft->plan);
+    add_notice(
+        job, psprintf("%s is copied in one transaction by one worker, because %s \"%s\" looks at "
+                      "more than one row%s",
+                      draft->request->target_table, constraint.kind, constraint.name,
+                      constraint.rebuild_would_do
+                          ? "; with indexes => 'rebuild', its owner can have it checked in the end"
+                          : ""));
     return true;
+}
+
+Draft *open_targets(RunningJob *job) {
+    const job::Request &request = job->request;
+    auto *drafts = static_cast<Draft *>(palloc0(sizeof(Draft) * request.ntables));
+    for (int i = 0; i < request.ntables; i++) {
+        drafts[i].request = &request.tables[i];
+        drafts[i].target = sink::open_target(request.tables[i].target);
+        if (sink::stores_elsewhere(drafts[i].target))
+            job->area->stores_elsewhere = true;
+    }
+    return drafts;
+}
+
+// Matches the tables' columns, and checks that they can be read and written.
+void shape_rows(RunningJob *job, const SourceFacts &facts, Draft *drafts) {
+    const char *integer_datetimes = source::parameter(job->connection, "integer_datetimes");
+    bool has_integer_datetimes =
+        integer_datetimes == nullptr || strcmp(integer_datetimes, "on") == 0;
+    auto *shapes = static_cast<plan::RowShape *>(palloc(sizeof(plan::RowShape) * facts.ntables));
+    for (int i = 0; i < facts.ntables; i++) {
+        Draft *draft = &drafts[i];
+        const TableFacts &table = facts.tables[i];
+        draft->shape = plan::match_columns(
+            job->request, *draft->request, table.columns, sink::read_columns(draft->target),
+            source::server_version(job->connection), has_integer_datetimes);
+        const plan::RowShape &shape = draft->shape;
+        (void)sink::check_insert(draft->target, shape.ncolumns, shape.columns);
+        draft->writer = choose_writer(job, *draft->request, draft->target, shape);
+        plan::check_composites(job->connection, table.table, shape, draft->target);
+        plan::check_money(job->connection, shape);
+        shapes[i] = shape;
+    }
+    probe_source(job, facts, shapes);
+}
+
+plan::Plan cut(RunningJob *job, TableFacts *facts, const Draft &draft) {
+    const plan::RowShape &shape = draft.shape;
+    bool by_copy_from =
+        draft.writer.way == sink::Way::copy &&
+        !sink::takes_fast_path(draft.target, shape.ncolumns, shape.columns, shape.binary);
+    plan::CutOptions options{.source_table = draft.request->source_table,
+                             // Of fastcopy.sync by its key too: a run that is resumed does not
+                             // look whether rows have moved to other blocks.
+                             .key = draft.request->key,
+                             .workers = job->request.workers,
+                             .chunk_size_kb = job->request.chunk_size_kb,
+                             .ring_per_chunk = by_copy_from};
+    return plan::cut(job->connection, options, facts->table, facts->columns, &facts->leaves);
+}
+
+// Numbers the chunks of all tables, those of the largest first: none of them is then started when
+// the others are done. Returns how many they are.
+int number_chunks(const job::Request &request, Draft *drafts) {
+    auto **by_size = static_cast<Draft **>(palloc(sizeof(Draft *) * request.ntables));
+    for (int i = 0; i < request.ntables; i++)
+        by_size[i] = &drafts[i];
+    std::stable_sort(by_size, by_size + request.ntables, [](const Draft *a, const Draft *b) {
+        return a->plan.bytes_expected > b->plan.bytes_expected;
+    });
+    int32 number = 0;
+    for (int i = 0; i < request.ntables; i++) {
+        for (int j = 0; j < by_size[i]->plan.count; j++) {
+            plan::Chunk *chunk = &by_size[i]->plan.chunks[j];
+            chunk->number = ++number;
+            chunk->table = static_cast<int32>(by_size[i] - drafts) + 1;
+        }
+    }
+    return number;
+}
+
+// Writes the job and its tables to the ledger.
+void write_ledger(RunningJob *job, const SourceFacts &facts, const Draft *drafts) {
+    const job::Request &request = job->request;
+    int64 id = job->area->job;
+    job::ledger::add_job(id, request, job->area->identity.role, GetCurrentTimestamp(), job->chunks,
+                         facts.markers);
+    for (int i = 0; i < request.ntables; i++) {
+        const Draft &draft = drafts[i];
+        job::ledger::PlannedTable table{.number = i + 1,
+                                        .request = draft.request,
+                                        .shape = &draft.shape,
+                                        .markers = facts.tables[i].markers,
+                                        .files = sink::read_files(draft.request->target),
+                                        .ways = take_ways(job, &draft.reader, draft.writer),
+                                        .chunks = draft.plan.chunks,
+                                        .nchunks = draft.plan.count};
+        job::ledger::add_table(id, table);
+    }
+    job::ledger::add_settings(id, request.settings);
 }
 
 }  // namespace
 
 void prepare_new(RunningJob *job) {
     const job::Request &request = job->request;
-    bool exclusive = request.truncate || request.rebuild_indexes;
+    bool exclusive = needs_exclusive_lock(request);
     if (request.sync)
         sync::take_turn(job);
     int64 id = job::ledger::next_job();
-    sink::check_may_write(request.target, request.truncate, request.rebuild_indexes);
+    if (request.clone)
+        find_tables(job);
+    check_may_write(request);
     take_up(job, id);
 
-    Relation target = sink::open_target(request.target);
-    job->area->stores_elsewhere = sink::stores_elsewhere(target);
+    Draft *drafts = open_targets(job);
     SourceFacts facts = open_source(job);
     if (request.sync && sync::nothing_has_run(job, facts)) {
-        table_close(target, NoLock);
+        table_close(drafts[0].target, NoLock);
         return;
     }
-    const char *integer_datetimes = source::parameter(job->connection, "integer_datetimes");
-    plan::RowShape shape = plan::match_columns(
-        request, facts.columns, sink::read_columns(target), source::server_version(job->connection),
-        integer_datetimes == nullptr || strcmp(integer_datetimes, "on") == 0);
-    (void)sink::check_insert(target, shape.ncolumns, shape.columns);
-    sink::Writer writer = choose_writer(job, target, shape);
-    plan::check_composites(job->connection, facts.table, shape, target);
-    plan::check_money(job->connection, shape);
-    probe_source(job, facts, shape);
+    shape_rows(job, facts, drafts);
     read_rest(job, &facts);
     marker_wait::begin(job, facts.marker);
-    plan::Reader reader = choose_reader(job, facts.table, shape, &facts.leaves);
-    bool by_copy_from = writer.way == sink::Way::copy &&
-                        !sink::takes_fast_path(target, shape.ncolumns, shape.columns, shape.binary);
-    plan::CutOptions options{.source_table = request.source_table,
-                             // Of fastcopy.sync by its key too: a run that is resumed does not
-                             // look whether rows have moved to other blocks.
-                             .key = request.key,
-                             .workers = request.workers,
-                             .chunk_size_kb = request.chunk_size_kb,
-                             .ring_per_chunk = by_copy_from};
     sync::Run run{};
-    if (request.sync)
-        run = sync::decide(job, &facts, &shape);
-    plan::Plan plan = request.sync && !run.whole ? run.plan
-                                                 : plan::cut(job->connection, options, facts.table,
-                                                             facts.columns, &facts.leaves);
-    table_close(target, exclusive ? RowExclusiveLock : NoLock);
-    if (job->nothing_new)
-        return;
-    if (keep_in_one_transaction(job, facts, &plan) && run.condition != nullptr)
-        sync::narrow(&shape, run.condition);
+    uint64 bytes_expected = 0;
+    for (int i = 0; i < request.ntables; i++) {
+        Draft *draft = &drafts[i];
+        TableFacts *table = &facts.tables[i];
+        draft->reader =
+            choose_reader(job, *draft->request, table->table, draft->shape, &table->leaves);
+        if (request.sync)
+            run = sync::decide(job, &facts, &draft->shape);
+        draft->plan = request.sync && !run.whole ? run.plan : cut(job, table, *draft);
+        table_close(draft->target, exclusive ? RowExclusiveLock : NoLock);
+        if (job->nothing_new)
+            return;
+        if (keep_in_one_transaction(job, *table, draft) && run.condition != nullptr)
+            sync::narrow(&draft->shape, run.condition);
+        bytes_expected += draft->plan.bytes_expected;
+    }
 
     if (exclusive) {
         refuse_to_lock_source(job);
-        lock_target_exclusively(request, shape);
+        lock_targets_exclusively(request, drafts);
     }
     if (request.truncate)
-        sink::truncate(request.target, writer.by_engine);
+        truncate_targets(request, drafts);
 
-    job->chunks = plan.count;
-    job::ledger::add_job(id, request, shape, job->area->identity.role, GetCurrentTimestamp(),
-                         plan.chunks, plan.count, facts.markers, sink::read_files(request.target));
+    job->chunks = number_chunks(request, drafts);
+    write_ledger(job, facts, drafts);
     if (request.sync)
         sync::write(job, &run);
-    job::ledger::add_settings(id, request.settings);
-    job::ledger::add_wire(id, shape);
-    note_ways(job, &reader, writer);
     if (request.rebuild_indexes)
         set_indexes_aside(job);
     note_foreign_keys(job);
-    pg_atomic_write_u64(&job->slot->bytes_expected, plan.bytes_expected);
-    pg_atomic_write_u32(&job->slot->chunks, static_cast<uint32>(plan.count));
-    launch_crew(job, plan.count);
+    pg_atomic_write_u64(&job->slot->bytes_expected, bytes_expected);
+    pg_atomic_write_u32(&job->slot->chunks, static_cast<uint32>(job->chunks));
+    launch_crew(job, job->chunks);
 }
 
 }  // namespace fastcopy::run

@@ -1,9 +1,13 @@
 #include "run/preparation.hpp"
 
+#include <algorithm>
+
+#include "job/claim.hpp"
 #include "pg/wait.hpp"
 #include "plan/name_types.hpp"
 #include "plan/probe.hpp"
 #include "run/coordinator_connection.hpp"
+#include "run/foreign_keys.hpp"
 #include "run/lock_wait.hpp"
 #include "run/preparation_steps.hpp"
 #include "run/search_path.hpp"
@@ -17,30 +21,80 @@ namespace {
 
 void show_job(const RunningJob *job) {
     pg::show_activity(psprintf("fastcopy job " INT64_FORMAT, job->area->job),
-                      psprintf("copying %s", job->request.target_table));
+                      psprintf("copying %s", job::name_of_targets(job->request)));
 }
 
 // The statement by which workers lock all that they may read as they connect; nullptr if the tables
-// are so many that the source's lock table might overflow. LOCK TABLE needs the privilege on all
-// columns.
+// are so many that the source's lock table might overflow.
 const char *lock_statement(const SourceFacts &facts) {
     constexpr int most_leaves = 64;
-    bool lockable =
-        facts.table.relkind == RELKIND_RELATION || facts.table.relkind == RELKIND_PARTITIONED_TABLE;
-    if (!lockable || !facts.table.readable || facts.leaves.count > most_leaves)
+    int leaves = 0;
+    StringInfoData statement;
+    initStringInfo(&statement);
+    for (int i = 0; i < facts.ntables; i++) {
+        const TableFacts &table = facts.tables[i];
+        leaves += table.leaves.count;
+        if (plan::is_lockable(table.table))
+            appendStringInfo(&statement, "%s%s", statement.len > 0 ? ", " : "LOCK TABLE ",
+                             table.table.name);
+    }
+    if (statement.len == 0 || leaves > most_leaves)
         return nullptr;
-    return psprintf("LOCK TABLE %s IN ACCESS SHARE MODE", facts.table.name);
+    appendStringInfoString(&statement, " IN ACCESS SHARE MODE");
+    return statement.data;
+}
+
+std::span<const Oid> read_targets(const job::Request &request) {
+    auto *targets = static_cast<Oid *>(palloc(sizeof(Oid) * Max(request.ntables, 1)));
+    for (int i = 0; i < request.ntables; i++)
+        targets[i] = request.tables[i].target;
+    return {targets, static_cast<size_t>(request.ntables)};
+}
+
+// The tables that share rows with the job's targets, in order.
+std::span<const Oid> read_families(const job::Request &request) {
+    List *all = NIL;
+    for (int i = 0; i < request.ntables; i++) {
+        for (Oid relid : sink::read_family(request.tables[i].target))
+            all = lappend_oid(all, relid);
+    }
+    auto *family = static_cast<Oid *>(palloc(sizeof(Oid) * Max(list_length(all), 1)));
+    int count = 0;
+    ListCell *cell;
+    foreach (cell, all)
+        family[count++] = lfirst_oid(cell);
+    std::sort(family, family + count);
+    return {family, static_cast<size_t>(count)};
+}
+
+// What messages call a target that another job has.
+const char *name_of_taken(const job::Request &request, Oid target) {
+    const char *name = get_rel_name(target);
+    if (!request.clone || name == nullptr)
+        return job::name_of_targets(request);
+    return quote_qualified_identifier(get_namespace_name(get_rel_namespace(target)), name);
 }
 
 }  // namespace
 
+bool needs_exclusive_lock(const job::Request &request) {
+    return request.truncate || sets_foreign_keys_aside(request);
+}
+
+void check_may_write(const job::Request &request) {
+    bool own = sets_foreign_keys_aside(request);
+    bool truncate = request.truncate && request.resumed_job == 0;
+    for (int i = 0; i < request.ntables; i++)
+        sink::check_may_write(request.tables[i].target, truncate, own);
+}
+
 void take_up(RunningJob *job, int64 id) {
     const job::Request &request = job->request;
-    bool exclusive = request.truncate || request.rebuild_indexes;
+    bool exclusive = needs_exclusive_lock(request);
     job->area->job = id;
     for (;;) {
         job::Claimed claimed =
-            job::claim_job(job->slot, id, exclusive, sink::read_family(request.target));
+            job::claim_job(job->slot, id, exclusive, read_targets(request), read_families(request));
         switch (claimed.claim) {
             case job::Claim::mine:
                 return show_job(job);
@@ -51,7 +105,7 @@ void take_up(RunningJob *job, int64 id) {
                 ereport(ERROR,
                         (errcode(ERRCODE_OBJECT_IN_USE),
                          errmsg("%s is the target of fastcopy job " INT64_FORMAT,
-                                request.target_table, claimed.other),
+                                name_of_taken(request, claimed.target), claimed.other),
                          exclusive ? errdetail("A job that truncates its target or rebuilds its "
                                                "indexes shares the target with no other job.")
                                    : errdetail("That job truncates the target or rebuilds its "
@@ -67,34 +121,50 @@ void take_up(RunningJob *job, int64 id) {
 
 SourceFacts open_source(RunningJob *job) {
     SourceFacts facts{};
-    job->connection = connect_coordinator(job);
+    if (job->connection == nullptr)
+        job->connection = connect_coordinator(job);
     // Start the first worker of a new job, which connects while the plan is made; launch_crew
     // reports a failure. A job that is resumed may need no workers.
     // A run of fastcopy.sync neither, if there is nothing new.
     if (job->request.resumed_job == 0 && !job->request.sync)
         (void)grow(&job->crew, 1);
     source::Connection *connection = job->connection;
-    facts.table = plan::find_table(connection, job->request.source_table);
+    facts.ntables = job->request.ntables;
+    facts.tables = static_cast<TableFacts *>(palloc0(sizeof(TableFacts) * facts.ntables));
+    auto *tables =
+        static_cast<plan::SourceTable *>(palloc(sizeof(plan::SourceTable) * facts.ntables));
+    for (int i = 0; i < facts.ntables; i++)
+        facts.tables[i].table = tables[i] =
+            plan::find_table(connection, job->request.tables[i].source_table);
     facts.position = plan::read_position(connection);
     if (job->request.sync)
-        facts.counters = plan::read_counters(connection, facts.table);
-    snapshot::publish(job->area, plan::begin_and_export(connection, facts.table));
+        facts.counters = plan::read_counters(connection, facts.only_table().table);
+    snapshot::publish(job->area, plan::begin_and_export(
+                                     connection, {tables, static_cast<size_t>(facts.ntables)}));
     source::notice_vanished_client(connection);
-    facts.columns = plan::read_columns(connection, facts.table);
+    for (int i = 0; i < facts.ntables; i++)
+        facts.tables[i].columns = plan::read_columns(connection, facts.tables[i].table);
     return facts;
 }
 
-void probe_source(RunningJob *job, const SourceFacts &facts, const plan::RowShape &shape) {
-    bool fixed_path = plan::prints_names(shape, facts.columns);
-    plan::probe_by_any_path(job->connection, facts.table, shape, fixed_path);
+void probe_source(RunningJob *job, const SourceFacts &facts, const plan::RowShape *shapes) {
+    // All statements of the job run under one path.
+    bool fixed_path = false;
+    for (int i = 0; i < facts.ntables; i++)
+        fixed_path = fixed_path || plan::prints_names(shapes[i], facts.tables[i].columns);
+    for (int i = 0; i < facts.ntables; i++)
+        plan::probe_by_any_path(job->connection, facts.tables[i].table, shapes[i], fixed_path);
     search_path::publish(job->area, job->connection, fixed_path);
 }
 
 void read_rest(RunningJob *job, SourceFacts *facts) {
-    facts->leaves = plan::read_leaves(job->connection, facts->table);
+    for (int i = 0; i < facts->ntables; i++) {
+        TableFacts *table = &facts->tables[i];
+        table->leaves = plan::read_leaves(job->connection, table->table);
+        table->markers = plan::markers_of(table->columns, table->leaves);
+    }
     lock_wait::publish(job->area, lock_statement(*facts));
-    facts->markers = plan::read_markers(job->connection, facts->columns, facts->leaves,
-                                        facts->position, &facts->marker);
+    facts->markers = plan::read_markers(job->connection, facts->position, &facts->marker);
     move_gate(job, job::Gate::joining);
 }
 

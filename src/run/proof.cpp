@@ -16,14 +16,17 @@ namespace {
 
 }  // namespace
 
-void check_target(const job::ledger::ResumeState &former) {
-    if (former.unlogged_emptied)
-        sink::raise_rows_lost(former.target_table,
-                              _("The table is unlogged, and was emptied by crash recovery."));
-    check_files(former, sink::read_files(former.target));
+void check_targets(const job::ledger::ResumeState &former) {
+    for (int i = 0; i < former.ntables; i++) {
+        const job::ledger::ResumeTable &table = former.tables[i];
+        if (former.unlogged_emptied && table.files.unlogged)
+            sink::raise_rows_lost(table.target_table,
+                                  _("The table is unlogged, and was emptied by crash recovery."));
+        check_files(table, sink::read_files(table.target));
+    }
 }
 
-void check_files(const job::ledger::ResumeState &former, const job::TargetFiles &files) {
+void check_files(const job::ledger::ResumeTable &former, const job::TargetFiles &files) {
     if (sink::without(former.files, files).count > 0)
         sink::raise_files_lost(former.target_table);
 }
@@ -36,7 +39,7 @@ void check_all(RunningJob *job) {
     if (now.chunks_short > 0)
         raise_unproved(id, psprintf("%d chunks have not stored as many rows as the source sent.",
                                     now.chunks_short));
-    check_target(now);
+    check_targets(now);
     if (!job::close_cancel(job->slot))
         raise_cancelled();
 }

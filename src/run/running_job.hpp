@@ -21,7 +21,6 @@ struct RunningJob {
     int chunks;
     Bitmapset *done_before;   // the chunks that were done before this run of the job
     plan::MarkerWait marker;  // see run/marker_wait.hpp
-    bool by_insert;           // rows are written by INSERT, not by COPY FROM
     bool nothing_new;         // a run of fastcopy.sync that has nothing to copy
     bool in_ledger;           // the job's row is committed: its end is written there
 };

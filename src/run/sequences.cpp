@@ -17,7 +17,7 @@ bool ends_the_job(int sqlerrcode) {
 }
 
 // Advances a sequence in a transaction of its own. Returns why that failed, or nullptr.
-const char *try_to_move(RunningJob *job, const sink::ColumnSequence &sequence,
+const char *try_to_move(RunningJob *job, Oid target, const sink::ColumnSequence &sequence,
                         bool *may_try_again) {
     MemoryContext context = CurrentMemoryContext;
     const char *volatile reason = nullptr;
@@ -27,7 +27,7 @@ const char *try_to_move(RunningJob *job, const sink::ColumnSequence &sequence,
         pg::begin_transaction(job->area->identity);
         (void)set_config_option("lock_timeout", longest_wait, PGC_USERSET, PGC_S_SESSION,
                                 GUC_ACTION_LOCAL, true, 0, false);
-        const char *why = sink::advance(job->request.target, sequence);
+        const char *why = sink::advance(target, sequence);
         if (why != nullptr)
             reason = MemoryContextStrdup(
                 context,
@@ -57,34 +57,32 @@ void add_line(StringInfo notice, const char *line) {
     appendStringInfo(notice, "%s%s", notice->len > 0 ? "\n" : "", line);
 }
 
-// Returns a line per sequence that could not be advanced; an empty string if all were.
-char *move_all(RunningJob *job, const sink::ColumnSequences &sequences) {
-    StringInfoData notice;
-    initStringInfo(&notice);
+// Adds a line per sequence that could not be advanced.
+void move_all(RunningJob *job, Oid target, const sink::ColumnSequences &sequences,
+              StringInfo notice) {
     for (int i = 0; i < sequences.count; i++) {
         const sink::ColumnSequence &sequence = sequences.sequences[i];
         const char *reason = nullptr;
         bool again = true;
         for (int attempt = 0; attempt < most_attempts && again; attempt++) {
             check_cancel(job);
-            reason = try_to_move(job, sequence, &again);
+            reason = try_to_move(job, target, sequence, &again);
         }
         if (reason == nullptr)
             continue;
-        add_line(&notice,
+        add_line(notice,
                  psprintf("sequence %s was not advanced to the last value of column %s (%s): "
                           "run %s",
                           sequence.name, sequence.column, reason, sequence.statement));
     }
-    return notice.data;
 }
 
-sink::ColumnSequences find_all(RunningJob *job, MemoryContext context) {
+sink::ColumnSequences find_all(RunningJob *job, int table, MemoryContext context) {
     pg::begin_ledger_transaction();
     MemoryContext old = MemoryContextSwitchTo(context);
-    plan::RowShape shape = job::ledger::read_shape(job->area->job);
+    plan::RowShape shape = job::ledger::read_table(job->area->job, table + 1).shape;
     sink::ColumnSequences sequences =
-        sink::find_sequences(job->request.target, shape.ncolumns, shape.columns);
+        sink::find_sequences(job->request.tables[table].target, shape.ncolumns, shape.columns);
     MemoryContextSwitchTo(old);
     pg::commit_transaction();
     MemoryContextSwitchTo(context);
@@ -95,14 +93,20 @@ sink::ColumnSequences find_all(RunningJob *job, MemoryContext context) {
 
 void move_sequences(RunningJob *job) {
     MemoryContext context = CurrentMemoryContext;
-    sink::ColumnSequences sequences = find_all(job, context);
-    if (sequences.count == 0)
+    StringInfoData notice;
+    initStringInfo(&notice);
+    bool any = false;
+    for (int i = 0; i < job->request.ntables; i++) {
+        sink::ColumnSequences sequences = find_all(job, i, context);
+        move_all(job, job->request.tables[i].target, sequences, &notice);
+        any = any || sequences.count > 0;
+    }
+    if (!any)
         return;
-    char *notice = move_all(job, sequences);
-    if (notice[0] != '\0')
-        ereport(LOG, (errmsg("fastcopy job " INT64_FORMAT ": %s", job->area->job, notice)));
+    if (notice.len > 0)
+        ereport(LOG, (errmsg("fastcopy job " INT64_FORMAT ": %s", job->area->job, notice.data)));
     pg::begin_ledger_transaction();
-    job::ledger::write_notice(job->area->job, "sequences", notice[0] != '\0' ? notice : nullptr);
+    job::ledger::write_notice(job->area->job, "sequences", notice.len > 0 ? notice.data : nullptr);
     pg::commit_transaction();
     MemoryContextSwitchTo(context);
 }

@@ -11,10 +11,10 @@ using job::ledger::Watermark;
 namespace {
 
 [[noreturn]] void raise_refused(const job::Request &request, const char *detail) {
-    ereport(ERROR,
-            (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-             errmsg("cannot tell which rows of source table \"%s\" are new", request.source_table),
-             errdetail_internal("%s", detail), errhint("%s", rescan_hint)));
+    ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+                    errmsg("cannot tell which rows of source table \"%s\" are new",
+                           request.only_table().source_table),
+                    errdetail_internal("%s", detail), errhint("%s", rescan_hint)));
 }
 
 bool same_text(const char *a, const char *b) {
@@ -39,17 +39,19 @@ job::SourceMarkers markers_now(const SourceFacts &facts) {
 
 // Only rows of heaps have an xmin; and a key is unique in a table, not in those that inherit from it.
 void check_heaps(const job::Request &request, const SourceFacts &facts) {
-    if (facts.table.relkind == RELKIND_RELATION && facts.leaves.count > 1)
-        ereport(ERROR,
-                (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-                 errmsg("cannot synchronize source table \"%s\"", request.source_table),
-                 errdetail("Other tables inherit from it, in which its key is not unique.")));
-    for (int i = 0; i < facts.leaves.count; i++) {
-        const plan::Leaf &leaf = facts.leaves.leaves[i];
+    if (facts.only_table().table.relkind == RELKIND_RELATION && facts.only_table().leaves.count > 1)
+        ereport(
+            ERROR,
+            (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+             errmsg("cannot synchronize source table \"%s\"", request.only_table().source_table),
+             errdetail("Other tables inherit from it, in which its key is not unique.")));
+    for (int i = 0; i < facts.only_table().leaves.count; i++) {
+        const plan::Leaf &leaf = facts.only_table().leaves.leaves[i];
         if (!leaf.is_heap || leaf.by_name)
             ereport(ERROR,
                     (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-                     errmsg("cannot synchronize source table \"%s\"", request.source_table),
+                     errmsg("cannot synchronize source table \"%s\"",
+                            request.only_table().source_table),
                      errdetail("%s is not a heap table: which of its rows are new cannot be told.",
                                leaf.name)));
     }
@@ -69,15 +71,16 @@ Late find_late(RunningJob *job, const SourceFacts &facts, const plan::SplitKey &
     int capacity = 0;
     MemoryContext outer = CurrentMemoryContext;
     MemoryContext per_batch = AllocSetContextCreate(outer, "fastcopy keys", ALLOCSET_DEFAULT_SIZES);
-    plan::open_keys(job->connection, facts.table, key, up_to, request.filter, snapshot,
-                    last_snapshot);
+    plan::open_keys(job->connection, facts.only_table().table, key, up_to,
+                    request.only_table().filter, snapshot, last_snapshot);
     for (;;) {
         check_cancel(job);
         MemoryContextSwitchTo(per_batch);
         plan::KeyBatch batch = plan::fetch_keys(job->connection);
         if (batch.count == 0)
             break;
-        bool *known = sink::find_known(request.target, key.column, batch.keys, batch.count);
+        bool *known =
+            sink::find_known(request.only_table().target, key.column, batch.keys, batch.count);
         MemoryContextSwitchTo(outer);
         for (int i = 0; i < batch.count; i++) {
             if (known[i]) {
@@ -111,7 +114,7 @@ void warn_of_changes(RunningJob *job, const Watermark &last, const plan::Counter
     snprintf(job->area->warning, sizeof(job->area->warning),
              "source table \"%s\" had " INT64_FORMAT " rows updated and " INT64_FORMAT
              " deleted since the last run, which fastcopy.sync does not copy",
-             job->request.source_table, updated, deleted);
+             job->request.only_table().source_table, updated, deleted);
 }
 
 // Ends a run that copies nothing.
@@ -138,13 +141,14 @@ void wait_for_snapshot(RunningJob *job, SourceFacts *facts) {
 bool has_lost_rows(const job::Request &request, int64 job) {
     job::ledger::ResumeState then = job::ledger::read_resume_state(job);
     return then.unlogged_emptied ||
-           sink::without(then.files, sink::read_files(request.target)).count > 0;
+           sink::without(then.tables[0].files, sink::read_files(request.only_table().target))
+                   .count > 0;
 }
 
 // An ERROR if the target has been emptied since the last run. Partitions may have been dropped: that
 // is how old rows are removed.
 void check_not_emptied(const job::Request &request, const Watermark &last, bool empty) {
-    bool emptied = empty && request.filter == nullptr;
+    bool emptied = empty && request.only_table().filter == nullptr;
     if (last.job_state != nullptr) {
         job::ledger::ResumeState then = job::ledger::read_resume_state(last.job);
         emptied = emptied || then.unlogged_emptied || (empty && then.rows > 0);
@@ -156,15 +160,18 @@ void check_not_emptied(const job::Request &request, const Watermark &last, bool 
 // An ERROR if the target is synchronized with the same table under another name, which would copy
 // its rows again.
 void check_one_name(const job::Request &request, const SourceFacts &facts) {
-    const char *name =
-        job::ledger::find_other_watermark(request, facts.markers.server, facts.table.oid);
+    const char *name = job::ledger::find_other_watermark(request, facts.markers.server,
+                                                         facts.only_table().table.oid);
     if (name != nullptr)
-        ereport(ERROR,
-                (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-                 errmsg("%s is synchronized with this source table already", request.target_table),
-                 errdetail("Its source table was given as \"%s\", with %s connection string.", name,
-                           strcmp(name, request.source_table) == 0 ? "another" : "that or another"),
-                 errhint("Give source and source_table as in the first call.")));
+        ereport(
+            ERROR,
+            (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+             errmsg("%s is synchronized with this source table already",
+                    request.only_table().target_table),
+             errdetail("Its source table was given as \"%s\", with %s connection string.", name,
+                       strcmp(name, request.only_table().source_table) == 0 ? "another"
+                                                                            : "that or another"),
+             errhint("Give source and source_table as in the first call.")));
 }
 
 // Where a target that has no watermark stands.
@@ -175,7 +182,7 @@ Watermark adopt(RunningJob *job) {
         ereport(ERROR,
                 (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
                  errmsg("target table %s has rows, and no watermark of this source",
-                        request.target_table),
+                        request.only_table().target_table),
                  errdetail("No job in the ledger has copied the same rows of this source table "
                            "into it and recorded its snapshot."),
                  errhint("Empty the table to copy all rows. If its rows are from this source, %s",
@@ -183,8 +190,8 @@ Watermark adopt(RunningJob *job) {
     Watermark last{};
     last.found = true;
     last.job = adoptable.job;
-    last.key = request.key;
-    last.filter = request.filter;
+    last.key = request.only_table().key;
+    last.filter = request.only_table().filter;
     last.snapshot = last.base_snapshot = adoptable.snapshot;
     last.server = adoptable.server;
     last.position = adoptable.position;
@@ -196,10 +203,11 @@ LOCKTAG lock_of(const job::Request &request) {
     // Advisory locks of sessions are the ones that outlive a transaction; the fourth field tells
     // this one from those of pg_advisory_lock, 1 and 2.
     constexpr uint16 class_of_sync = 0xFC;
-    Datum pair = CStringGetTextDatum(psprintf("%s %s", request.safe_source, request.source_table));
+    Datum pair = CStringGetTextDatum(
+        psprintf("%s %s", request.safe_source, request.only_table().source_table));
     LOCKTAG tag;
     SET_LOCKTAG_ADVISORY(
-        tag, MyDatabaseId, request.target,
+        tag, MyDatabaseId, request.only_table().target,
         DatumGetUInt32(DirectFunctionCall1Coll(hashtext, DEFAULT_COLLATION_OID, pair)),
         class_of_sync);
     return tag;
@@ -213,7 +221,8 @@ void narrow(plan::RowShape *shape, const char *condition) {
 }
 
 void check_same(const job::Request &request, const Watermark &last) {
-    if (!same_text(request.key, last.key) || !same_text(request.filter, last.filter))
+    if (!same_text(request.only_table().key, last.key) ||
+        !same_text(request.only_table().filter, last.filter))
         ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
                         errmsg("key and filter must be those of the first run"),
                         errdetail("It had the key \"%s\" and %s filter.", last.key,
@@ -226,10 +235,11 @@ void take_turn(RunningJob *job) {
     LOCKTAG tag = lock_of(request);
     while (LockAcquire(&tag, ExclusiveLock, true, true) == LOCKACQUIRE_NOT_AVAIL) {
         if (!request.wait_for_turn)
-            ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE),
-                            errmsg("%s is being synchronized with source table \"%s\"",
-                                   request.target_table, request.source_table),
-                            errhint("Wait for that run to end, or call with wait => true.")));
+            ereport(ERROR,
+                    (errcode(ERRCODE_OBJECT_IN_USE),
+                     errmsg("%s is being synchronized with source table \"%s\"",
+                            request.only_table().target_table, request.only_table().source_table),
+                     errhint("Wait for that run to end, or call with wait => true.")));
         (void)pg::wait_latch(100);
         check_cancel(job);
     }
@@ -253,14 +263,13 @@ bool nothing_has_run(RunningJob *job, const SourceFacts &facts) {
         return false;
     check_same(request, last);
     plan::MarkerWait wait;
-    job::SourceMarkers now =
-        plan::read_markers(job->connection, facts.columns, facts.leaves, facts.position, &wait);
+    job::SourceMarkers now = plan::read_markers(job->connection, facts.position, &wait);
     if (now.snapshot == nullptr)
         now.snapshot = wait.snapshot;
     if (plan::history_difference(markers_of(last, last.snapshot), now, facts.position) != nullptr ||
         !plan::nothing_has_run(markers_of(last, last.snapshot), now))
         return false;
-    if (last.value != nullptr && sink::is_empty(request.target))
+    if (last.value != nullptr && sink::is_empty(request.only_table().target))
         return false;
     job::ledger::touch_watermark(request, facts.counters.updated, facts.counters.deleted);
     end_empty(job, last.job);
@@ -279,26 +288,27 @@ Run decide(RunningJob *job, SourceFacts *facts, plan::RowShape *shape) {
     const job::Request &request = job->request;
     source::Connection *connection = job->connection;
     check_heaps(request, *facts);
-    sink::check_sees_all(request.target, request.target_table);
-    plan::SplitKey key = plan::find_unique_key(connection, facts->table, request.key);
-    sink::check_comparable(request.target, key.column, key.type, key.type_name);
+    sink::check_sees_all(request.only_table().target, request.only_table().target_table);
+    plan::SplitKey key =
+        plan::find_unique_key(connection, facts->only_table().table, request.only_table().key);
+    sink::check_comparable(request.only_table().target, key.column, key.type, key.type_name);
     check_one_name(request, *facts);
     Watermark unfinished = job::ledger::read_watermark(request, false);
     // Its chunks must not be copied after their keys were compared.
     if (unfinished.found && request.rescan)
         job::ledger::remove_job(unfinished.job);
     else if (unfinished.found)
-        ereport(ERROR,
-                (errcode(ERRCODE_OBJECT_IN_USE),
-                 errmsg("a run of fastcopy.sync into %s is not finished", request.target_table),
-                 errhint("Call fastcopy.sync again, which finishes it.")));
+        ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE),
+                        errmsg("a run of fastcopy.sync into %s is not finished",
+                               request.only_table().target_table),
+                        errhint("Call fastcopy.sync again, which finishes it.")));
     Watermark last = job::ledger::read_watermark(request, true);
-    bool empty = sink::is_empty(request.target);
+    bool empty = sink::is_empty(request.only_table().target);
     if (last.found && !request.rescan) {
         check_same(request, last);
         if (last.value != nullptr)
             check_not_emptied(request, last, empty);
-        if (OidIsValid(last.source_oid) && last.source_oid != facts->table.oid)
+        if (OidIsValid(last.source_oid) && last.source_oid != facts->only_table().table.oid)
             raise_refused(request,
                           "It is not the table of the last run, but another of that name.");
     } else if (!empty && !request.rescan) {
@@ -318,11 +328,11 @@ Run decide(RunningJob *job, SourceFacts *facts, plan::RowShape *shape) {
     Run run{};
     Watermark *next = &run.next;
     next->owner = job->area->identity.role;
-    next->key = request.key;
-    next->filter = request.filter;
-    next->value = plan::greatest_key(connection, facts->table, key);
+    next->key = request.only_table().key;
+    next->filter = request.only_table().filter;
+    next->value = plan::greatest_key(connection, facts->only_table().table, key);
     next->server = facts->markers.server;
-    next->source_oid = facts->table.oid;
+    next->source_oid = facts->only_table().table.oid;
     next->was_open = plan::ids_are_taken(connection, now.snapshot);
     next->position = facts->markers.position;
     next->epoch = facts->counters.usable ? facts->counters.epoch : nullptr;
@@ -350,12 +360,12 @@ Run decide(RunningJob *job, SourceFacts *facts, plan::RowShape *shape) {
     const char *above = known && last.value != nullptr ? last.value : next->value;
     plan::Tail tail{};
     if (above != nullptr)
-        tail = plan::read_tail(connection, facts->table, key, above, next->value);
+        tail = plan::read_tail(connection, facts->only_table().table, key, above, next->value);
     // Rows of a partition that was attached may be older than any snapshot of the table.
     bool same_members =
         known && (last.members != nullptr ? same_text(last.members, facts->counters.members)
-                                          : facts->leaves.count == 1);
-    plan::Counters counters = plan::read_counters(connection, facts->table);
+                                          : facts->only_table().leaves.count == 1);
+    plan::Counters counters = plan::read_counters(connection, facts->only_table().table);
     bool counted = known && last.epoch != nullptr && counters.usable && counters.complete &&
                    same_text(last.epoch, counters.epoch) && same_members &&
                    counters.inserted - last.inserted == last.rows_found + tail.rows;
@@ -384,10 +394,11 @@ Run decide(RunningJob *job, SourceFacts *facts, plan::RowShape *shape) {
         next->rows_found = last.rows_found + tail.rows;
     }
 
-    ereport(DEBUG1, (errmsg_internal(
-                        "fastcopy sync of %s: " INT64_FORMAT " rows above the watermark, %s, "
-                        "%d late",
-                        request.target_table, tail.rows, scan ? "scan" : "no scan", late.count)));
+    ereport(DEBUG1,
+            (errmsg_internal("fastcopy sync of %s: " INT64_FORMAT " rows above the watermark, %s, "
+                             "%d late",
+                             request.only_table().target_table, tail.rows,
+                             scan ? "scan" : "no scan", late.count)));
     if (tail.rows == 0 && late.count == 0 && !scan) {
         job::ledger::touch_watermark(request, facts->counters.updated, facts->counters.deleted);
         end_empty(job, last.job);
@@ -403,7 +414,7 @@ Run decide(RunningJob *job, SourceFacts *facts, plan::RowShape *shape) {
         end_empty(job, last.job);
         return run;
     }
-    run.plan = plan::cut_tail(facts->table, key, tail, late.keys, late.count);
+    run.plan = plan::cut_tail(facts->only_table().table, key, tail, late.keys, late.count);
     run.condition = plan::tail_condition(key, tail.rows > 0 ? above : nullptr, next->value,
                                          late.keys, late.count);
     run.plan.bytes_expected = 0;

@@ -19,34 +19,36 @@ constexpr const char *name_of(const plan::Reader &reader) {
 
 }  // namespace
 
-plan::Reader choose_reader(const RunningJob *job, const plan::SourceTable &table,
-                           const plan::RowShape &shape, plan::Leaves *leaves) {
+plan::Reader choose_reader(const RunningJob *job, const job::Table &request,
+                           const plan::SourceTable &table, const plan::RowShape &shape,
+                           plan::Leaves *leaves) {
     instr_time begin;
     INSTR_TIME_SET_CURRENT(begin);
     plan::Reader reader = plan::choose_reader(job->connection, table, shape, leaves);
-    elog(DEBUG1, "rows of %s are read by %s: %s (%.3f ms)", job->request.source_table,
-         name_of(reader), reader.reason, ms_since(begin));
+    elog(DEBUG1, "rows of %s are read by %s: %s (%.3f ms)", request.source_table, name_of(reader),
+         reader.reason, ms_since(begin));
     return reader;
 }
 
-sink::Writer choose_writer(const RunningJob *job, Relation target, const plan::RowShape &shape) {
+sink::Writer choose_writer(const RunningJob *job, const job::Table &request, Relation target,
+                           const plan::RowShape &shape) {
     instr_time begin;
     INSTR_TIME_SET_CURRENT(begin);
     sink::Writer writer = sink::choose_writer(target, shape.ncolumns, shape.columns);
-    elog(DEBUG1, "rows of %s are written by %s: %s (%.3f ms)", job->request.target_table,
+    elog(DEBUG1, "rows of %s are written by %s: %s (%.3f ms)", request.target_table,
          sink::name_of(writer.way), writer.reason, ms_since(begin));
     if (job->request.rebuild_indexes && writer.by_engine)
         ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-                        errmsg("cannot rebuild the indexes of \"%s\"", job->request.target_table),
+                        errmsg("cannot rebuild the indexes of \"%s\"", request.target_table),
                         errdetail("An engine other than PostgreSQL's own keeps the table: %s.",
                                   writer.reason),
                         errhint("Leave indexes at 'keep'.")));
     return writer;
 }
 
-void check_ways(const RunningJob *job, const plan::Leaves &leaves) {
+void check_ways(const RunningJob *job, int table, const plan::Leaves &leaves) {
     int count;
-    const char **relations = job::ledger::read_only_relations(job->area->job, &count);
+    const char **relations = job::ledger::read_only_relations(job->area->job, table + 1, &count);
     for (int i = 0; i < count; i++) {
         bool found = false;
         for (int j = 0; j < leaves.count && !found; j++)
@@ -57,24 +59,25 @@ void check_ways(const RunningJob *job, const plan::Leaves &leaves) {
                                    relations[i]),
                             errdetail("It is no longer a part of source table \"%s\", or an engine "
                                       "has compressed or distributed it.",
-                                      job->request.source_table),
+                                      job->request.tables[table].source_table),
                             errhint("Start over with truncate => true.")));
     }
 }
 
-void note_ways(RunningJob *job, const plan::Reader *reader, const sink::Writer &writer) {
+job::ledger::Ways take_ways(RunningJob *job, const plan::Reader *reader,
+                            const sink::Writer &writer) {
     job::ledger::Ways ways{};
     ways.writer = sink::name_of(writer.way);
     ways.writer_reason = writer.reason;
-    job->by_insert = writer.way == sink::Way::insert;
     if (reader != nullptr) {
         ways.reader = name_of(*reader);
         ways.reader_reason = reader->reason;
-        job->area->no_common_snapshot = reader->no_common_snapshot;
-        if (reader->no_common_snapshot)
+        if (reader->no_common_snapshot) {
+            job->area->no_common_snapshot = true;
             ways.warning = job::no_common_snapshot;
+        }
     }
-    job::ledger::note_ways(job->area->job, ways);
+    return ways;
 }
 
 }  // namespace fastcopy::run

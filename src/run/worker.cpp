@@ -5,6 +5,7 @@
 #include "pg/wait.hpp"
 #include "run/chunk_copy.hpp"
 #include "run/chunk_retry.hpp"
+#include "run/foreign_keys.hpp"
 #include "run/index_builder.hpp"
 #include "run/lock_wait.hpp"
 #include "run/retry.hpp"
@@ -21,6 +22,8 @@ constexpr bool logs_errors = true;
 void add_chunk_context(void *) {
     if (self.range != nullptr)
         errcontext("fastcopy chunk %d: %s", self.chunk, self.range);
+    if (self.range != nullptr && self.request.clone)
+        errcontext("table %s", self.table.target_table);
     // PostgreSQL reports a value that is too large with any of these codes.
     int code = geterrcode();
     if (self.shape.text_because != nullptr && self.range != nullptr &&
@@ -132,7 +135,7 @@ void read_unchecked(Worker *worker) {
     }
 }
 
-// Reads what all chunks have in common.
+// Reads what all chunks of the job have in common.
 void read_plan(Worker *worker, MemoryContext context) {
     pg::begin_transaction(worker->area->identity);
     SetConfigOption("synchronous_commit", "off", PGC_USERSET, PGC_S_SESSION);
@@ -141,9 +144,7 @@ void read_plan(Worker *worker, MemoryContext context) {
     pg::load_libraries(worker->request.settings);
     take_on_settings(worker->request);
     MemoryContextSwitchTo(context);
-    worker->shape = job::ledger::read_shape(worker->area->job);
-    worker->files = job::ledger::read_target_files(worker->area->job);
-    if (worker->request.rebuild_indexes)
+    if (sets_foreign_keys_aside(worker->request))
         read_unchecked(worker);
     if (worker->request.resumed_job != 0)
         worker->former_snapshot = job::ledger::read_source_snapshot(worker->area->job);
@@ -172,7 +173,7 @@ void run_worker() {
         (void)wait_at_gate(&self, job::Gate::checking);
     }
     if (pg_atomic_read_u32(&self.job_slot->leaves) > 0)
-        analyze_leaves(self.job_slot, self.area->identity, self.request);
+        analyze_leaves(self.job_slot, self.area, self.request);
     else if (pg_atomic_read_u32(&self.job_slot->state) == static_cast<uint32>(job::State::indexing))
         build_indexes(self.job_slot, self.slot, self.area, self.request);
     else

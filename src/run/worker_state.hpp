@@ -16,14 +16,18 @@ struct Worker {
     job::Area *area;
     job::Request request;
     source::Connection *connection;  // nullptr while it has none
+    // The table of the chunk at hand, and what all its chunks have in common.
+    int32 table_number;  // 0: none so far
+    job::Table table;
     plan::RowShape shape;
+    job::TargetFiles files;        // of the target, as far as this worker knows
+    bool stores_elsewhere;         // rows go to other servers, through foreign tables
+    MemoryContext of_table;        // where these are
     int32 chunk;                   // at hand; 0: none
     const char *range;             // of the chunk, within its transaction; nullptr outside
     const char *former_snapshot;   // of a resumed job, while its chunks are checked
     int retries;                   // of the current chunk
     const char *checked_relation;  // the last one whose file this connection has checked
-    job::TargetFiles files;        // of the target, as far as this worker knows
-    bool stores_elsewhere;         // rows go to other servers, through foreign tables
     bool reading_source;           // an error now is the source's, not the target's
     bool waits_with_others;        // for a lock: costs no retry
     bool has_company;              // other workers of the job were active when the attempt began

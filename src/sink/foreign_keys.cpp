@@ -147,7 +147,7 @@ void forget_tables(XactEvent event, void *) noexcept {
 
 }  // namespace
 
-job::TargetForeignKeys find_foreign_keys(Oid target, bool to_itself_only) {
+job::TargetForeignKeys find_foreign_keys(Oid target, bool to_itself_only, const List *left_aside) {
     job::TargetForeignKeys all{};
     int capacity = 0;
     List *relids = find_all_inheritors(target, AccessShareLock, nullptr);
@@ -163,8 +163,8 @@ job::TargetForeignKeys find_foreign_keys(Oid target, bool to_itself_only) {
                 HeapTupleIsValid(parent) && list_member_oid(relids, form_of(parent)->conrelid);
             if (HeapTupleIsValid(parent))
                 ReleaseSysCache(parent);
-            if (by_parent || !key->convalidated ||
-                (to_itself_only && !is_same_table(target, key->confrelid)))
+            bool valid = key->convalidated || list_member_oid(left_aside, key->oid);
+            if (by_parent || !valid || (to_itself_only && !is_same_table(target, key->confrelid)))
                 return;
             if (all.count == capacity) {
                 capacity = Max(8, capacity * 2);
@@ -258,10 +258,10 @@ bool check_foreign_key(Oid foreign_key) {
     return true;
 }
 
-void leave_unchecked(Oid target, const Oid *foreign_keys, int count) {
+void leave_unchecked(Oid target, const Oid *foreign_keys, int count, bool all_not_valid) {
     static bool registered = false;
     unchecked.tables = 0;
-    if (count == 0)
+    if (count == 0 && !all_not_valid)
         return;
     if (!registered) {
         CacheRegisterRelcacheCallback(disable_again, 0);
@@ -278,7 +278,7 @@ void leave_unchecked(Oid target, const Oid *foreign_keys, int count) {
     ListCell *cell;
     foreach (cell, relids) {
         for_each_key(catalog, lfirst_oid(cell), [&](HeapTuple tuple) {
-            bool ours = false;
+            bool ours = all_not_valid;
             for (int i = 0; i < count && !ours; i++)
                 ours = descends_from(form_of(tuple)->oid, foreign_keys[i]);
             // If it was validated by hand since, it must hold for all new rows.

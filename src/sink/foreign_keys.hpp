@@ -1,8 +1,9 @@
 // Foreign keys of the target that are checked once all rows are there, each with one query.
 //
 // There are two kinds. With session_replication_role = replica, no row is checked, though
-// PostgreSQL still calls the keys valid. And with `indexes => 'rebuild'`, keys to the table itself
-// are set aside, as the referenced row may be in a chunk that is not copied yet.
+// PostgreSQL still calls the keys valid. And keys are set aside where the referenced row may be in
+// a chunk that is not copied yet: with `indexes => 'rebuild'`, keys to the table itself; in a job of
+// many tables, all.
 //
 // A key is set aside by marking it not valid in pg_constraint, as ALTER TABLE ... ADD ... NOT VALID
 // does. Rows of other sessions are still checked: only the job's workers skip the check, in their
@@ -17,8 +18,9 @@
 namespace fastcopy::sink {
 
 // The target's valid foreign keys; only those to the table itself, or all. Keys of partitions count
-// with their parent's.
-job::TargetForeignKeys find_foreign_keys(Oid target, bool to_itself_only);
+// with their parent's. `left_aside`: OIDs of keys that count as valid, since another job that did
+// not end as done has set them aside.
+job::TargetForeignKeys find_foreign_keys(Oid target, bool to_itself_only, const List *left_aside);
 
 // Marks the key, and those that partitions inherit from it, valid or not valid. Skips a key that
 // was dropped. The caller has locked the table and its partitions.
@@ -36,8 +38,8 @@ bool is_set_aside(Oid foreign_key);
 bool check_foreign_key(Oid foreign_key);
 
 // Until the end of the transaction, this process does not check rows that it inserts into the
-// target against these keys.
-void leave_unchecked(Oid target, const Oid *foreign_keys, int count);
+// target against these keys; nor, if asked, against any other that is not valid.
+void leave_unchecked(Oid target, const Oid *foreign_keys, int count, bool all_not_valid);
 
 // Ends that. Call it before the commit.
 void check_again();

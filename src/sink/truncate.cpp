@@ -27,8 +27,13 @@ void check_empty(Oid target) {
 
 }  // namespace
 
-void truncate(Oid target, bool kept_by_engine) {
-    const char *sql = psprintf("TRUNCATE %s", quoted_relation(target));
+void truncate(std::span<const Oid> targets, bool kept_by_engine) {
+    StringInfoData statement;
+    initStringInfo(&statement);
+    for (Oid target : targets)
+        appendStringInfo(&statement, "%s%s", statement.len > 0 ? ", " : "TRUNCATE ",
+                         quoted_relation(target));
+    const char *sql = statement.data;
     if (!kept_by_engine)
         return run_local(sql);
     int nest_level = NewGUCNestLevel();
@@ -38,7 +43,8 @@ void truncate(Oid target, bool kept_by_engine) {
                                 GUC_ACTION_SAVE, true, 0, false);
     run_local(sql);
     AtEOXact_GUC(false, nest_level);
-    check_empty(target);
+    for (Oid target : targets)
+        check_empty(target);
 }
 
 }  // namespace fastcopy::sink

@@ -1,4 +1,5 @@
-// TRUNCATE of a job's target, before its rows come.
+// TRUNCATE of a job's targets, before their rows come: one statement, as foreign keys may refer from
+// one to another.
 //
 // An engine that keeps a table may empty it in a trigger: Citus empties shards so. With
 // session_replication_role = replica such a trigger does not fire, and the rows of the shards would
@@ -7,12 +8,15 @@
 #ifndef FASTCOPY_SINK_TRUNCATE_HPP
 #define FASTCOPY_SINK_TRUNCATE_HPP
 
+#include <span>
+
 #include "pg/postgres.hpp"
 
 namespace fastcopy::sink {
 
-// Empties the table, as the current role, in the current transaction. `kept_by_engine` is from choose_writer.
-void truncate(Oid target, bool kept_by_engine);
+// Empties the tables, as the current role, in the current transaction. `kept_by_engine` is from
+// choose_writer, of any of them.
+void truncate(std::span<const Oid> targets, bool kept_by_engine);
 
 }  // namespace fastcopy::sink
 
