@@ -212,7 +212,7 @@ fails_with($target, 'SELECT ' . clone(tables => q('{only_there,sales.*}')), '42P
 $target->safe_psql('postgres', 'CREATE TABLE parent (a int)');
 fails_with($target, 'SELECT ' . clone(tables => q('{parent}')), '0A000', qr/tables that others inherit from/, 'refused: a table that others inherit from', detail => qr/^public\.parent$/);
 my $self = conninfo($target);
-fails_with($target, "SELECT fastcopy.clone('$self', '{customers,sales.*}')", '55006', qr/it is the source of the copy/, 'refused: the database itself');
+fails_with($target, "SELECT fastcopy.clone('$self', '{customers,sales.*}')", '55006', qr/cannot copy "public\.customers" into itself/, 'refused: the database itself');
 is($target->safe_psql('postgres', 'SELECT count(*) FROM fastcopy.status'), $jobs, 'no job is left of these');
 
 $_->quit for $keeper, $gatekeeper;

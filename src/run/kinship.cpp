@@ -84,15 +84,18 @@ void refuse_to_lock_source(RunningJob *job) {
     ereport(
         ERROR,
         (errcode(ERRCODE_OBJECT_IN_USE),
-         job->request.truncate
-             ? errmsg("cannot truncate \"%s\": it is the source of the copy", name)
-             : errmsg("cannot rebuild the indexes of \"%s\": it is the source of the copy", name),
+         job->request.truncate ? errmsg("cannot truncate \"%s\": it is the source of the copy", name)
+         : job->request.rebuild_indexes
+             ? errmsg("cannot rebuild the indexes of \"%s\": it is the source of the copy", name)
+             : errmsg("cannot copy \"%s\" into itself", name),
          kinship == Kinship::standby
              ? errdetail("The source is a standby of this server, which replays what is done here.")
              : errdetail("Source and target are the same table, or the source reads the target."),
          job->request.truncate
              ? errhint("Leave truncate out, or check the source's host and dbname.")
-             : errhint("Leave indexes out, or check the source's host and dbname.")));
+         : job->request.rebuild_indexes
+             ? errhint("Leave indexes out, or check the source's host and dbname.")
+             : errhint("Check the source's host and dbname.")));
 }
 
 }  // namespace fastcopy::run

@@ -137,12 +137,19 @@ void wait_for_snapshot(RunningJob *job, SourceFacts *facts) {
     pg_atomic_write_u32(&job->area->marker_pending, 0);
 }
 
-// Whether the target no longer has what that job has stored in it.
+// Whether the target no longer has what that job, which may have had other tables too, has stored in
+// it.
 bool has_lost_rows(const job::Request &request, int64 job) {
+    Oid target = request.only_table().target;
     job::ledger::ResumeState then = job::ledger::read_resume_state(job);
-    return then.unlogged_emptied ||
-           sink::without(then.tables[0].files, sink::read_files(request.only_table().target))
-                   .count > 0;
+    job::TargetFiles now = sink::read_files(target);
+    for (int i = 0; i < then.ntables; i++) {
+        const job::ledger::ResumeTable &table = then.tables[i];
+        if (table.target == target && ((then.unlogged_emptied && table.files.unlogged) ||
+                                       sink::without(table.files, now).count > 0))
+            return true;
+    }
+    return false;
 }
 
 // An ERROR if the target has been emptied since the last run. Partitions may have been dropped: that
