@@ -62,7 +62,7 @@ my %question = (
 	settings => qr/^SET search_path/,
 	begin    => qr/^BEGIN/,
 	snapshot => qr/pg_export_snapshot/,
-	same     => qr/^SELECT \$1::pg_catalog\.oid = /,
+	same     => qr/^SELECT pg_catalog\.bool_and\(f\.oid = /,
 	columns  => qr/pg_attribute WHERE attrelid/,
 	probe    => qr/LIMIT 0$/,
 	leaves   => qr/pg_inherits.*has_table_privilege/s,

@@ -70,6 +70,9 @@ is($target->safe_psql('postgres', q(SELECT job, state, chunks_done, chunks, rows
 	"1|done|2|2|3000||public.t|public.done\n2|failed|1|2|1499|could not extend file|public.t|public.failed\n3|interrupted|0|2|0||public.t|public.interrupted",
 	'the jobs are listed as they were left');
 
+is($target->safe_psql('postgres', q(SELECT job, number, target_table, state, chunks_done, chunks, rows, format FROM fastcopy.tables ORDER BY job)),
+	"1|1|public.done|done|2|2|3000|binary\n2|1|public.failed|failed|1|2|1499|binary\n3|1|public.interrupted|pending|0|2|0|binary", 'each has its table');
+
 # It has no markers of the source, as 0.1.0 leaves it for a source that gives none: the caller must answer for the rest.
 $target->safe_psql('postgres', "SELECT fastcopy.resume(2, '$conninfo', accept_changes => true), fastcopy.resume(3, '$conninfo')");
 for my $job (2, 3)

@@ -77,12 +77,14 @@ const char *begin_and_export(Connection *connection, std::span<const SourceTable
     if (lock.len > 0)
         (void)source::query(connection, psprintf("%s IN ACCESS SHARE MODE", lock.data));
     Rows rows = source::query(connection, "SELECT pg_catalog.pg_export_snapshot()");
-    Rows replaced = source::query(
-        connection, psprintf("SELECT f.name FROM (VALUES %s) f(oid, name)"
-                             " WHERE f.oid <> f.name::pg_catalog.regclass::pg_catalog.oid LIMIT 1",
-                             found.data));
-    if (replaced.count > 0)
-        raise_replaced(replaced.at(0, 0));
+    Rows same = source::query(
+        connection,
+        psprintf("SELECT pg_catalog.bool_and(f.oid = f.name::pg_catalog.regclass::pg_catalog.oid),"
+                 " min(f.name) FILTER (WHERE f.oid <> f.name::pg_catalog.regclass::pg_catalog.oid)"
+                 " FROM (VALUES %s) f(oid, name)",
+                 found.data));
+    if (!to_bool(same.at(0, 0)))
+        raise_replaced(same.at(0, 1));
     return rows.at(0, 0);
 }
 

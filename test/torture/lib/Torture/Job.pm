@@ -75,14 +75,16 @@ sub draw
 			}
 		} 1 .. 40
 	];
+	# By fastcopy.clone, together with another table.
+	$job->{clone} = $random->() < 0.3 && !$table->{arguments} && !$table->{engine};
 	return bless $job, 'Torture::Job';
 }
 
 sub describe
 {
 	my ($self) = @_;
-	return sprintf 'job %d: %s by %s, %d workers, chunks of %d kB, %.1f s, retry_limit %d, %s indexes%s', $self->{number},
-	  @$self{qw(table source workers chunk_size seconds retry_limit indexes)}, $self->{truncate} ? ', truncate' : '';
+	return sprintf 'job %d: %s by %s, %d workers, chunks of %d kB, %.1f s, retry_limit %d, %s indexes%s%s', $self->{number},
+	  @$self{qw(table source workers chunk_size seconds retry_limit indexes)}, $self->{truncate} ? ', truncate' : '', $self->{clone} ? ', clone' : '';
 }
 
 # Notes what has happened to this job, for whoever has to find out why something went wrong.
@@ -260,6 +262,19 @@ sub _start_call
 	return 'SELECT fastcopy.start(' . join(', ', map { "$_ => '$arguments{$_}'" } sort keys %arguments) . ')';
 }
 
+# The call of fastcopy.clone, for the table and its companion.
+sub _clone_call
+{
+	my ($self, %more) = @_;
+	my $filter    = delete $more{filter};
+	my %arguments = (
+		source => $self->{world}{ $self->{source} },
+		tables => "{public.$self->{table},public.companion}",
+		$filter ? (filters => qq({"public.$self->{table}": "$filter"})) : (),
+		%more);
+	return 'SELECT fastcopy.clone(' . join(', ', map { "$_ => '$arguments{$_}'" } sort keys %arguments) . ')';
+}
+
 # Starts another job of the same rows into the same target: returns its id, or the failure.
 sub start_rival
 {
@@ -324,11 +339,13 @@ sub _start
 	$target->rows("INSERT INTO public.$self->{table} (id) SELECT -i FROM generate_series(1, 100) i") if $self->{truncate};
 
 	my $filter = Torture::Tables::filter($self->{table}, $self->{seconds});
-	my $call   = $self->_start_call(
+	my @arguments = (
 		workers  => $self->{workers},
 		truncate => $self->{truncate} ? 'true' : 'false',
 		indexes  => $self->{indexes},
 		$filter ? (filter => $filter) : ());
+	my $call = $self->{clone} ? $self->_clone_call(@arguments) : $self->_start_call(@arguments);
+	Torture::Tables::make_companion($target) if $self->{clone};
 
 	my $last_job = $target->value('SELECT coalesce(max(job), 0) FROM fastcopy.job');
 	my $fault    = $self->{in_start};
@@ -392,6 +409,13 @@ sub _stopped
 	return;
 }
 
+# The condition on chunks that they are of the table, not of its companion.
+sub _of_the_table
+{
+	my ($self) = @_;
+	return $self->{clone} ? " AND relation !~ 'companion'" : '';
+}
+
 # A chunk is wholly there and marked, or absent and unmarked. Of a distributed table that cannot be said while the job runs.
 #
 # A plan has the partitions of its time. In READ COMMITTED the statement's snapshot is taken after that, and sees the mark of
@@ -406,7 +430,7 @@ sub _compare_with_ledger
 	my $jobs = join ', ', grep { defined } @$self{qw(id rival)};
 	my ($ledger, $rows) = @{ $world->{target}->rows(
 		'SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; '
-		  . "SELECT (SELECT coalesce(sum(rows), 0) FROM fastcopy.chunk WHERE job IN ($jobs) AND done), "
+		  . "SELECT (SELECT coalesce(sum(rows), 0) FROM fastcopy.chunk WHERE job IN ($jobs) AND done" . $self->_of_the_table . '), '
 		  . Torture::Tables::count_sql($self->{table}))->[0] };
 	$rows -= $self->{inserted} // 0;
 	$world->{comparisons}++;
@@ -550,8 +574,10 @@ sub _prove
 	$world->{proved}++;
 	$world->{rows} += $table->{rows};
 	my ($done, $chunks, $rows) = @{ $world->{target}->rows(
-		"SELECT count(*) FILTER (WHERE done), count(*), sum(rows) FROM fastcopy.chunk WHERE job = $self->{id}")->[0] };
+		"SELECT count(*) FILTER (WHERE done), count(*), sum(rows) FROM fastcopy.chunk WHERE job = $self->{id}" . $self->_of_the_table)->[0] };
 	$world->{chunks} += $chunks;
+	my $companion = $self->{clone} && Torture::Tables::fault_of_companion($world->{target});
+	$self->problem('rows', "companion: $companion") if $companion;
 	$self->problem('rows', "the job is done with $done of $chunks chunks and $rows of $table->{rows} rows")
 	  if $done != $chunks || $rows != $table->{rows};
 	my ($indexes, $whole) = @{ $world->{target}->rows(qq(

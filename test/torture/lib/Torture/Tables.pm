@@ -15,6 +15,8 @@ BEGIN
 END $$;
 CREATE TABLE public.elsewhere (id bigint PRIMARY KEY, n bigint);
 INSERT INTO public.elsewhere SELECT i, 0 FROM generate_series(1, 100) i;
+CREATE TABLE public.companion (id bigint PRIMARY KEY, next bigint);
+INSERT INTO public.companion SELECT i, 1 + i % 20000 FROM generate_series(1, 20000) i;
 };
 
 # Below it are the ids of rows that others insert into a target, and no others.
@@ -202,6 +204,27 @@ sub table
 {
 	my ($name) = @_;
 	return $tables{$name};
+}
+
+# The other table of a job of two: its rows refer to each other in a circle.
+sub make_companion
+{
+	my ($target) = @_;
+	$target->rows('DROP TABLE IF EXISTS public.companion');
+	$target->rows('CREATE TABLE public.companion (id bigint PRIMARY KEY, next bigint REFERENCES public.companion)');
+	return;
+}
+
+# What is wrong with the companion of a job that is done; undef if nothing is.
+sub fault_of_companion
+{
+	my ($target) = @_;
+	my ($rows, $different, $right, $valid) = @{ $target->rows(q(
+		SELECT count(*), count(DISTINCT id), count(*) FILTER (WHERE id BETWEEN 1 AND 20000 AND next = 1 + id % 20000),
+			(SELECT bool_and(convalidated) FROM pg_constraint WHERE conrelid = 'public.companion'::regclass AND contype = 'f')
+		FROM public.companion))->[0] };
+	return if $rows == 20000 && $different == 20000 && $right == 20000 && $valid eq 't';
+	return "$rows rows, $different ids, $right of them right, foreign key valid: $valid";
 }
 
 # Everything on the source, and the digests: what the target must hold.
