@@ -62,7 +62,7 @@ Oid find_locked_target(RunningJob *job) {
                  " ON d.oid = l.database AND d.datname = pg_catalog.current_database()"
                  " JOIN (VALUES %s) f(target, member) ON f.member = l.relation"
                  " WHERE l.locktype = 'relation' AND l.pid = pg_catalog.pg_backend_pid()"
-                 " AND %u = d.oid LIMIT 1",
+                 " AND %u = d.oid ORDER BY f.target LIMIT 1",
                  relids.data, MyDatabaseId));
     return rows.count > 0 ? static_cast<Oid>(rows.number_at(0, 0, 0, PG_UINT32_MAX)) : InvalidOid;
 }

@@ -661,7 +661,7 @@ sub _clean_up
 	# One with indexes that are still set aside is not forgotten; without its table it is.
 	my $whole = !$self->{gave_up} && !$self->{refused} && !$self->{abandoned};
 	$target->rows("SELECT fastcopy.forget($self->{id})") if $self->{forget} && $whole;
-	$target->rows("DROP TABLE IF EXISTS public.$_") for $self->{table}, sort keys %{ Torture::Tables::table($self->{table})->{leaves} || {} };
+	$target->rows("DROP TABLE IF EXISTS public.$_") for $self->{table}, 'companion', sort keys %{ Torture::Tables::table($self->{table})->{leaves} || {} };
 	$target->rows("SELECT fastcopy.forget($_)") for grep { defined } $whole ? () : $self->{id}, $self->{rival};
 	return;
 }
