@@ -42,6 +42,7 @@ FROM fastcopy.job;
 
 ALTER TABLE fastcopy.chunk ADD table_number integer NOT NULL DEFAULT 1;
 ALTER TABLE fastcopy.index ADD table_number integer NOT NULL DEFAULT 1;
+CREATE INDEX ON fastcopy.chunk (job, table_number);
 
 -- The settings of the session that started a job, which the job has taken on. They may hold secrets.
 CREATE TABLE fastcopy.setting (
@@ -62,6 +63,7 @@ CREATE TABLE fastcopy.foreign_key (
     table_name text NOT NULL,
     definition text NOT NULL,
     set_aside boolean NOT NULL,
+    was_valid boolean NOT NULL, -- before the job; a key that was not is not checked
     done boolean NOT NULL DEFAULT false,
     started_at timestamptz,
     finished_at timestamptz,
@@ -73,7 +75,7 @@ CREATE VIEW fastcopy.foreign_keys WITH (security_barrier) AS
 SELECT k.job,
        k.table_name,
        k.name,
-       CASE WHEN k.done THEN 'checked' WHEN k.set_aside THEN 'set aside' ELSE 'unchecked' END AS state,
+       CASE WHEN NOT k.was_valid THEN 'not valid' WHEN k.done THEN 'checked' WHEN k.set_aside THEN 'set aside' ELSE 'unchecked' END AS state,
        k.started_at,
        k.finished_at,
        k.definition
@@ -292,7 +294,8 @@ JOIN fastcopy.job j ON j.job = c.job
 LEFT JOIN fastcopy.live_workers() w ON w.job = c.job AND w.chunk = c.chunk
 WHERE fastcopy.may_see(j.owner);
 
--- The state of a table is its own until its job ends: a table whose rows are in waits for the others.
+-- The state of a table is its own: one whose rows are in waits for the others of its job. A table that was being copied
+-- when its job ended otherwise is interrupted.
 CREATE VIEW fastcopy.tables WITH (security_barrier) AS
 SELECT t.job,
        t.number,
@@ -300,18 +303,21 @@ SELECT t.job,
        t.target_table,
        CASE WHEN j.state = 'done' THEN 'done'
             WHEN c.has_failed THEN 'failed'
-            WHEN c.chunks_done = t.chunks THEN CASE WHEN i.indexes_done < i.indexes THEN 'indexing' ELSE 'copied' END
-            WHEN c.started THEN 'copying'
-            ELSE 'pending' END AS state,
-       c.rows,
-       c.bytes,
+            WHEN coalesce(c.chunks_done, 0) < t.chunks AND NOT coalesce(c.started, false) THEN 'pending'
+            WHEN coalesce(c.chunks_done, 0) = t.chunks AND coalesce(i.indexes_done = i.indexes, true) THEN 'copied'
+            WHEN NOT EXISTS (SELECT FROM fastcopy.live_jobs() l WHERE l.job = t.job) THEN 'interrupted'
+            WHEN c.chunks_done < t.chunks THEN 'copying'
+            ELSE 'indexing' END AS state,
+       coalesce(c.rows, 0)::bigint AS rows,
+       coalesce(c.bytes, 0)::bigint AS bytes,
        CASE WHEN t.chunks = 0 THEN 100 ELSE pg_catalog.round(100.0 * c.chunks_done / t.chunks, 1) END AS percent,
-       c.chunks_done,
+       coalesce(c.chunks_done, 0) AS chunks_done,
        t.chunks,
-       i.indexes_done,
-       i.indexes,
+       coalesce(i.indexes_done, 0) AS indexes_done,
+       coalesce(i.indexes, 0) AS indexes,
        c.started_at,
-       CASE WHEN c.chunks_done = t.chunks AND i.indexes_done = i.indexes THEN greatest(c.finished_at, i.finished_at) END AS finished_at,
+       CASE WHEN c.chunks_done = t.chunks AND coalesce(i.indexes_done = i.indexes, true)
+            THEN greatest(c.finished_at, i.finished_at) END AS finished_at,
        CASE WHEN c.has_failed THEN j.error END AS error,
        t.format,
        t.reader,
@@ -319,21 +325,25 @@ SELECT t.job,
        t.warning
 FROM fastcopy.job_table t
 JOIN fastcopy.job j ON j.job = t.job
-CROSS JOIN LATERAL (
-    SELECT count(*) FILTER (WHERE k.done)::integer AS chunks_done,
-           coalesce(sum(CASE WHEN k.done THEN coalesce(k.rows_sent, k.rows) ELSE w.rows_in_chunk END), 0)::bigint AS rows,
-           coalesce(sum(CASE WHEN k.done THEN k.bytes ELSE w.bytes_in_chunk END), 0)::bigint AS bytes,
-           coalesce(pg_catalog.bool_or(k.done OR w.chunk IS NOT NULL), false) AS started,
-           coalesce(pg_catalog.bool_or(k.chunk = j.failed_chunk), false) AS has_failed,
+LEFT JOIN (
+    SELECT k.job,
+           k.table_number,
+           count(*) FILTER (WHERE k.done)::integer AS chunks_done,
+           sum(CASE WHEN k.done THEN coalesce(k.rows_sent, k.rows) ELSE w.rows_in_chunk END) AS rows,
+           sum(CASE WHEN k.done THEN k.bytes ELSE w.bytes_in_chunk END) AS bytes,
+           pg_catalog.bool_or(k.done OR w.chunk IS NOT NULL) AS started,
+           coalesce(pg_catalog.bool_or(k.chunk = f.failed_chunk), false) AS has_failed,
            min(k.started_at) AS started_at,
            max(k.finished_at) AS finished_at
     FROM fastcopy.chunk k
+    JOIN fastcopy.job f ON f.job = k.job
     LEFT JOIN fastcopy.live_workers() w ON w.job = k.job AND w.chunk = k.chunk
-    WHERE k.job = t.job AND k.table_number = t.number) c
-CROSS JOIN LATERAL (
-    SELECT count(*) FILTER (WHERE x.done)::integer AS indexes_done, count(*)::integer AS indexes, max(x.finished_at) AS finished_at
+    GROUP BY k.job, k.table_number) c ON c.job = t.job AND c.table_number = t.number
+LEFT JOIN (
+    SELECT x.job, x.table_number, count(*) FILTER (WHERE x.done)::integer AS indexes_done, count(*)::integer AS indexes,
+           max(x.finished_at) AS finished_at
     FROM fastcopy.index x
-    WHERE x.job = t.job AND x.table_number = t.number) i
+    GROUP BY x.job, x.table_number) i ON i.job = t.job AND i.table_number = t.number
 WHERE fastcopy.may_see(j.owner);
 COMMENT ON VIEW fastcopy.tables IS 'one row per table of each fastcopy job';
 GRANT SELECT ON fastcopy.tables TO PUBLIC;

@@ -162,6 +162,39 @@ $job = fail_half();
 $source->safe_psql('postgres', q(UPDATE sales.lines SET item = 'changed' WHERE line = 0 AND order_id = 1));
 fails_with($target, "SELECT fastcopy.resume($job)", '55000', qr/source table "sales\.lines" may have changed/, 'a table that was copied in part may not');
 
+# A partition that was attached since is not in the plan, though nothing of the table was copied.
+$target->safe_psql('postgres', 'CREATE TRIGGER no BEFORE INSERT ON sales.lines FOR EACH ROW EXECUTE FUNCTION never()');
+$job = $target->safe_psql('postgres', "SET fastcopy.chunk_size = '64kB'; SELECT " . clone(truncate => 'true', workers => 1, tables => q('{customers,events,sales.*}')));
+fails_with($target, "SELECT fastcopy.wait($job)", 'P0001', qr/never/, 'a job fails before another table');
+$target->safe_psql('postgres', 'DROP TRIGGER no ON sales.lines');
+is($target->safe_psql('postgres', "SELECT state, chunks_done FROM fastcopy.tables WHERE job = $job AND source_table = 'public.events'"), 'pending|0', '... of which nothing was copied');
+$source->safe_psql('postgres', q(CREATE TABLE events_null PARTITION OF events DEFAULT; INSERT INTO events VALUES (NULL, '"no date"')));
+fails_with($target, "SELECT fastcopy.resume($job)", '55000', qr/source table "public\.events" may have changed/, 'it is not resumed with a new partition',
+	detail => qr/public\.events_null has become a part of it/);
+$source->safe_psql('postgres', 'DROP TABLE events_null');
+$target->safe_psql('postgres', "SELECT fastcopy.resume($job)");
+is(wait_done($job), 'done', '... but without it');
+
+# A key that is not valid before stays so, and others are valid again.
+$target->safe_psql('postgres', 'ALTER TABLE sales.lines ADD CONSTRAINT half FOREIGN KEY (order_id) REFERENCES sales.orders NOT VALID');
+is(wait_done($target->safe_psql('postgres', 'SELECT ' . clone(truncate => 'true'))), 'done', 'a target with a key that is not valid');
+is(broken_keys(), 'half', '... which it stays');
+is($target->safe_psql('postgres', q(SELECT string_agg(name || ' ' || state, ', ' ORDER BY name) FROM fastcopy.foreign_keys WHERE job = (SELECT max(job) FROM fastcopy.status))),
+	'customers_invited_by_fkey checked, half not valid, lines_order_id_fkey checked, orders_customer_fkey checked', '... and fastcopy.foreign_keys says so');
+$target->safe_psql('postgres', 'ALTER TABLE sales.lines DROP CONSTRAINT half');
+
+# It sets foreign keys aside, which is for the owner, of tables without indexes too.
+$target->safe_psql('postgres', sprintf(q(
+	CREATE ROLE clerk;
+	GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA fastcopy TO clerk;
+	CREATE SERVER old FOREIGN DATA WRAPPER pg_fastcopy OPTIONS (host '%s', port '%s', dbname 'postgres');
+	GRANT USAGE ON FOREIGN SERVER old TO clerk;
+	CREATE USER MAPPING FOR clerk SERVER old OPTIONS (user '%s', password_required 'false');
+	GRANT INSERT ON empty TO clerk;), $source->host, $source->port, scalar getpwuid $<));
+fails_with($target, "SET ROLE clerk; SELECT fastcopy.clone('old', '{empty}')", '42501', qr/must be owner of table empty/, 'only owners may clone');
+$target->safe_psql('postgres', 'ALTER TABLE empty OWNER TO clerk');
+is(wait_done($target->safe_psql('postgres', "SET ROLE clerk; SELECT fastcopy.clone('old', '{empty}')")), 'done', '... who need no other right');
+
 # Killed while it copies; the server comes back.
 $source->safe_psql('postgres', q(CREATE FUNCTION gate(id bigint) RETURNS boolean LANGUAGE plpgsql AS
 	'BEGIN IF id = 4000 THEN PERFORM pg_catalog.pg_advisory_xact_lock_shared(1); END IF; RETURN true; END'));
@@ -194,6 +227,8 @@ my @refused = (
 	[ { tables => q('{nothing}') }, '42P01', qr/no table on the source matches pattern "nothing" of argument "tables"/, 'a pattern that matches nothing' ],
 	[ { tables => q('{customers,sales.no*}') }, '42P01', qr/matches pattern "sales\.no\*"/, 'one of several' ],
 	[ { exclude => q('{custmers}') }, '42P01', qr/matches pattern "custmers" of argument "exclude"/, 'an exclusion that matches nothing' ],
+	[ { tables => q('{}') }, '22023', qr/argument "tables" must not be empty/, 'an empty list' ],
+	[ { tables => q('{pg_catalog.pg_class}') }, '42P01', qr/no table on the source matches/, 'a catalog' ],
 	[ { tables => q('{a.b.c}') }, '42601', qr/invalid pattern: "a\.b\.c"/, 'a pattern that is none' ],
 	[ { tables => q('{customers}'), exclude => q('{customers}') }, '42P01', qr/no table that is to be copied/, 'no table at all' ],
 	[ { exclude => q('{events_old}') }, '0A000', qr/cannot leave out partition public\.events_old of table public\.events/, 'a partition to be left out' ],

@@ -54,6 +54,11 @@ job::Request read_request(FunctionCallInfo fcinfo) {
     request.clone = true;
     read_source_argument(fcinfo, &request);
     request.include = texts_argument(fcinfo, 1, "tables", &request.include_count);
+    // NULL stands for all tables; a list that has become empty by mistake does not.
+    if (!PG_ARGISNULL(1) && request.include_count == 0)
+        ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+                        errmsg("argument \"tables\" must not be empty"),
+                        errhint("Leave the argument out to copy all tables.")));
     request.exclude = texts_argument(fcinfo, 2, "exclude", &request.exclude_count);
     read_workers_argument(fcinfo, 3, &request);
     check_definitions(fcinfo, 4);

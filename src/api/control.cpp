@@ -104,7 +104,8 @@ void require_no_index_aside(int64 job) {
 void require_no_foreign_key_aside(int64 job) {
     job::ledger::OpenForeignKeys keys = job::ledger::read_open_foreign_keys(job);
     for (int i = 0; i < keys.count; i++) {
-        if (keys.keys[i].set_aside && sink::is_set_aside(keys.keys[i].oid))
+        if (keys.keys[i].set_aside && keys.keys[i].was_valid &&
+            sink::is_set_aside(keys.keys[i].oid))
             ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
                             errmsg("foreign key \"%s\" of the target of fastcopy job " INT64_FORMAT
                                    " is still set aside",

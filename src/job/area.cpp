@@ -18,6 +18,7 @@ dsm_segment *create_area(const Request &request, const pg::Identity &identity) {
     area->job = 0;
     area->workers_launched = 0;
     area->done_before = 0;
+    area->filtered = false;
     area->stores_elsewhere = false;
     area->notice[0] = '\0';
     area->no_common_snapshot = false;

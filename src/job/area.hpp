@@ -41,6 +41,7 @@ struct Area {
     int32 workers_launched;  // valid when the answer is ready
     uint32
         done_before;  // chunks that former runs of the job have done; valid when the gate is open
+    bool filtered;    // likewise: a table of the job has a filter
     bool stores_elsewhere;    // likewise: rows go to other servers, through foreign tables
     char notice[1024];        // what the caller should know; valid when the answer is ready
     char warning[512];        // likewise, as a WARNING

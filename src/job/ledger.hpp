@@ -49,13 +49,14 @@ void add_foreign_keys(int64 job, const TargetForeignKeys &keys, bool set_aside);
 struct OpenForeignKey {
     Oid oid;
     bool set_aside;
+    bool was_valid;  // before the job
 };
 struct OpenForeignKeys {
     int count;
     OpenForeignKey *keys;
 };
 OpenForeignKeys read_open_foreign_keys(int64 job);
-// OIDs of the keys that jobs have set aside and not checked, palloc'd.
+// OIDs of the keys that jobs have set aside and not checked, and that were valid before, palloc'd.
 List *read_foreign_keys_aside();
 void mark_foreign_key_done(int64 job, Oid key, TimestampTz started_at);
 

@@ -15,6 +15,7 @@ void add_foreign_keys(int64 job, const TargetForeignKeys &keys, bool set_aside) 
         row.column("table_name").add_text(key.table);
         row.column("definition").add_text(key.definition);
         row.column("set_aside").add_bool(set_aside);
+        row.column("was_valid").add_bool(key.valid);
         insert("fastcopy.foreign_key", &row);
     }
     close(session);
@@ -26,15 +27,17 @@ OpenForeignKeys read_open_foreign_keys(int64 job) {
     Params p;
     p.add_int8(job);
     read(
-        "SELECT foreign_key::int8, set_aside FROM fastcopy.foreign_key WHERE job = $1 AND NOT done"
+        "SELECT foreign_key::int8, set_aside, was_valid FROM fastcopy.foreign_key WHERE job = $1 "
+        "AND NOT done"
         " ORDER BY foreign_key",
         &p);
     OpenForeignKeys all{};
     all.keys = static_cast<OpenForeignKey *>(
         MemoryContextAlloc(caller, sizeof(OpenForeignKey) * Max(SPI_processed, 1)));
     for (uint64 i = 0; i < SPI_processed; i++)
-        all.keys[all.count++] = OpenForeignKey{static_cast<Oid>(field_int8("foreign_key", 0, i)),
-                                               field_bool("set_aside", i)};
+        all.keys[all.count++] =
+            OpenForeignKey{static_cast<Oid>(field_int8("foreign_key", 0, i)),
+                           field_bool("set_aside", i), field_bool("was_valid", i)};
     close(session);
     return all;
 }
@@ -43,8 +46,10 @@ List *read_foreign_keys_aside() {
     MemoryContext caller = CurrentMemoryContext;
     Session session = open();
     Params none;
-    read("SELECT DISTINCT foreign_key::int8 FROM fastcopy.foreign_key WHERE set_aside AND NOT done",
-         &none);
+    read(
+        "SELECT DISTINCT foreign_key::int8 FROM fastcopy.foreign_key WHERE set_aside AND was_valid"
+        " AND NOT done",
+        &none);
     MemoryContext old = MemoryContextSwitchTo(caller);
     List *keys = NIL;
     for (uint64 i = 0; i < SPI_processed; i++)

@@ -46,6 +46,7 @@ struct TargetForeignKey {
     const char *name;        // unquoted
     const char *table;       // quoted, schema-qualified
     const char *definition;  // from pg_get_constraintdef, for users
+    bool valid;              // before the job
 };
 
 struct TargetForeignKeys {

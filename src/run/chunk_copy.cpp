@@ -152,8 +152,7 @@ void copy_chunk(Worker *worker, int32 number) {
                                    source_statement(worker, chunk,
                                                     plan::copy_statement(chunk, worker->shape)))};
     worker->reading_source = false;
-    sink::leave_unchecked(worker->table.target, worker->unchecked, worker->unchecked_count,
-                          worker->request.clone);
+    sink::leave_unchecked(worker->table.target, worker->unchecked, worker->unchecked_count);
     sink::ByteSource bytes{&feed, read_and_count, largest_row};
     uint64 rows = sink::copy_in(target, pstate, worker->shape.ncolumns, worker->shape.columns,
                                 worker->shape.as_written, worker->shape.binary,

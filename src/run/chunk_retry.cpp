@@ -78,8 +78,8 @@ bool try_chunk(Worker *worker, int32 number, Step step, int retries_left) {
             FlushErrorState();
             raise_unresolved(number, worker->table.target_table, error->message);
         }
-        bool switched = search_path::may_switch(worker->area, worker->job_slot, worker->connection,
-                                                worker->shape, error);
+        bool switched =
+            search_path::may_switch(worker->area, worker->job_slot, worker->connection, error);
         bool lock_wait = lock_wait::is_cause(worker->connection, error);
         worker->waits_with_others = lock_wait && lock_wait::others_work(worker->slot);
         // The coordinator makes a crew smaller whose workers conflict with each other

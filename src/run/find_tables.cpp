@@ -1,5 +1,7 @@
 #include "run/find_tables.hpp"
 
+#include <algorithm>
+
 #include "core/name_pattern.hpp"
 #include "plan/answers.hpp"
 #include "run/coordinator_connection.hpp"
@@ -10,10 +12,12 @@ namespace {
 
 using source::Rows;
 
-// The condition on pg_class c and pg_namespace n that a table's name is that of the pattern. It is
-// evaluated under the default search_path of the source's session, which decides what is visible:
-// all else is qualified.
-const char *condition_of(const char *pattern) {
+struct Regexes {
+    const char *schema;  // nullptr: of any that is visible
+    const char *table;
+};
+
+Regexes to_regexes(const char *pattern) {
     size_t size = core::regex_size(strlen(pattern));
     std::span<char> schema{static_cast<char *>(palloc(size)), size};
     std::span<char> table{static_cast<char *>(palloc(size)), size};
@@ -22,14 +26,22 @@ const char *condition_of(const char *pattern) {
         ereport(ERROR,
                 (errcode(ERRCODE_SYNTAX_ERROR), errmsg("invalid pattern: \"%s\"", pattern),
                  errhint("Patterns are those of pg_dump -t, such as \"orders\", \"sales.*\".")));
+    return Regexes{kind == core::NamePattern::qualified ? schema.data() : nullptr, table.data()};
+}
+
+// The condition on pg_class c and pg_namespace n that a table's name is that of the pattern. It is
+// evaluated under the default search_path of the source's session, which decides what is visible:
+// all else is qualified.
+const char *condition_of(const char *pattern) {
+    Regexes regexes = to_regexes(pattern);
     const char *match =
         psprintf("c.relname OPERATOR(pg_catalog.~) %s::pg_catalog.text COLLATE pg_catalog.default",
-                 quote_literal_cstr(table.data()));
-    if (kind == core::NamePattern::table)
+                 quote_literal_cstr(regexes.table));
+    if (regexes.schema == nullptr)
         return psprintf("(%s AND pg_catalog.pg_table_is_visible(c.oid))", match);
     return psprintf(
         "(%s AND n.nspname OPERATOR(pg_catalog.~) %s::pg_catalog.text COLLATE pg_catalog.default)",
-        match, quote_literal_cstr(schema.data()));
+        match, quote_literal_cstr(regexes.schema));
 }
 
 // The condition of one pattern at least.
@@ -42,12 +54,14 @@ const char *any_of(const char **patterns, int count) {
     return conditions.data;
 }
 
-// What may be copied at all.
+// What may be copied at all: nothing of the system's.
 #define COPIED_FROM                                                                        \
     " FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n"                           \
     " ON n.oid OPERATOR(pg_catalog.=) c.relnamespace"                                      \
     " WHERE c.relkind OPERATOR(pg_catalog.=) ANY (ARRAY['r', 'p']::pg_catalog.\"char\"[])" \
-    " AND c.relpersistence OPERATOR(pg_catalog.<>) 't'::pg_catalog.\"char\""
+    " AND c.relpersistence OPERATOR(pg_catalog.<>) 't'::pg_catalog.\"char\""               \
+    " AND n.nspname OPERATOR(pg_catalog.!~) '^pg_'"                                        \
+    " AND n.nspname OPERATOR(pg_catalog.<>) 'information_schema'::pg_catalog.name"
 
 // A pattern with a typing error would silently copy less, or more, than was meant.
 void check_patterns(source::Connection *connection, const char *argument, const char **patterns,
@@ -63,15 +77,13 @@ void check_patterns(source::Connection *connection, const char *argument, const 
     }
 }
 
-// The names of the tables, quoted and not, and their OIDs. The last columns: a partition of such a
-// table that is to be left out, which is not possible, and whether other tables inherit from it.
+// The tables: OID; schema and name; both quoted; a partition that is to be left out, which is not
+// possible; whether other tables inherit from it; the OIDs of its leaves.
 Rows list_tables(source::Connection *connection, const job::Request &request) {
     const char *include =
         request.include_count > 0
             ? any_of(request.include, request.include_count)
-            : "n.nspname OPERATOR(pg_catalog.!~) '^pg_'"
-              " AND n.nspname OPERATOR(pg_catalog.<>) 'information_schema'::pg_catalog.name"
-              " AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d"
+            : "NOT EXISTS (SELECT FROM pg_catalog.pg_depend d"
               " WHERE d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_class'::pg_catalog.regclass"
               "::pg_catalog.oid AND d.objid OPERATOR(pg_catalog.=) c.oid"
               " AND d.deptype OPERATOR(pg_catalog.=) 'e'::pg_catalog.\"char\")";
@@ -87,18 +99,63 @@ Rows list_tables(source::Connection *connection, const job::Request &request) {
             " ON i.inhrelid OPERATOR(pg_catalog.=) a.ancestor),"
             " t AS (SELECT * FROM m WHERE NOT EXISTS (SELECT FROM a JOIN m r"
             " ON r.oid OPERATOR(pg_catalog.=) a.ancestor AND NOT r.excluded"
-            " WHERE a.oid OPERATOR(pg_catalog.=) m.oid))"
+            " WHERE a.oid OPERATOR(pg_catalog.=) m.oid) AND NOT m.excluded),"
+            " d(root, oid) AS (SELECT t.oid, t.oid FROM t UNION ALL SELECT d.root, i.inhrelid"
+            " FROM d JOIN pg_catalog.pg_inherits i ON i.inhparent OPERATOR(pg_catalog.=) d.oid%s),"
+            " l AS (SELECT d.root, pg_catalog.string_agg(d.oid::pg_catalog.text, ' ' ORDER BY "
+            "d.oid)"
+            " AS leaves FROM d JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) d.oid"
+            " WHERE c.relkind OPERATOR(pg_catalog.<>) 'p'::pg_catalog.\"char\""
+            " AND c.relpersistence OPERATOR(pg_catalog.<>) 't'::pg_catalog.\"char\" GROUP BY "
+            "d.root)"
             " SELECT t.oid, t.nspname, t.relname,"
             " pg_catalog.concat(pg_catalog.quote_ident(t.nspname), '.',"
-            " pg_catalog.quote_ident(t.relname)), (SELECT min(pg_catalog.concat("
+            " pg_catalog.quote_ident(t.relname)), (SELECT pg_catalog.min(pg_catalog.concat("
             "pg_catalog.quote_ident(m.nspname), '.', pg_catalog.quote_ident(m.relname)))"
             " FROM a JOIN m ON m.oid OPERATOR(pg_catalog.=) a.oid AND m.excluded"
             " WHERE a.ancestor OPERATOR(pg_catalog.=) t.oid),"
             " t.relkind OPERATOR(pg_catalog.=) 'r'::pg_catalog.\"char\" AND t.relhassubclass"
             " AND EXISTS (SELECT FROM pg_catalog.pg_inherits i"
             " WHERE i.inhparent OPERATOR(pg_catalog.=) t.oid)"
-            " FROM t WHERE NOT t.excluded ORDER BY 2, 3",
-            exclude, include, exclude));
+            ", coalesce(l.leaves, '') FROM t LEFT JOIN l ON l.root OPERATOR(pg_catalog.=) t.oid"
+            " ORDER BY 2, 3",
+            exclude, include, exclude,
+            source::server_version(connection) >= 140000 ? " AND NOT i.inhdetachpending" : ""));
+}
+
+bool matches(const char *regex, const char *name) {
+    return DatumGetBool(DirectFunctionCall2Coll(
+        textregexeq, DEFAULT_COLLATION_OID, CStringGetTextDatum(name), CStringGetTextDatum(regex)));
+}
+
+bool matches_any(const char **patterns, int count, const char *schema_name, const char *name) {
+    bool found = false;
+    for (int i = 0; i < count && !found; i++) {
+        Regexes regexes = to_regexes(patterns[i]);
+        found = matches(regexes.table, name) &&
+                (regexes.schema == nullptr || matches(regexes.schema, schema_name));
+    }
+    return found;
+}
+
+// Whether the caller has asked for the table. The source says which tables there are, and its answer
+// decides which tables here are written to: it must not be trusted with others.
+bool is_asked_for(const job::Request &request, const char *schema, const char *name, Oid target) {
+    if (strncmp(schema, "pg_", 3) == 0 || strcmp(schema, "information_schema") == 0)
+        return false;
+    if (request.include_count == 0 && OidIsValid(getExtensionOfObject(RelationRelationId, target)))
+        return false;
+    return (request.include_count == 0 ||
+            matches_any(request.include, request.include_count, schema, name));
+}
+
+void check_distinct(const job::Request &request) {
+    auto *targets = static_cast<Oid *>(palloc(sizeof(Oid) * request.ntables));
+    for (int i = 0; i < request.ntables; i++)
+        targets[i] = request.tables[i].target;
+    std::sort(targets, targets + request.ntables);
+    if (std::adjacent_find(targets, targets + request.ntables) != targets + request.ntables)
+        source::raise_odd_answer("The source returned a table twice.");
 }
 
 // Names of tables for a message, as many as can be read.
@@ -142,7 +199,7 @@ void set_filters(source::Connection *connection, job::Request *request, const Ro
 
 }  // namespace
 
-void find_tables(RunningJob *job) {
+Listing find_tables(RunningJob *job) {
     job::Request *request = &job->request;
     job->connection = connect_coordinator(job);
     source::Connection *connection = job->connection;
@@ -153,24 +210,30 @@ void find_tables(RunningJob *job) {
         ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
                         errmsg("the source has no table that is to be copied")));
     MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
+    Listing listing{static_cast<const char **>(palloc(sizeof(char *) * rows.count))};
     request->tables = static_cast<job::Table *>(palloc0(sizeof(job::Table) * rows.count));
     NameList missing{};
     NameList parents{};
     for (int i = 0; i < rows.count; i++) {
-        RangeVar *name = makeRangeVar(pstrdup(rows.at(i, 1)), pstrdup(rows.at(i, 2)), -1);
-        Oid target = RangeVarGetRelid(name, NoLock, true);
-        const char *quoted = plan::to_name(rows.at(i, 3));
+        const char *schema = pstrdup(rows.at(i, 1));
+        const char *name = pstrdup(rows.at(i, 2));
+        RangeVar *range = makeRangeVar(const_cast<char *>(schema), const_cast<char *>(name), -1);
+        Oid target = RangeVarGetRelid(range, NoLock, true);
+        if (!is_asked_for(*request, schema, name, target))
+            source::raise_odd_answer("The source returned a table that was not asked for.");
+        const char *quoted = quote_qualified_identifier(schema, name);
         if (!OidIsValid(target))
             add_name(&missing, quoted);
-        if (plan::to_bool(rows.at(i, 5)))
-            add_name(&parents, quoted);
         if (rows.at_or_null(i, 4) != nullptr)
             ereport(ERROR,
                     (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
                      errmsg("cannot leave out partition %s of table %s", rows.at(i, 4), quoted),
                      errhint("Give the table a filter, or leave it out as a whole.")));
-        request->tables[i] = job::Table{.source_table = pstrdup(quoted),
-                                        .target_table = pstrdup(quoted),
+        if (plan::to_bool(rows.at(i, 5)))
+            add_name(&parents, quoted);
+        listing.leaves[i] = pstrdup(rows.at(i, 6));
+        request->tables[i] = job::Table{.source_table = pstrdup(plan::to_name(rows.at(i, 3))),
+                                        .target_table = quoted,
                                         .target = target,
                                         .key = nullptr,
                                         .filter = nullptr,
@@ -192,7 +255,27 @@ void find_tables(RunningJob *job) {
                         errmsg("cannot clone tables that others inherit from"),
                         errdetail_internal("%s", parents.names.data),
                         errhint("Leave them out with the argument \"exclude\".")));
+    check_distinct(*request);
     set_filters(connection, request, rows);
+    return listing;
+}
+
+void check_unchanged(const Listing &listing, const SourceFacts &facts) {
+    for (int i = 0; i < facts.ntables; i++) {
+        const plan::Leaves &leaves = facts.tables[i].leaves;
+        StringInfoData oids;
+        initStringInfo(&oids);
+        for (int j = 0; j < leaves.count; j++)
+            appendStringInfo(&oids, "%s%u", j > 0 ? " " : "", leaves.leaves[j].oid);
+        if (strcmp(oids.data, listing.leaves[i]) != 0)
+            ereport(
+                ERROR,
+                (errcode(ERRCODE_OBJECT_IN_USE),
+                 errmsg("partitions or children of source table %s changed while the job started",
+                        facts.tables[i].table.name),
+                 errhint("Start the job again.")));
+        pfree(oids.data);
+    }
 }
 
 }  // namespace fastcopy::run

@@ -6,14 +6,23 @@
 #ifndef FASTCOPY_RUN_FIND_TABLES_HPP
 #define FASTCOPY_RUN_FIND_TABLES_HPP
 
-#include "run/running_job.hpp"
+#include "run/preparation_steps.hpp"
 
 namespace fastcopy::run {
+
+// The OIDs of each table's leaves, as of the time when the tables were listed.
+struct Listing {
+    const char **leaves;
+};
 
 // Connects to the source, and sets the tables of the job's request, in order of their names. An
 // ERROR if a pattern or a filter has no table, if there is no table at all, or if tables do not
 // exist here.
-void find_tables(RunningJob *job);
+Listing find_tables(RunningJob *job);
+
+// An ERROR if a table has other leaves in the job's snapshot: a partition that was attached or
+// detached since would be copied twice, or not at all.
+void check_unchanged(const Listing &listing, const SourceFacts &facts);
 
 }  // namespace fastcopy::run
 

@@ -11,10 +11,14 @@ void note_foreign_keys(RunningJob *job) {
     bool set_aside = !unchecked && sets_foreign_keys_aside(job->request);
     if (unchecked ? !job->request.foreign_keys : !set_aside)
         return;
-    const List *left_aside = job::ledger::read_foreign_keys_aside();
+    const List *left_aside = set_aside ? job::ledger::read_foreign_keys_aside() : NIL;
+    // Triggers check rows by keys that are not valid, too.
+    sink::Which which = unchecked            ? sink::Which::valid
+                        : job->request.clone ? sink::Which::all
+                                             : sink::Which::valid_to_itself;
     for (int i = 0; i < job->request.ntables; i++) {
-        job::TargetForeignKeys keys = sink::find_foreign_keys(
-            job->request.tables[i].target, set_aside && !job->request.clone, left_aside);
+        job::TargetForeignKeys keys =
+            sink::find_foreign_keys(job->request.tables[i].target, which, left_aside);
         job::ledger::add_foreign_keys(job->area->job, keys, set_aside);
         for (int j = 0; set_aside && j < keys.count; j++)
             sink::set_validated(keys.keys[j].oid, false);
@@ -73,7 +77,8 @@ void check_foreign_keys(RunningJob *job) {
         const char *name = get_constraint_name(key.oid);
         pg::show_activity(psprintf("fastcopy job " INT64_FORMAT, job->area->job),
                           psprintf("checking foreign key %s", name != nullptr ? name : ""));
-        if (sink::check_foreign_key(key.oid) && key.set_aside)
+        bool stays_not_valid = !key.was_valid && sink::is_set_aside(key.oid);
+        if (!stays_not_valid && sink::check_foreign_key(key.oid) && key.set_aside)
             sink::set_validated(key.oid, true);
         job::ledger::mark_foreign_key_done(job->area->job, key.oid, started_at);
         pg::commit_transaction();

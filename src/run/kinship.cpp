@@ -84,7 +84,8 @@ void refuse_to_lock_source(RunningJob *job) {
     ereport(
         ERROR,
         (errcode(ERRCODE_OBJECT_IN_USE),
-         job->request.truncate ? errmsg("cannot truncate \"%s\": it is the source of the copy", name)
+         job->request.truncate
+             ? errmsg("cannot truncate \"%s\": it is the source of the copy", name)
          : job->request.rebuild_indexes
              ? errmsg("cannot rebuild the indexes of \"%s\": it is the source of the copy", name)
              : errmsg("cannot copy \"%s\" into itself", name),

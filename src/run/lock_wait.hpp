@@ -7,8 +7,9 @@
 //
 // So workers' sessions have a short lock_timeout, and
 //
-//   - a worker locks the table as it connects, if it may and if that takes few locks. The crew of a
-//     new job does so before the gate opens, and so meets no queue;
+//   - a worker locks the job's tables as it connects, if it may, if that takes few locks, and if the
+//     statement is short: of many tables it locks each with its first chunk. The crew of a new job
+//     does so before the gate opens, and so meets no queue;
 //   - a worker that connects later claims no chunk before it holds the lock; other workers copy
 //     meanwhile;
 //   - a worker that needs the lock within a chunk (it has lost its connection, or replaces another

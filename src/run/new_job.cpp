@@ -47,16 +47,22 @@ void lock_targets_exclusively(const job::Request &request, const Draft *drafts) 
         (void)sink::check_insert(target, shape.ncolumns, shape.columns);
         table_close(target, NoLock);
     }
+    // Partitions may have been added since the first check.
+    if (request.clone)
+        check_may_write(request);
 }
 
 void truncate_targets(const job::Request &request, const Draft *drafts) {
     auto *targets = static_cast<Oid *>(palloc(sizeof(Oid) * request.ntables));
-    bool kept_by_engine = false;
-    for (int i = 0; i < request.ntables; i++) {
-        targets[i] = request.tables[i].target;
-        kept_by_engine = kept_by_engine || drafts[i].writer.by_engine;
+    for (bool by_engine : {false, true}) {
+        size_t count = 0;
+        for (int i = 0; i < request.ntables; i++) {
+            if (drafts[i].writer.by_engine == by_engine)
+                targets[count++] = request.tables[i].target;
+        }
+        if (count > 0)
+            sink::truncate({targets, count}, by_engine);
     }
-    sink::truncate({targets, static_cast<size_t>(request.ntables)}, kept_by_engine);
 }
 
 // Sets indexes aside, with the targets locked exclusively; after TRUNCATE, which would rebuild them.
@@ -76,7 +82,11 @@ void add_notice(RunningJob *job, const char *notice) {
     char *all = job->area->notice;
     if (all[0] != '\0')
         strlcat(all, "\n", sizeof(job->area->notice));
-    strlcat(all, notice, sizeof(job->area->notice));
+    size_t used = strlen(all);
+    size_t left = sizeof(job->area->notice) - used - 1;
+    size_t length = pg_mbcliplen(notice, static_cast<int>(strlen(notice)), static_cast<int>(left));
+    memcpy(all + used, notice, length);
+    all[used + length] = '\0';
 }
 
 // Replaces the plan by one chunk if a constraint looks at more than one row: chunks are committed
@@ -195,8 +205,9 @@ void prepare_new(RunningJob *job) {
     if (request.sync)
         sync::take_turn(job);
     int64 id = job::ledger::next_job();
+    Listing listing{};
     if (request.clone)
-        find_tables(job);
+        listing = find_tables(job);
     check_may_write(request);
     take_up(job, id);
 
@@ -208,6 +219,8 @@ void prepare_new(RunningJob *job) {
     }
     shape_rows(job, facts, drafts);
     read_rest(job, &facts);
+    if (request.clone)
+        check_unchanged(listing, facts);
     marker_wait::begin(job, facts.marker);
     sync::Run run{};
     uint64 bytes_expected = 0;

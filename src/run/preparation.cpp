@@ -82,10 +82,12 @@ bool needs_exclusive_lock(const job::Request &request) {
 }
 
 void check_may_write(const job::Request &request) {
-    bool own = sets_foreign_keys_aside(request);
+    auto maintenance = request.clone             ? sink::Maintenance::of_tables
+                       : request.rebuild_indexes ? sink::Maintenance::of_indexes
+                                                 : sink::Maintenance::none;
     bool truncate = request.truncate && request.resumed_job == 0;
     for (int i = 0; i < request.ntables; i++)
-        sink::check_may_write(request.tables[i].target, truncate, own);
+        sink::check_may_write(request.tables[i].target, truncate, maintenance);
 }
 
 void take_up(RunningJob *job, int64 id) {
@@ -154,6 +156,11 @@ void probe_source(RunningJob *job, const SourceFacts &facts, const plan::RowShap
         fixed_path = fixed_path || plan::prints_names(shapes[i], facts.tables[i].columns);
     for (int i = 0; i < facts.ntables; i++)
         plan::probe_by_any_path(job->connection, facts.tables[i].table, shapes[i], fixed_path);
+    // One that needs the role's own path decides for those before it, too.
+    for (int i = 0; i < facts.ntables && job->connection->own_search_path && facts.ntables > 1; i++)
+        plan::probe(job->connection, facts.tables[i].table, shapes[i]);
+    for (int i = 0; i < facts.ntables; i++)
+        job->area->filtered = job->area->filtered || shapes[i].filter != nullptr;
     search_path::publish(job->area, job->connection, fixed_path);
 }
 

@@ -16,9 +16,11 @@ namespace {
 
 }  // namespace
 
-void check_targets(const job::ledger::ResumeState &former) {
+void check_targets(const job::ledger::ResumeState &former, Targets which) {
     for (int i = 0; i < former.ntables; i++) {
         const job::ledger::ResumeTable &table = former.tables[i];
+        if (which == Targets::with_rows && table.chunks_done == 0)
+            continue;
         if (former.unlogged_emptied && table.files.unlogged)
             sink::raise_rows_lost(table.target_table,
                                   _("The table is unlogged, and was emptied by crash recovery."));
@@ -39,7 +41,7 @@ void check_all(RunningJob *job) {
     if (now.chunks_short > 0)
         raise_unproved(id, psprintf("%d chunks have not stored as many rows as the source sent.",
                                     now.chunks_short));
-    check_targets(now);
+    check_targets(now, Targets::all);
     if (!job::close_cancel(job->slot))
         raise_cancelled();
 }

@@ -17,8 +17,9 @@
 
 namespace fastcopy::run::proof {
 
-// An ERROR if a target may have lost rows of done chunks.
-void check_targets(const job::ledger::ResumeState &former);
+// An ERROR if a target may have lost rows: of those that have done chunks, or of all.
+enum class Targets { with_rows, all };
+void check_targets(const job::ledger::ResumeState &former, Targets which);
 
 // The same of one of them, with its files as they have been read.
 void check_files(const job::ledger::ResumeTable &former, const job::TargetFiles &files);

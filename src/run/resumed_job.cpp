@@ -41,6 +41,24 @@ bool compare_markers(RunningJob *job, const job::ledger::ResumeState &former,
     return !plan::nothing_has_run(former.markers, facts.markers);
 }
 
+// Of a table without any done chunk, rows may have changed. Its plan must still be right: the same
+// columns, and no leaf that the plan does not know.
+void check_plan(RunningJob *job, int table, const job::ledger::ResumeTable &then,
+                const TableFacts &now) {
+    if (then.markers.columns != nullptr && strcmp(then.markers.columns, now.markers.columns) != 0)
+        plan::raise_changed(then.source_table, "The columns of the table have changed.");
+    int count;
+    const char **planned = job::ledger::read_only_relations(job->area->job, table + 1, &count);
+    for (int i = 0; i < now.leaves.count && count > 0; i++) {
+        bool found = false;
+        for (int j = 0; j < count && !found; j++)
+            found = strcmp(planned[j], now.leaves.leaves[i].name) == 0;
+        if (!found && plan::needs_only(now.leaves.leaves[i]))
+            plan::raise_changed(then.source_table,
+                                psprintf("%s has become a part of it.", now.leaves.leaves[i].name));
+    }
+}
+
 // The targets of a job that is resumed, and how they are written.
 struct Targets {
     Relation *relations;
@@ -129,7 +147,7 @@ void prepare_resumed(RunningJob *job) {
     // Of fastcopy.sync the target has rows of former runs, too.
     bool target_counts = may_have_changed || (of_sync && !request.accept_changes);
     if (target_counts)
-        proof::check_targets(former);
+        proof::check_targets(former, of_sync ? proof::Targets::all : proof::Targets::with_rows);
     refuse_unresolved(job, former);
     for (int i = 0; i < request.ntables; i++)
         targets.writers[i] =
@@ -166,8 +184,11 @@ void prepare_resumed(RunningJob *job) {
             sync::check_history(request, former.markers, facts);
         else
             must_count = may_have_changed && compare_markers(job, former, facts);
-        for (int i = 0; i < request.ntables; i++)
+        for (int i = 0; i < request.ntables; i++) {
             check_ways(job, i, facts.tables[i].leaves);
+            if (!of_sync && !request.accept_changes && former.tables[i].chunks_done == 0)
+                check_plan(job, i, former.tables[i], facts.tables[i]);
+        }
     }
     for (int i = 0; i < request.ntables; i++)
         table_close(targets.relations[i], NoLock);
@@ -196,7 +217,7 @@ void prepare_resumed(RunningJob *job) {
         // Again, as partitions are not locked: the ledger must not take the file of an emptied
         // partition for one that this job has written to.
         job::TargetFiles files = sink::read_files(request.tables[i].target);
-        if (target_counts)
+        if (target_counts && (of_sync || former.tables[i].chunks_done > 0))
             proof::check_files(former.tables[i], files);
         job::ledger::begin_table_again(
             id, i + 1, needs_source ? facts.tables[i].markers : former.tables[i].markers, files);

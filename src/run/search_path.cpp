@@ -17,12 +17,12 @@ void adopt(job::Area *area, source::Connection *connection) {
 }
 
 bool may_switch(job::Area *area, job::JobSlot *slot, const source::Connection *connection,
-                const plan::RowShape &shape, const ErrorData *error) {
+                const ErrorData *error) {
     if (connection == nullptr || connection->own_search_path ||
         connection->last_error != error->sqlerrcode ||
         !source::is_unresolved_name(error->sqlerrcode))
         return false;
-    if (shape.filter != nullptr && pg_atomic_read_u32(&slot->chunks_done) > area->done_before)
+    if (area->filtered && pg_atomic_read_u32(&slot->chunks_done) > area->done_before)
         return false;
     auto path = static_cast<uint32>(Path::empty);
     (void)pg_atomic_compare_exchange_u32(&area->search_path, &path, static_cast<uint32>(Path::own));

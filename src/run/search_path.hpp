@@ -10,7 +10,6 @@
 
 #include "job/area.hpp"
 #include "job/registry.hpp"
-#include "plan/chunk.hpp"
 #include "source/connection.hpp"
 
 namespace fastcopy::run::search_path {
@@ -28,7 +27,7 @@ void adopt(job::Area *area, source::Connection *connection);
 // own search_path, on a new connection. Not with a filter once this run has done chunks: other
 // chunks would be filtered by another meaning.
 bool may_switch(job::Area *area, job::JobSlot *slot, const source::Connection *connection,
-                const plan::RowShape &shape, const ErrorData *error);
+                const ErrorData *error);
 
 }  // namespace fastcopy::run::search_path
 

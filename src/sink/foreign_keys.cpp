@@ -147,7 +147,7 @@ void forget_tables(XactEvent event, void *) noexcept {
 
 }  // namespace
 
-job::TargetForeignKeys find_foreign_keys(Oid target, bool to_itself_only, const List *left_aside) {
+job::TargetForeignKeys find_foreign_keys(Oid target, Which which, const List *left_aside) {
     job::TargetForeignKeys all{};
     int capacity = 0;
     List *relids = find_all_inheritors(target, AccessShareLock, nullptr);
@@ -164,7 +164,8 @@ job::TargetForeignKeys find_foreign_keys(Oid target, bool to_itself_only, const 
             if (HeapTupleIsValid(parent))
                 ReleaseSysCache(parent);
             bool valid = key->convalidated || list_member_oid(left_aside, key->oid);
-            if (by_parent || !valid || (to_itself_only && !is_same_table(target, key->confrelid)))
+            if (by_parent || (!valid && which != Which::all) ||
+                (which == Which::valid_to_itself && !is_same_table(target, key->confrelid)))
                 return;
             if (all.count == capacity) {
                 capacity = Max(8, capacity * 2);
@@ -176,7 +177,7 @@ job::TargetForeignKeys find_foreign_keys(Oid target, bool to_itself_only, const 
                 DirectFunctionCall1(pg_get_constraintdef, ObjectIdGetDatum(key->oid));
             all.keys[all.count++] = job::TargetForeignKey{key->oid, pstrdup(NameStr(key->conname)),
                                                           quoted_relation(key->conrelid),
-                                                          TextDatumGetCString(definition)};
+                                                          TextDatumGetCString(definition), valid};
         });
     }
     table_close(catalog, AccessShareLock);
@@ -258,10 +259,10 @@ bool check_foreign_key(Oid foreign_key) {
     return true;
 }
 
-void leave_unchecked(Oid target, const Oid *foreign_keys, int count, bool all_not_valid) {
+void leave_unchecked(Oid target, const Oid *foreign_keys, int count) {
     static bool registered = false;
     unchecked.tables = 0;
-    if (count == 0 && !all_not_valid)
+    if (count == 0)
         return;
     if (!registered) {
         CacheRegisterRelcacheCallback(disable_again, 0);
@@ -278,7 +279,7 @@ void leave_unchecked(Oid target, const Oid *foreign_keys, int count, bool all_no
     ListCell *cell;
     foreach (cell, relids) {
         for_each_key(catalog, lfirst_oid(cell), [&](HeapTuple tuple) {
-            bool ours = all_not_valid;
+            bool ours = false;
             for (int i = 0; i < count && !ours; i++)
                 ours = descends_from(form_of(tuple)->oid, foreign_keys[i]);
             // If it was validated by hand since, it must hold for all new rows.

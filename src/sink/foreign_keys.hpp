@@ -17,10 +17,10 @@
 
 namespace fastcopy::sink {
 
-// The target's valid foreign keys; only those to the table itself, or all. Keys of partitions count
-// with their parent's. `left_aside`: OIDs of keys that count as valid, since another job that did
+// The target's foreign keys. Keys of partitions count with their parent's. `left_aside`: OIDs of keys that count as valid, since another job that did
 // not end as done has set them aside.
-job::TargetForeignKeys find_foreign_keys(Oid target, bool to_itself_only, const List *left_aside);
+enum class Which { valid, valid_to_itself, all };
+job::TargetForeignKeys find_foreign_keys(Oid target, Which which, const List *left_aside);
 
 // Marks the key, and those that partitions inherit from it, valid or not valid. Skips a key that
 // was dropped. The caller has locked the table and its partitions.
@@ -38,8 +38,8 @@ bool is_set_aside(Oid foreign_key);
 bool check_foreign_key(Oid foreign_key);
 
 // Until the end of the transaction, this process does not check rows that it inserts into the
-// target against these keys; nor, if asked, against any other that is not valid.
-void leave_unchecked(Oid target, const Oid *foreign_keys, int count, bool all_not_valid);
+// target against these keys.
+void leave_unchecked(Oid target, const Oid *foreign_keys, int count);
 
 // Ends that. Call it before the commit.
 void check_again();

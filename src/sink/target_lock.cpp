@@ -28,14 +28,14 @@ void add_parents(Oid relid, List **family) {
     }
 }
 
-void check_may_rebuild(Oid relid) {
+void check_may_maintain(Oid relid, Maintenance maintenance) {
     HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
     if (!HeapTupleIsValid(tuple))
         return;  // dropped meanwhile
     auto *form = reinterpret_cast<Form_pg_class>(GETSTRUCT(tuple));
     bool indexed = form->relhasindex;
     ReleaseSysCache(tuple);
-    if (!indexed)
+    if (!indexed && maintenance == Maintenance::of_indexes)
         return;
     AclResult access = pg::check_maintenance(relid, GetUserId());
     if (access != ACLCHECK_OK)
@@ -55,7 +55,7 @@ std::span<const Oid> read_family(Oid relid) {
     return {oids, count};
 }
 
-void check_may_write(Oid relid, bool truncate, bool own) {
+void check_may_write(Oid relid, bool truncate, Maintenance maintenance) {
     const char *name = get_rel_name(relid);
     if (name == nullptr)
         return;  // opening it raises the error
@@ -70,11 +70,11 @@ void check_may_write(Oid relid, bool truncate, bool own) {
         if (result != ACLCHECK_OK)
             aclcheck_error(result, type, name);
     }
-    if (own) {
+    if (maintenance != Maintenance::none) {
         List *relids = find_all_inheritors(relid, NoLock, nullptr);
         ListCell *cell;
         foreach (cell, relids)
-            check_may_rebuild(lfirst_oid(cell));
+            check_may_maintain(lfirst_oid(cell), maintenance);
     }
 }
 

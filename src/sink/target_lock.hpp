@@ -21,9 +21,13 @@ namespace fastcopy::sink {
 // its parents at all levels. Palloc'd.
 std::span<const Oid> read_family(Oid relid);
 
-// An ERROR unless the current role may insert into the table, and, if asked, truncate it, or own it
-// and its partitions. Takes no lock.
-void check_may_write(Oid relid, bool truncate, bool own);
+// What is done to a target beside writing rows: what its owner may do, to those of its partitions
+// that have indexes, or, as foreign keys are set aside, to all.
+enum class Maintenance { none, of_indexes, of_tables };
+
+// An ERROR unless the current role may insert into the table, and, if asked, truncate it, or
+// maintain it and its partitions. Takes no lock.
+void check_may_write(Oid relid, bool truncate, Maintenance maintenance);
 
 // Locks the table and its partitions or children exclusively, to the end of the transaction. The
 // caller has checked the privileges, and holds no lock on them.

@@ -15,7 +15,7 @@
 namespace fastcopy::sink {
 
 // Empties the tables, as the current role, in the current transaction. `kept_by_engine` is from
-// choose_writer, of any of them.
+// choose_writer, of all of them.
 void truncate(std::span<const Oid> targets, bool kept_by_engine);
 
 }  // namespace fastcopy::sink

@@ -150,7 +150,7 @@ sub rival
 
 	my $was = $job->incarnation;
 	return 0 unless defined $was;
-	my $exclusive = $truncate || $rebuild || $job->{indexes} eq 'rebuild' || ($job->{truncate} && $was == 0);
+	my $exclusive = $truncate || $rebuild || $job->{indexes} eq 'rebuild' || $job->{clone} || ($job->{truncate} && $was == 0);
 	my ($id, $failure) = $job->start_rival($truncate, $rebuild);
 	my $is = $job->incarnation;
 	if (!defined $id)
