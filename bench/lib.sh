@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 #
-# Shared by bench/run and bench/scaling; source it, don't run it. It brings scripts/lib.sh with it.
+# Shared by the programs of bench/; source it, don't run it. It brings scripts/lib.sh with it.
 
 # shellcheck source=scripts/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/../scripts/lib.sh"
@@ -8,10 +8,10 @@ source "$(dirname "${BASH_SOURCE[0]}")/../scripts/lib.sh"
 source_port=5505
 target_port=5506
 
-# What only the benchmark needs.
+# Installs the packages that only benchmarks need, and those that are named.
 install_benchmark_packages() {
     local package missing=()
-    for package in python3-minimal pgcopydb gnuplot-nox; do
+    for package in python3-minimal pgcopydb gnuplot-nox "$@"; do
         [[ $(dpkg-query -W -f='${db:Status-Abbrev}' "$package" 2>/dev/null) == ii* ]] || missing+=("$package")
     done
     [[ ${#missing[@]} -gt 0 ]] || return 0
