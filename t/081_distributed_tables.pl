@@ -1,5 +1,5 @@
-# Tables that Citus keeps, on either side: distributed, reference, local in a cluster, partitioned, columnar. What lies in
-# the coordinator's own heap of such a table nobody sees; nothing may be put there.
+# Tables of Citus, on either side: distributed, reference, local in a cluster, partitioned, columnar. Nobody sees rows
+# in the coordinator's own heap of such a table; nothing may be stored there.
 use strict;
 use warnings;
 
@@ -17,16 +17,8 @@ skip_without('citus');
 my $conf = engine_conf('citus') . "citus.shard_count = 4\nlisten_addresses = 'localhost'\n";
 my ($source, $target) = start_pair(source_conf => $conf, target_conf => $conf);
 my $conninfo = conninfo($source);
-for my $node ($source, $target)
-{
-	my ($host, $port) = ($node->host, $node->port);
-	$node->safe_psql('postgres', qq(
-		CREATE EXTENSION citus;
-		CREATE EXTENSION citus_columnar;
-		SET client_min_messages = error;
-		SELECT citus_set_coordinator_host('$host', $port);
-		SELECT citus_set_node_property('$host', $port, 'shouldhaveshards', true)));
-}
+make_citus_node($_) for $source, $target;
+on_both('CREATE EXTENSION citus_columnar');
 
 sub compared
 {
@@ -128,7 +120,7 @@ is(compared('kinds', 'these'), '100|100|f', '... and the comparison agrees');
 is($target->safe_psql('postgres', q(SELECT kind, count(*) > 4 FROM fastcopy.chunks
 	WHERE job = (SELECT min(job) FROM fastcopy.job WHERE source_table = 'd') GROUP BY 1)), 'range|t', 'a distributed table is read in ranges of its key');
 
-# Distributed while a job runs: what has been planned for a plain table is asked again in each chunk.
+# The table is distributed while a job runs: each chunk checks again how to write.
 $target->safe_psql('postgres', 'DROP TABLE plain; CREATE TABLE plain (id bigint, a int, at date, s text)');
 my $gate = $source->background_psql('postgres');
 hold_gate($gate);
@@ -152,7 +144,7 @@ quit_quietly($distributor);
 is($target->safe_psql('postgres', q(SELECT count(*) FROM pg_dist_partition WHERE logicalrelid = 'plain'::regclass)), 1, 'it was indeed');
 is(table_digest($target, sprintf $all, 'plain'), table_digest($source, sprintf $all, 'plain'), 'each row is there once');
 
-# A crash of the server in the middle of a chunk, held at a row that waits in a shard.
+# The server crashes in the middle of a chunk, held at a row that waits in a shard.
 $target->safe_psql('postgres', q(
 	SET client_min_messages = error;
 	DROP TABLE IF EXISTS held;

@@ -1,5 +1,5 @@
-# What hangs on a table that Citus distributes: TRUNCATE and foreign keys when the job fires no triggers, sequences,
-# statistics, a role that has no more than it needs, several sources into one table, from cluster to cluster.
+# A table distributed by Citus and its dependent objects: TRUNCATE and foreign keys when the job fires no triggers,
+# sequences, statistics, a role with the least privileges, several sources into one table, from cluster to cluster.
 use strict;
 use warnings;
 
@@ -16,15 +16,7 @@ skip_without('citus');
 my $conf = engine_conf('citus') . "citus.shard_count = 4\nlisten_addresses = 'localhost'\n";
 my ($source, $target) = start_pair(source_conf => $conf, target_conf => $conf);
 my $conninfo = conninfo($source);
-for my $node ($source, $target)
-{
-	my ($host, $port) = ($node->host, $node->port);
-	$node->safe_psql('postgres', qq(
-		CREATE EXTENSION citus;
-		SET client_min_messages = error;
-		SELECT citus_set_coordinator_host('$host', $port);
-		SELECT citus_set_node_property('$host', $port, 'shouldhaveshards', true)));
-}
+make_citus_node($_) for $source, $target;
 
 sub copy_into
 {
@@ -68,7 +60,7 @@ $target->safe_psql('postgres', q(
 my $all = '(SELECT id, kind, s FROM %s)';
 my $expected = table_digest($source, 'plain');
 
-# What empties shards is a trigger.
+# A trigger truncates the shards.
 for my $to (qw(r l))
 {
 	is(copy_into('plain', $to, 'truncate => true, triggers => false'), '20000', "into $to, emptied, without triggers");
@@ -92,7 +84,7 @@ for my $triggers (qw(true false))
 }
 $target->safe_psql('postgres', 'INSERT INTO kinds VALUES (7)');
 
-# The key of a table that is distributed with it.
+# The foreign key of a colocated table.
 $target->safe_psql('postgres', q(
 	SET client_min_messages = error;
 	TRUNCATE d;
@@ -103,7 +95,7 @@ is(copy_into('plain', 'd'), '20000', 'in the right order');
 is(copy_into('plain', 'c'), '20000', 'they arrive');
 is(table_digest($target, sprintf $all, 'c'), $expected, 'each row is there once');
 
-# A role that has no more than it needs.
+# A role with the least privileges.
 my $user = $source->safe_psql('postgres', 'SELECT current_user');
 my ($host, $port) = ($source->host, $source->port);
 $target->safe_psql('postgres', qq(
@@ -124,7 +116,7 @@ $target->safe_psql('postgres', 'GRANT TRUNCATE ON p TO pupil');
 is($stdout, '20000', 'a role that may only insert and truncate') or diag $stderr;
 is(table_digest($target, 'p'), $expected, 'all rows are there, once');
 
-# Several sources into one table, at a time; each has its tenant in a view or in a column.
+# Several sources into one table at the same time; each has its tenant in a view or in a column.
 $source->safe_psql('postgres', q(
 	CREATE VIEW plain_of_1 AS SELECT 1::bigint AS tenant, p.* FROM plain p;
 	CREATE TABLE plain_of_2 (LIKE plain);
@@ -141,7 +133,7 @@ for my $tenant (1, 2)
 	is(table_digest($target, "(SELECT id, kind, s FROM tenants WHERE tenant = $tenant)"), $expected, "all rows of source $tenant are there");
 }
 
-# From cluster to cluster; without a key it is one chunk, whose progress is by its size.
+# From cluster to cluster; without a key there is one chunk, whose progress is measured by size.
 $source->safe_psql('postgres', q(
 	SET client_min_messages = error;
 	CREATE TABLE d (id bigint, kind int, s text);
@@ -165,7 +157,7 @@ $gate->quit;
 is($target->safe_psql('postgres', "SELECT fastcopy.wait($job)"), 'done', 'it goes on');
 is($target->safe_psql('postgres', "SELECT percent, warning LIKE '%snapshot%' FROM fastcopy.status WHERE job = $job"), '100.0|t', 'and keeps the warning');
 
-# Nothing of a cancelled job is left prepared.
+# A cancelled job leaves no prepared transaction.
 $gate = $source->background_psql('postgres');
 $gate->query_safe('SELECT pg_advisory_lock(1)');
 $job = $target->safe_psql('postgres', qq(SET fastcopy.chunk_size = 128;

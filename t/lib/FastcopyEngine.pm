@@ -10,7 +10,7 @@ use File::Basename;
 use IPC::Run ();
 use Test::More;
 
-our @EXPORT = qw(skip_without engine_conf engine_segments);
+our @EXPORT = qw(skip_without engine_conf engine_segments make_citus_node);
 
 # Skips the whole file unless the extension is installed.
 sub skip_without
@@ -32,6 +32,19 @@ sub engine_conf
 	  . ($engine eq 'citus'
 		? "citus.enable_statistics_collection = off\n"
 		: "timescaledb.telemetry_level = off\n");
+}
+
+# Makes a server the coordinator and only node of a Citus cluster of its own.
+sub make_citus_node
+{
+	my ($node) = @_;
+	my ($host, $port) = ($node->host, $node->port);
+	$node->safe_psql('postgres', qq(
+		CREATE EXTENSION citus;
+		SET client_min_messages = error;
+		SELECT citus_set_coordinator_host('$host', $port);
+		SELECT citus_set_node_property('$host', $port, 'shouldhaveshards', true)));
+	return;
 }
 
 # Segments of shared memory that the engine keeps for good on that server: TimescaleDB from 2.29 on, which is what there
