@@ -1,15 +1,14 @@
-# A source that lies, babbles, stalls or breaks off, at any point of a job. Whatever it says, the job
+# A source that sends wrong, endless or no data, or disconnects, at any point of a job. Whatever it sends, the job
 #
-#     - ends with an error that makes sense, or with the right rows where no harm was done,
+#     - ends with an error that makes sense, or with the right rows if no harm was done,
 #     - or, where the source keeps it waiting, ends soon after fastcopy.cancel,
 #     - takes no more memory than a bound,
 #     - crashes no process, and leaves nothing behind.
 #
-# The source is a real one behind FakeSource, which falsifies the conversation at one point.
+# The source is a real server behind FakeSource, which falsifies the conversation at one point.
 #
-# With FASTCOPY_SCENARIO, a regular expression, only scenarios whose names match are run; with FASTCOPY_MEASURED_ONLY
-# only those that measure memory, which sanitizers do not run; more of them exist where PG_TEST_EXTRA has the word
-# malicious.
+# FASTCOPY_SCENARIO, a regular expression, selects scenarios by name; FASTCOPY_MEASURED_ONLY those that measure
+# memory, which sanitized runs skip. If PG_TEST_EXTRA contains the word malicious, there are more scenarios.
 use strict;
 use warnings;
 
@@ -34,7 +33,7 @@ my $rows = 2000;
 
 my ($source, $target) = start_pair(target_conf => "restart_after_crash = on\n");
 
-# A key with gaps and NULLs, so that no statistics serve as they are, for tables split by ranges.
+# A key with gaps and NULLs, whose statistics are not sufficient, for tables split by ranges.
 $source->safe_psql('postgres', qq(
 	CREATE TABLE items (id integer, name text);
 	INSERT INTO items SELECT g, 'row ' || g || repeat('x', 100) FROM generate_series(1, $rows) g;
@@ -47,7 +46,7 @@ $source->safe_psql('postgres', qq(
 	INSERT INTO readings SELECT g, jsonb_build_object('id', g) FROM generate_series(1, $rows) g;
 	ANALYZE items));
 
-# Types that differ have the rows sent as text.
+# Differing types cause rows to be sent as text.
 $target->safe_psql('postgres', q(
 	CREATE TABLE items (id integer, name text);
 	CREATE TABLE items_text (id bigint, name text);
@@ -55,7 +54,7 @@ $target->safe_psql('postgres', q(
 
 my $right_rows = table_digest($source, 'items');
 
-# What the coordinator asks, and the workers.
+# The statements of the coordinator and of the workers.
 my %question = (
 	start    => qr/^startup$/,
 	table    => qr/\$1::pg_catalog\.regclass::pg_catalog\.oid$/,
@@ -109,7 +108,7 @@ sub instead_of
 	};
 }
 
-# Says something before the first message of a type, which follows.
+# Sends something before the first message of a type.
 sub before
 {
 	my ($type, $what) = @_;
@@ -119,7 +118,7 @@ sub before
 	}, 1);
 }
 
-# Answers with this, up to the point where the server is ready for the next question.
+# Answers with this until the server is ready for the next query.
 sub answer
 {
 	my (@messages) = @_;
@@ -131,7 +130,7 @@ sub answer
 	};
 }
 
-# Rows of COPY: the nth message, header and all if it is the first.
+# Rows of COPY: the nth message, including the header if it is the first.
 sub nth_row
 {
 	my ($n, $change) = @_;
@@ -148,7 +147,7 @@ sub change_header
 my $signature = "PGCOPY\n\377\r\n\0";
 sub header { return $signature . pack('N2', @_) }
 
-# Rows without end, many to a piece. The function makes one.
+# Endless rows, many in each piece. The function makes one row.
 sub endless
 {
 	my ($row) = @_;
@@ -156,7 +155,7 @@ sub endless
 	return sub { my ($c) = @_; $c->flood(sub { return $piece }) };
 }
 
-# Lots of messages that are no two alike.
+# Many messages, all different.
 sub endless_different
 {
 	my ($make) = @_;
@@ -169,7 +168,7 @@ sub endless_different
 
 my $big = 'x' x 28_000;
 
-# libpq keeps every parameter.
+# libpq keeps every ParameterStatus.
 my $ever_more = endless_different(sub { parameter_status("x$_[0]", $big) });
 my $too_much = qr/more than \d+ MB of memory/;
 
@@ -198,7 +197,7 @@ sub scenario
 	return;
 }
 
-# The beginning of a conversation. The first is the coordinator's, the same code serves the workers.
+# The start of a conversation. The first is the coordinator's; workers use the same code.
 
 my %soon = (conninfo => { connect_timeout => 2 });
 my $says_hello = authentication(0) . parameter_status('server_version', '15.0') . message('K', pack('N2', 1, 1));
@@ -282,7 +281,7 @@ scenario('at the start: settings that lie', on => 'start', expect => 'done',
 	change => before('Z', parameter_status('client_encoding', 'SQL_ASCII') . parameter_status('integer_datetimes', 'off')
 		  . parameter_status('standard_conforming_strings', 'off')));
 
-# The answers to the coordinator's questions. What may go wrong with any:
+# The answers to the coordinator's queries. Faults that each of them may have:
 
 my %any_answer = (
 	'no row'              => sub { instead_of('D', '') },
@@ -302,7 +301,7 @@ for my $question (qw(table snapshot same columns leaves plan key bounds extremes
 {
 	for my $what (sort keys %any_answer)
 	{
-		# All of them with all questions only when asked for: it takes its time.
+		# All of them with all queries only on request: that takes long.
 		next if $what =~ /empty|one column|completion/ && $question ne 'table' && ($ENV{PG_TEST_EXTRA} // '') !~ /\bmalicious\b/;
 		scenario(
 			"question $question: $what",
@@ -312,7 +311,7 @@ for my $question (qw(table snapshot same columns leaves plan key bounds extremes
 			call   => $call{$question} // '');
 	}
 }
-# Without statistics, the extremes are asked for.
+# Without statistics, the coordinator asks for the extremes.
 for my $scenario (grep { $_->{on} && $_->{on} eq 'extremes' } @scenarios)
 {
 	$scenario->{on} = 'bounds|extremes';
@@ -320,13 +319,13 @@ for my $scenario (grep { $_->{on} && $_->{on} eq 'extremes' } @scenarios)
 	my $bounds = 0;
 	$scenario->{change} = sub {
 		my ($c, $type, $body) = @_;
-		# The first question is about statistics; it ends with the server ready.
+		# The first query asks for statistics; the server is ready after it.
 		if (!$bounds) { $bounds = $type eq 'Z'; return $type eq 'D' ? '' : undef }
 		return $change->(@_);
 	};
 }
 
-# And what may go wrong with an answer at all, shown with one.
+# Faults that any answer may have, shown with one query.
 my $no_number = qr/out-of-range value/;
 my %answers = (
 	'two rows'                 => [ 'table', before('C', data_row(1, 'r', 'public.items', 't')), error => qr/\w/, expect => 'either' ],
@@ -403,7 +402,7 @@ my %answers = (
 	'answers with rows without end' => [ 'columns', before('T', endless(row_description('x') . data_row('y') . command_complete('SELECT 1'))), expect => 'hangs', flood => 1 ],
 	'errors without end'       => [ 'columns', before('T', endless(error_response(M => 'again'))), expect => 'either', flood => 1 ],
 );
-# A question may be large; a source that does not take it must not hold us up.
+# A query may be large; a source that does not read it must not block us.
 $answers{'no ear for a filter of 5 MB'} = [ 'columns', sub {
 	my ($c, $type, $body) = @_;
 	return undef if $type ne 'Z';
@@ -411,7 +410,7 @@ $answers{'no ear for a filter of 5 MB'} = [ 'columns', sub {
 	$c->deafen;
 }, call => q(, filter => 'name <> ''' || repeat('x', 5000000) || ''''), expect => 'hangs', flood => 1 ];
 $answers{'a column with a long name'} = [ 'key', set_field(0, 'x' x 5000), error => qr/invalid identifier/, call => q(, key => 'id') ];
-# A name is kept with each chunk, for statements that another source may be sent when the job is resumed.
+# Each chunk keeps a name, for statements that may be sent to another source when the job is resumed.
 for my $case ([ table => 'table', 2 ], [ leaf => 'leaves', 3 ], [ type => 'key', 1 ], [ collation => 'key', 3 ],
 	[ operator => 'key', 6 ], [ 'second operator' => 'key', 7 ])
 {
@@ -425,11 +424,11 @@ for my $what (sort keys %answers)
 	my ($on, $change, @more) = @{ $answers{$what} };
 	scenario("question $on: $what", on => $on, change => $change, @more);
 }
-# Many leaves of any size make more chunks than anybody needs.
+# Many leaves of any size make more chunks than useful.
 scenario('question leaves: thousands of leaves of 32 TB', on => 'leaves', expect => 'hangs', flood => 1,
 	change => before('C', join '', map { data_row($_, 'r', 't', "public.t$_", 35184372072448, 0, 8192, 't', 'f', $_, 'public', 'items', 'f') } 1 .. 5000));
 
-# The workers' questions.
+# The workers' queries.
 scenario('question import: an error called cancel', on => 'import', error => qr/no, not/,
 	change => answer(error_response(C => '57014', M => 'no, not cancelled')));
 scenario('question files: another file', on => 'files', error => qr/was truncated or rewritten/,
@@ -536,13 +535,13 @@ my %copies = (
 	'parameters without end'  => [ nth_row(5, endless(parameter_status('x', $big))), expect => 'hangs', flood => 1 ],
 	'different parameters without end' => [ nth_row(5, endless_different(sub { parameter_status("x$_[0]", 'x') })), expect => 'hangs', flood => 1 ],
 );
-# A row may have 1 GB, so it takes as much again to be too much.
+# A row may have 1 GB, so only twice as much is too much.
 $copies{'large parameters without end'} = [ nth_row(5, $ever_more), error => $too_much, measures => 1, memory => 1 ]
   if ($ENV{PG_TEST_EXTRA} // '') =~ /\bmalicious\b/;
 for my $what (sort keys %copies)
 {
 	my ($change, %more) = @{ $copies{$what} };
-	# What is to come after a change comes with the next message.
+	# Messages after a change take effect with the next message.
 	if (my $after = delete $more{after})
 	{
 		my ($first, $struck) = ($change, 0);
@@ -556,7 +555,7 @@ for my $what (sort keys %copies)
 	scenario("COPY: $what", on => 'copy', change => $change, %more);
 }
 
-# Values of types that are decoded by us, if they are ordinary, and else by PostgreSQL, whose words these are.
+# Values of types that we decode if they are ordinary; otherwise PostgreSQL decodes them, and these are its messages.
 {
 	my $one = pack('n n n n n', 1, 0, 0, 2, 1);
 	my $json = "\1{}";
@@ -623,7 +622,7 @@ for my $what (sort keys %texts)
 	scenario("COPY in text: $what", on => 'copy', change => $change, into => 'items_text', %more);
 }
 
-# The coordinator's connection while the workers copy: it is idle, and should hear nothing.
+# The coordinator's connection while the workers copy: it is idle, and nothing is expected on it.
 {
 	my %idle = (
 		'notifications without end' => [ endless(notification('x', 'y' x 8000)), expect => 'hangs', flood => 1 ],
@@ -649,7 +648,7 @@ for my $what (sort keys %texts)
 	}
 }
 
-# Takes SQL, which may fail while the server is down or comes back; undef then.
+# Runs SQL that may fail while the server is down or recovers; returns undef then.
 sub ask
 {
 	my ($sql) = @_;
@@ -658,8 +657,8 @@ sub ask
 
 my ($postmaster) = split /\n/, slurp_file($target->data_dir . '/postmaster.pid');
 
-# Our processes, found without asking the server: it may be busy with a crash. But valgrind keeps the title of a
-# process from being seen.
+# Our processes, found without the server's help, which may be recovering from a crash. Under valgrind a process's
+# title cannot be seen.
 sub processes
 {
 	my @found;
@@ -710,7 +709,7 @@ sub run_scenario
 		'<', \undef, '>', \$stdout, '2>', \$stderr);
 	my $ended = sub { $psql->pump_nb if $psql->pumpable; return !$psql->pumpable };
 
-	# Until it ends, or waits for what will not come.
+	# Wait until it ends, or waits for data that will not come.
 	my ($memory, $struck_at, $hung) = (0, undef, 0);
 	my $ends = seconds_until(
 		sub {
@@ -769,7 +768,7 @@ sub run_scenario
 	else
 	{
 		push @wrong, "it failed: $told" if $s->{expect} eq 'done';
-		# XX000 is for bugs; the real server may find one of its own in what we were made to ask.
+		# XX000 means a bug of ours; the real server may also report one for a falsified query.
 		push @wrong, "SQLSTATE makes no sense: $told"
 		  if $error->{sqlstate} =~ /^00/ || ($error->{sqlstate} eq 'XX000' && $error->{context} !~ /statement on the source/);
 		push @wrong, "not the error that was expected: $told"
@@ -783,7 +782,7 @@ sub run_scenario
 	push @wrong, sprintf 'it filled the log: %d MB', length($log) / 1e6 if length $log > 100e6;
 	push @wrong, sprintf 'it took %d MB', $memory / 1e6 if $memory > $memory_limit && !$s->{memory};
 
-	# What the ledger keeps must be text that can be read, and be what has happened.
+	# The ledger's text must be readable, and say what has happened.
 	my $ledger = ask(qq(
 		SELECT (SELECT count(*) FROM fastcopy.status WHERE state NOT IN ('done', 'failed', 'cancelled')),
 			(SELECT count(*) FROM $into) - coalesce((SELECT sum(rows) FROM fastcopy.chunks WHERE state = 'done'), 0),

@@ -1,5 +1,5 @@
-# A target that others use while a job copies into it: other jobs, TRUNCATE, a new partition that is emptied, a dropped
-# index, a role without rights. Whatever they do, a job that says it is done has each row there once.
+# A target that others use during a job: other jobs, TRUNCATE, a new partition that is truncated, a dropped index, a
+# role without privileges. In every case a job that ends done has each row stored once.
 use strict;
 use warnings;
 
@@ -32,7 +32,7 @@ sub new_target
 	return;
 }
 
-# Starts a job of one worker that stops in the middle of its chunks, some of which are done by then.
+# Starts a job of one worker that stops in the middle of its chunks, some of which are then done.
 sub start_half
 {
 	my (%arguments) = @_;
@@ -73,7 +73,7 @@ for my $first ({}, { truncate => \'true' }, { indexes => 'rebuild' })
 	is($target->safe_psql('postgres', 'SELECT count(*), count(DISTINCT id) FROM public.items'), 2 * $rows . "|$rows", '... with the rows of both');
 }
 
-# The target's partitions are the target, and so is the table that it is a partition of.
+# Partitions of the target belong to it, and so does the table that it is a partition of.
 {
 	new_target(q(CREATE TABLE public.items (id bigint, name text) PARTITION BY RANGE (id);
 		CREATE TABLE public.items_1 PARTITION OF public.items FOR VALUES FROM (1) TO (10000)));
@@ -125,7 +125,7 @@ for my $how ({ truncate => \'true' }, { indexes => 'rebuild' })
 	is($target->safe_psql('postgres', 'SELECT count(*) FROM public.items'), '1', '... and loses nothing');
 }
 
-# Who may not empty the table does not lock it, either.
+# A role without TRUNCATE on the table does not lock it either.
 {
 	new_target();
 	add_scram_role($source, 'reader', 'SUPERUSER');
@@ -137,7 +137,7 @@ for my $how ({ truncate => \'true' }, { indexes => 'rebuild' })
 	{
 		my ($argument) = keys %$how;
 		$target->safe_psql('postgres', 'CREATE INDEX IF NOT EXISTS items_id ON public.items (id)') if $argument eq 'indexes';
-		# Were the lock asked for first, this would wait for the reader.
+		# If the lock were requested first, this would wait for the reader.
 		fails_with($target, 'SELECT ' . call_sql('start', $source, %$how,
 				source => conninfo($source, user => 'reader', password => 'sesame')),
 			'42501', qr/^(?:permission denied for|must be owner of) table items$/, "$argument without the right waits for nobody",
@@ -146,7 +146,7 @@ for my $how ({ truncate => \'true' }, { indexes => 'rebuild' })
 	$holder->quit;
 }
 
-# Two that truncate at the same time: one is refused, none is a victim of a deadlock.
+# Two jobs truncate at the same time: one is rejected, and neither is chosen as the victim of a deadlock.
 for my $round (1 .. 5)
 {
 	new_target();
@@ -160,7 +160,7 @@ for my $round (1 .. 5)
 	$_->quit for @sessions;
 }
 
-# An index that is dropped before its turn.
+# An index that is dropped before it is rebuilt.
 {
 	new_target(q(CREATE TABLE public.items (id bigint, name text);
 		CREATE INDEX one ON public.items (id); CREATE INDEX two ON public.items (name)));
@@ -175,7 +175,7 @@ for my $round (1 .. 5)
 		't', '... and the others are built');
 }
 
-# Log lines of the coordinator name its statement, as long as it runs.
+# Log lines of the coordinator show its statement while it runs.
 {
 	new_target();
 	my $job = start_half();

@@ -1,5 +1,5 @@
-# Constraints that look at more than one row: a job in chunks ends as COPY in one transaction would. Never do some
-# chunks come in and the job fails for another that has not.
+# Constraints that involve more than one row: a job in chunks ends like COPY in one transaction. It never happens that
+# some chunks are stored and the job fails because of a chunk that is not copied yet.
 
 use strict;
 use warnings;
@@ -24,7 +24,7 @@ sub both
 	return;
 }
 
-# Each row points to the next: the first chunk's last row to the second chunk.
+# Each row references the next: the first chunk's last row references the second chunk.
 both('CREATE TABLE emp (id int PRIMARY KEY, boss int, note text)');
 $source->safe_psql('postgres', q(INSERT INTO emp SELECT g, nullif(g + 1, 20001), repeat('x', 50) FROM generate_series(1, 20000) g));
 
@@ -63,7 +63,7 @@ for my $deferred ('', 'DEFERRABLE INITIALLY DEFERRED')
 is($target->safe_psql('postgres', 'SELECT name, table_name, state, definition FROM fastcopy.foreign_keys ORDER BY job DESC LIMIT 1'),
 	'emp_boss_fkey|public.emp|checked|FOREIGN KEY (boss) REFERENCES emp(id) DEFERRABLE INITIALLY DEFERRED', 'fastcopy.foreign_keys tells of it');
 
-# An orphan, and a crash: the key stays set aside, others' rows are checked meanwhile, and resume finishes.
+# An orphan, and a crash: the key stays set aside, rows of other sessions are checked meanwhile, and resume finishes.
 $source->safe_psql('postgres', 'INSERT INTO emp VALUES (30000, 40000)');
 $target->safe_psql('postgres', 'TRUNCATE emp');
 my $job = $target->safe_psql('postgres', "$small; SELECT fastcopy.start('$conninfo', 'emp', 'emp', 4, indexes => 'rebuild')");
@@ -82,7 +82,8 @@ is($target->safe_psql('postgres', "SELECT fastcopy.resume($job); SELECT fastcopy
 is($target->safe_psql('postgres', $valid), 't', '... and the key valid');
 $source->safe_psql('postgres', 'DELETE FROM emp WHERE id = 30000');
 
-# Somebody validates the key while a job has it set aside, with a chunk under way: that chunk's orphan is not believed in.
+# Another session validates the key while a job has it set aside and copies a chunk: the job still finds that chunk's
+# orphan.
 $source->safe_psql('postgres', 'UPDATE emp SET boss = CASE WHEN id = 15001 THEN 99999 ELSE nullif(id - 1, 0) END');
 make_emp(q(ALTER TABLE emp ADD CONSTRAINT emp_boss_fkey FOREIGN KEY (boss) REFERENCES emp; CREATE OR REPLACE FUNCTION gate() RETURNS trigger LANGUAGE plpgsql AS $$
 	BEGIN PERFORM pg_advisory_xact_lock_shared(71); RETURN NEW; END$$;
@@ -110,7 +111,7 @@ $target->safe_psql('postgres', 'TRUNCATE emp');
 ($rows, $stderr) = copy_emp(", indexes => 'rebuild'");
 is("$rows $stderr", '20000 ', '... or is checked in the end');
 is($target->safe_psql('postgres', q(SELECT count(*) > 3, bool_and(convalidated) FROM pg_constraint WHERE contype = 'f' AND conrelid::regclass::text LIKE 'emp%')), 't|t', '... with all of its keys valid');
-# The key of a partition is validated by somebody, and nobody's business is the root's.
+# Another session validates the key of a partition, which does not affect the root's.
 $source->safe_psql('postgres', 'UPDATE emp SET boss = CASE WHEN id = 6999 THEN 99999 ELSE nullif(id - 1, 0) END');
 $target->safe_psql('postgres', q(TRUNCATE emp; CREATE TRIGGER gate BEFORE INSERT ON emp_low FOR EACH ROW WHEN (NEW.id = 6999) EXECUTE FUNCTION gate()));
 $gate = $target->background_psql('postgres');
@@ -143,7 +144,7 @@ make_emp('ALTER TABLE emp ADD UNIQUE (note, id) DEFERRABLE; CREATE TABLE IF NOT 
 ($rows, $stderr) = copy_emp('');
 is("$rows $stderr", '20000 ', 'other constraints do not keep a table from being copied in chunks');
 
-# A CHECK that looks at other rows fails for COPY, and for a job, with the name of the constraint.
+# A CHECK that looks at other rows fails for COPY and for a job, with the name of the constraint.
 both(q(CREATE FUNCTION prev_ok(h int) RETURNS bool LANGUAGE plpgsql AS
 	$$BEGIN RETURN h = 1 OR EXISTS (SELECT FROM public.blocks WHERE height = h - 1); END$$;
 	CREATE TABLE blocks (height int PRIMARY KEY, payload text)));
@@ -153,7 +154,7 @@ fails_with($target, "SELECT fastcopy.copy('$conninfo', 'blocks', 'blocks', 4)", 
 $target->safe_psql('postgres', 'TRUNCATE blocks; ALTER TABLE blocks DROP CONSTRAINT chained');
 is($target->safe_psql('postgres', "SELECT fastcopy.copy('$conninfo', 'blocks', 'blocks', 4); ALTER TABLE blocks ADD CONSTRAINT chained CHECK (prev_ok(height))"), '5000', '... is added afterwards');
 
-# triggers => false: foreign keys are checked in the end.
+# triggers => false: foreign keys are checked at the end.
 $target->safe_psql('postgres', q(DROP TABLE emp; DELETE FROM boss WHERE id = 777; CREATE TABLE emp (id int, boss int REFERENCES boss, note text)));
 my $without = "$small; SELECT fastcopy.start('$conninfo', 'emp', 'emp', 4, triggers => false";
 $job = $target->safe_psql('postgres', "$without)");
@@ -168,7 +169,7 @@ is($target->safe_psql('postgres', "SELECT fastcopy.wait(j) FROM ($without, forei
 	q(foreign_keys => 'skip' leaves it in));
 fails_with($target, "SELECT fastcopy.copy('$conninfo', 'emp', 'emp', foreign_keys => 'no')", '22023', qr/^invalid value for argument "foreign_keys": "no"$/, 'a wrong word');
 
-# The check of a table whose owner may not read the one that is referred to.
+# The check of a table whose owner may not read the referenced one.
 $target->safe_psql('postgres', q(CREATE ROLE keeper LOGIN; TRUNCATE emp; GRANT REFERENCES ON boss TO keeper; ALTER TABLE emp OWNER TO keeper; GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA fastcopy TO keeper;
 	GRANT SET ON PARAMETER session_replication_role TO keeper; GRANT SELECT ON boss TO postgres));
 add_scram_role($source, 'reader');

@@ -1,5 +1,5 @@
-# Workers that get in each other's way become fewer by themselves; figures tell rows read from rows stored; an error about
-# a value that is too large as text names the column that made rows go as text.
+# Workers that conflict become fewer; views distinguish rows read from rows stored; an error about a value that is too
+# large as text names the column because of which rows are sent as text.
 
 use strict;
 use warnings;
@@ -41,7 +41,7 @@ is($target->safe_psql('postgres', 'SELECT (SELECT count(*) FROM orders), (SELECT
 like($target->safe_psql('postgres', 'SELECT notice FROM fastcopy.status'),
 	qr/^\d+ deadlocks or serialization failures between workers: the job continues with [12] of 4$/, '... and the status says with how many');
 
-# A chunk that waits for the only worker left costs the coordinator nothing meanwhile.
+# A chunk that waits for the only worker left costs the coordinator no CPU time.
 sub cpu_seconds
 {
 	my ($pid) = @_;
@@ -68,7 +68,7 @@ cmp_ok($cpu, '<', 0.1 * $elapsed, sprintf 'a coordinator that only waits uses %.
 $gate->quit;
 is($target->safe_psql('postgres', "SELECT fastcopy.wait($job); SELECT count(*) FROM gated"), "done\n20000", '... and the chunk is copied in the end');
 
-# Rows that a trigger routes elsewhere or drops.
+# A trigger routes rows to another table or drops them.
 $source->safe_psql('postgres', q(CREATE TABLE m (id int, d date); INSERT INTO m SELECT g, date '2023-01-01' + g % 200 FROM generate_series(1, 1000) g));
 $target->safe_psql('postgres', q(
 	CREATE TABLE m (id int, d date);
@@ -89,7 +89,7 @@ $gate->quit;
 is($target->safe_psql('postgres', "SELECT fastcopy.resume($job); SELECT fastcopy.wait($job); SELECT count(*), count(DISTINCT id) FROM m; SELECT rows_copied, rows_stored FROM fastcopy.status WHERE job = $job"),
 	"$job\ndone\n1000|1000\n1000|0", '... and is resumed: each row is there once');
 
-# A large value in a table that goes as text because of another column.
+# A large value in a table that is sent as text because of another column.
 $source->safe_psql('postgres', q(CREATE VIEW bt AS SELECT 1 AS id, '1.00'::money AS price, convert_to(repeat('a', 540 * 1024 * 1024), 'UTF8') AS b));
 $target->safe_psql('postgres', 'CREATE TABLE bt (id int, price money, b bytea)');
 fails_with($target, "SELECT fastcopy.copy('$conninfo', 'bt', 'bt', 1)", 'XX000', qr/invalid memory alloc request size/, 'a value that is too large as text',

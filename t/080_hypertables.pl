@@ -1,5 +1,5 @@
-# Hypertables of TimescaleDB, on either side. What a SELECT by the table's name gives arrives, once, and a comparison
-# does not share the mistakes of a copy.
+# Hypertables of TimescaleDB, on either side. The rows of a SELECT by the table's name arrive once, and a comparison
+# does not repeat a copy's mistakes.
 use strict;
 use warnings;
 
@@ -19,7 +19,7 @@ my ($source, $target) = start_pair(source_conf => $conf, target_conf => $conf);
 my $conninfo = conninfo($source);
 $_->safe_psql('postgres', 'SET client_min_messages = error; CREATE EXTENSION timescaledb') for $source, $target;
 
-# A comparison's last row: rows on both sides, and whether anything differs.
+# The last row of a comparison: rows on both sides, and whether anything differs.
 sub compared
 {
 	my ($from, $to, @more) = @_;
@@ -27,7 +27,7 @@ sub compared
 		"SELECT source_rows, target_rows, differs FROM fastcopy.compare('$conninfo', '$from', '$to'", @more, "workers => 2) WHERE range = 'total'");
 }
 
-# Copies into an empty table of that definition, and asks for both judges.
+# Copies into an empty table of that definition, and checks the result by digest and by compare.
 sub arrives
 {
 	my ($name, $from, $columns, %opts) = @_;
@@ -45,7 +45,7 @@ sub arrives
 	return;
 }
 
-# Ten chunks: some compressed, one of them written to since; dropped and added columns.
+# Ten chunks: some are compressed, one of these was written to afterwards; dropped and added columns.
 $source->safe_psql('postgres', q(
 	SET client_min_messages = error;
 	CREATE TABLE m (gone int, t timestamptz NOT NULL, device int NOT NULL, v float8, note text);
@@ -66,7 +66,7 @@ is($target->safe_psql('postgres', q(SELECT count(*) FILTER (WHERE relation NOT L
 arrives('compressed chunks, with a key', 'm', $columns, args => "key => 'device'");
 arrives('compressed chunks, with a filter', 'm', $columns, filter => 'device = 3 AND v > 100');
 
-# What a copy with ONLY, or of chunks by COPY, has: the rows that are not compressed.
+# A SELECT with ONLY, or COPY of the chunks, returns only the rows that are not compressed.
 arrives('all of it, once more', 'm', $columns);
 $target->safe_psql('postgres', q(DELETE FROM plain WHERE t < '2024-01-06'));
 is(compared('m', 'plain') =~ s/\|\d+\|/|fewer|/r, '12500|fewer|t', 'what is missing differs');
@@ -90,7 +90,7 @@ my $materialized = $source->safe_psql('postgres', q(SELECT format('%I.%I', mater
 arrives('its hypertable', $materialized, 'hour timestamptz, device int, v bigint');
 arrives('an empty hypertable', 'nothing', 't timestamptz, v int');
 
-# Into a hypertable: what COPY would do with identity, generated and missing columns, and triggers.
+# Into a hypertable: like COPY with identity, generated and missing columns, and triggers.
 $target->safe_psql('postgres', q(
 	SET client_min_messages = error;
 	CREATE TABLE h (id bigint GENERATED ALWAYS AS IDENTITY, t timestamptz NOT NULL, device int NOT NULL, note varchar(40), v numeric(12,2),
@@ -134,7 +134,7 @@ fails_with($target, "SELECT fastcopy.copy('$conninfo', 'f', 'h', truncate => tru
 	qr/cannot rebuild the indexes of "public.h"/, 'indexes of a hypertable are not set aside', detail => qr/ModifyHypertable/);
 fails_with($target, "SELECT fastcopy.copy('$conninfo', 'f', 'h', 1)", '23505', qr/duplicate key value/, 'of a constraint of a chunk, too');
 
-# Ends of workers and of the server in the middle of a chunk, at a row whose trigger waits.
+# Workers are terminated and the server crashes in the middle of a chunk, at a row whose trigger waits.
 $target->safe_psql('postgres', q(
 	CREATE FUNCTION hold() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_advisory_xact_lock_shared(1); RETURN NEW; END';
 	CREATE TRIGGER hold AFTER INSERT ON h FOR EACH ROW WHEN (NEW.id = 1003000) EXECUTE FUNCTION hold()));
@@ -165,7 +165,7 @@ is($target->safe_psql('postgres', "SELECT sum(rows) = (SELECT count(*) FROM h) F
 $target->safe_psql('postgres', "SELECT fastcopy.resume($job)");
 is($target->safe_psql('postgres', "SELECT fastcopy.wait($job)"), 'done', 'the job is resumed');
 is(table_digest($target, sprintf $all, 'h'), table_digest($source, sprintf $all, 'f'), 'each row is there once');
-# Chunks that are compressed after a job has stopped: with ONLY, the rows that are left would not be found.
+# Chunks that are compressed after a job has stopped: with ONLY, the remaining rows would not be found.
 $target->safe_psql('postgres', "DROP TABLE plain; CREATE TABLE plain (t timestamptz, device int, v int)");
 $source->safe_psql('postgres', q(
 	SET client_min_messages = error;

@@ -1,4 +1,4 @@
-# Targets whose rows go through INSERT by the target's name, and what that keeps of COPY's ways: views with INSTEAD OF
+# Targets that rows are inserted into by INSERT, and what that keeps of COPY's behaviour: views with INSTEAD OF
 # triggers, tables with rules, foreign tables, partitions that are foreign tables.
 use strict;
 use warnings;
@@ -13,7 +13,7 @@ use Test::More;
 my ($source, $target) = start_pair();
 my $conninfo = conninfo($source);
 
-# One of each kind of value, in binary and (for the money) in text.
+# One value of each kind, in binary and (for money) in text.
 $source->safe_psql('postgres', q(
 	CREATE TABLE items (id bigint PRIMARY KEY, kind text, amount numeric(10,2), at timestamptz, tags text[], doc jsonb, nothing text);
 	INSERT INTO items SELECT g, 'kind ' || g % 5, g / 7.0, '2024-01-01'::timestamptz + g * interval '1 minute', ARRAY[g::text, NULL],
@@ -57,7 +57,7 @@ copy_into('paid', 'front');
 is($target->safe_psql('postgres', 'SELECT rows_copied, rows_stored FROM fastcopy.status ORDER BY job DESC LIMIT 1'), '5000|0',
 	'rows that the trigger does not take are not stored');
 
-# Types with modifiers, of all kinds, and some that other types are made of.
+# Types with modifiers, of all kinds, and some types made of others.
 my $types = q(
 	CREATE TYPE mood AS ENUM ('sad', 'ok');
 	CREATE TYPE pair AS (a int, b text);
@@ -93,7 +93,7 @@ $target->safe_psql('postgres', q(
 is(copy_into('wide', 'larger'), '8', 'more than one batch in a chunk');
 is(table_digest($target, 'large'), table_digest($source, 'wide'), 'all of them');
 
-# Rules: an INSERT by the table's name obeys them, with the rows of a statement read as often as there are actions.
+# Rules: an INSERT by the table's name obeys them, and each action reads the rows of the statement.
 $target->safe_psql('postgres', qq(
 	CREATE TABLE also ($items);
 	CREATE TABLE log (id bigint);
@@ -116,10 +116,10 @@ fails_with($target, "SELECT fastcopy.copy('$conninfo', 'items', 'partly')", 'XX0
 	'a rule that may lose rows: who has them cannot be known');
 is($target->safe_psql('postgres', 'SELECT count(*) FROM never'), '0', 'nothing is left of it');
 
-# The function gives nothing to anybody else.
+# The function returns nothing to other callers.
 fails_with($target, 'SELECT * FROM fastcopy.incoming_rows() AS r(a int)', '55000', qr/can only be called by a fastcopy worker/, 'rows for workers only');
 
-# An error of the input names the row, and one of the target has the statement.
+# An error of the input names the row, and an error of the target has the statement.
 $source->safe_psql('postgres', q(CREATE TABLE bad (LIKE items); INSERT INTO bad TABLE items; ALTER TABLE bad ALTER kind TYPE varchar; UPDATE bad SET kind = repeat('x', 30) WHERE id = 77));
 $target->safe_psql('postgres', q(CREATE VIEW narrow AS SELECT id, kind::varchar(20) AS kind FROM also;
 	CREATE TRIGGER pass_on INSTEAD OF INSERT ON narrow FOR EACH ROW EXECUTE FUNCTION pass_on()));
@@ -150,7 +150,8 @@ SKIP:
 		'the comparison agrees');
 }
 
-# What hides rows of a table from a SELECT by its name makes no fast path; a plain table has one, whatever its indexes.
+# Anything that hides rows from a SELECT by the table's name rules out the fast path; a plain table has it, whatever
+# its indexes.
 $target->safe_psql('postgres', qq(CREATE TABLE plain ($items)));
 is(copy_into('items', 'plain'), '5000', 'a plain table');
 is($target->safe_psql('postgres', 'SELECT reader, reader_reason, writer, writer_reason, warning IS NULL FROM fastcopy.job ORDER BY job DESC LIMIT 1'),

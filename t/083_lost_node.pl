@@ -1,5 +1,5 @@
-# A node of the Citus cluster that the target belongs to dies in the middle of a job: the job fails, and can be
-# resumed; nothing is lost or doubled, as marks in the ledger are committed with the rows, in two phases.
+# A node of the target's Citus cluster is lost in the middle of a job: the job fails and can be resumed; no row is
+# lost or doubled, as the ledger's marks are committed with the rows, in two phases.
 use strict;
 use warnings;
 
@@ -37,14 +37,14 @@ $source->safe_psql('postgres', q(
 my $expected = table_digest($source, 'items');
 is($target->safe_psql('postgres', q(SELECT count(DISTINCT nodeport), count(*) FROM citus_shards)), '2|4', 'both nodes have shards');
 
-# Both transactions that were prepared and those that were not are over.
+# Waits until all transactions have ended, prepared ones too.
 sub recover
 {
 	$target->poll_query_until('postgres', 'SELECT recover_prepared_transactions() >= 0');
 	return;
 }
 
-# As many rows are there as chunks are marked done.
+# The number of rows matches the chunks that are marked done.
 sub ledger_is_right
 {
 	my ($job) = @_;
@@ -52,7 +52,7 @@ sub ledger_is_right
 		"SELECT (SELECT coalesce(sum(rows), 0) FROM fastcopy.chunks WHERE job = $job AND state = 'done') = (SELECT count(*) FROM items)");
 }
 
-# It dies while a chunk is on its way, and stays away.
+# The node is stopped in the middle of a chunk, and stays down.
 my $gate = $source->background_psql('postgres');
 hold_gate($gate);
 my $job = $target->safe_psql('postgres', qq(SET fastcopy.chunk_size = 128; SET fastcopy.retry_limit = 1; SET fastcopy.retry_delay = '10ms';
@@ -73,7 +73,7 @@ $target->safe_psql('postgres', "SELECT fastcopy.resume($job)");
 is($target->safe_psql('postgres', "SELECT fastcopy.wait($job)"), 'done', 'with the node back, the job is resumed');
 is(table_digest($target, 'items'), $expected, 'each row is there once');
 
-# It dies again and again, whenever some chunks have been done, and comes back.
+# The node is stopped repeatedly, each time after some chunks, and restarted.
 $job = $target->safe_psql('postgres', qq(SET fastcopy.chunk_size = 32; SET fastcopy.retry_limit = 0;
 	SELECT fastcopy.start('$conninfo', 'items', 'items', 3, truncate => true)));
 my $deaths = 0;

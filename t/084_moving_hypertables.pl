@@ -1,6 +1,6 @@
-# A hypertable that moves with all that hangs on it, as docs/recipes.md has it: from hypertable to hypertable, chunks that were
-# compressed and written to again, real-time aggregates, triggers, foreign keys, sequences, sizes; and compression that
-# comes while a job runs.
+# A hypertable is moved with all its dependent objects, as docs/recipes.md describes: from hypertable to hypertable,
+# chunks that were compressed and written to again, real-time aggregates, triggers, foreign keys, sequences, sizes;
+# and compression during a job.
 use strict;
 use warnings;
 
@@ -39,7 +39,7 @@ sub await_lock
 	return;
 }
 
-# Compressed by segment and order; then written to in all ways, in each of these chunks; one of them compressed again.
+# Compressed by segment and order; then written to in all ways, in each of these chunks; one is compressed again.
 $source->safe_psql('postgres', q(
 	SET client_min_messages = error;
 	CREATE TABLE m (t timestamptz NOT NULL, dropped text, device int NOT NULL, v float8);
@@ -57,7 +57,7 @@ $source->safe_psql('postgres', q(
 my ($rows, $updated) = split /\|/, $source->safe_psql('postgres', 'SELECT count(*), count(*) FILTER (WHERE v < 0) FROM m');
 cmp_ok($updated, '>', 100, 'rows of compressed chunks were updated');
 
-# Other chunks than the source's, and a space dimension.
+# Other chunks than the source has, and a space dimension.
 $target->safe_psql('postgres', q(
 	SET client_min_messages = error;
 	CREATE TABLE m (added text, t timestamptz NOT NULL, device int NOT NULL, v float8);
@@ -88,7 +88,7 @@ $gate->query_safe('SELECT pg_advisory_unlock(1)');
 $gate->quit;
 is($target->safe_psql('postgres', "SELECT fastcopy.wait($job)"), 'done', 'it goes on');
 
-# The job's only chunk is compressed: progress is by what it was before.
+# The job's only chunk is compressed: progress refers to its former size.
 $source->safe_psql('postgres', q(
 	SET client_min_messages = error;
 	CREATE TABLE one (t timestamptz NOT NULL, v int);
@@ -129,7 +129,7 @@ $source->safe_psql('postgres', qq(SELECT compress_chunk(c) FROM show_chunks('$ma
 is(copy_into($materialized, 'daily', 'truncate => true'), $stored, 'the hypertable behind it, compressed');
 is(table_digest($target, 'daily'), table_digest($source, $materialized), 'all rows are there');
 
-# What hangs on the target.
+# The target's dependent objects.
 $source->safe_psql('postgres', q(
 	CREATE TABLE f (id bigint, t timestamptz NOT NULL, kind int);
 	INSERT INTO f SELECT g, '2024-01-01'::timestamptz + g * interval '60 seconds', g % 10 FROM generate_series(1, 6000) g));
@@ -154,7 +154,7 @@ fails_with($target, "SELECT fastcopy.copy('$conninfo', 'f', 'h', 2, truncate => 
 	'or by triggers');
 $target->safe_psql('postgres', 'INSERT INTO kinds VALUES (7); TRUNCATE h, seen');
 
-# A role that has no more than it needs.
+# A role with the least privileges.
 my $user = $source->safe_psql('postgres', 'SELECT current_user');
 my ($host, $port) = ($source->host, $source->port);
 $target->safe_psql('postgres', qq(

@@ -1,5 +1,5 @@
-# Somebody wants to alter, empty or drop the source table during a job, and queues behind it for a lock; a worker that
-# connects then would queue behind them, and the job would wait for the worker for ever.
+# Another session wants to alter, truncate or drop the source table during a job, and queues behind it for a lock; a
+# worker that connects later would queue behind that session, and the job would wait for the worker for ever.
 use strict;
 use warnings;
 
@@ -16,7 +16,7 @@ use Time::HiRes qw(usleep);
 my ($source, $target) = start_pair();
 my $rows = 2000;
 
-# Rows stop at a gate on the target, so that workers are in the middle of a chunk for as long as it takes.
+# Rows wait at a gate on the target, which keeps workers in the middle of a chunk.
 $source->safe_psql('postgres', qq(
 	CREATE TABLE items (id integer PRIMARY KEY, name text);
 	INSERT INTO items SELECT g, repeat('x', 100) FROM generate_series(1, $rows) g;
@@ -32,7 +32,7 @@ $target->safe_psql('postgres', q(
 my $gatekeeper = $target->background_psql('postgres');
 my $digest = table_digest($source, 'items');
 
-# Starts a job and waits until so many workers stand at the gate.
+# Starts a job and waits until so many workers wait at the gate.
 my $retry_limit = 20;
 
 sub start_gated
@@ -61,7 +61,7 @@ sub waiter
 	my ($table) = @_;
 	my $session = $source->background_psql('postgres', on_error_stop => 0);
 	my $pid = $session->query_safe('SELECT pg_backend_pid()');
-	# One statement: when it is cancelled, nothing comes after it that would queue again.
+	# One statement: after it is cancelled, no other statement queues again.
 	$session->{stdin} .= "DO 'BEGIN LOCK TABLE $table IN ACCESS EXCLUSIVE MODE; END';\n";
 	$session->{run}->pump_nb;
 	$source->poll_query_until('postgres', "SELECT count(*) > 0 FROM pg_locks WHERE pid = $pid AND NOT granted") or die;
@@ -84,7 +84,7 @@ sub is_right
 	return;
 }
 
-# More workers: those who come later take nothing on before they have the lock, and nobody waits for them.
+# More workers: a new worker claims no chunk before it has the lock, and nothing waits for it.
 my $job = start_gated(1);
 my ($session, $pid) = waiter('items');
 $target->safe_psql('postgres', "SELECT fastcopy.set_workers($job, 3)");
@@ -97,7 +97,7 @@ is(notice_of($job), '', '... and the notice ends with the wait');
 ok($source->poll_query_until('postgres', "SELECT state = 'idle' FROM pg_stat_activity WHERE pid = $pid"), 'and then the other gets its lock');
 $session->quit;
 
-# A lost connection: the worker tries again, for as long as the others work, and then goes on when the other has given up.
+# A lost connection: the worker retries as long as the others work, and continues when the other session has given up.
 $job = start_gated(2);
 ($session, $pid) = waiter('items');
 my $victim = $target->safe_psql('postgres', "SELECT source_pid FROM fastcopy.workers WHERE job = $job ORDER BY worker LIMIT 1");
@@ -110,7 +110,8 @@ is_right('retry: and goes on when they have given up');
 is(notice_of($job), '', 'which clears the notice');
 quit_quietly($session);
 
-# They do not give up: the job fails, once it has tried a few times with nobody at work, and they get their lock. It can be resumed.
+# The other session does not give up: the job fails after a few attempts without a working worker, and that session
+# gets its lock. The job can be resumed.
 $retry_limit = 2;
 $job = start_gated(2);
 ($session, $pid) = waiter('items');
@@ -129,7 +130,7 @@ $target->safe_psql('postgres', "SELECT fastcopy.resume($job, accept_changes => t
 wait_state($target, $job, 'done');
 is_right('and the job is resumed');
 
-# All of a job's connections lost at once, with nobody left to work.
+# All connections of a job are lost at once, and no worker is left to work.
 $job = start_gated(1);
 ($session, $pid) = waiter('items');
 $source->safe_psql('postgres', "SELECT pg_terminate_backend(source_pid) FROM (VALUES ("
@@ -156,8 +157,8 @@ for my $table (qw(seen parted))
 	quit_quietly($session);
 }
 
-# What the coordinator waits for: a worker that exits while the source is being asked how far its WAL is must not be missed.
-# The second question is answered late, when the one worker has long gone, and says that there is nothing more to wait for.
+# The coordinator waits: it must not miss a worker that exits while it asks the source for its WAL position. The
+# second query is answered late, when the one worker has exited, and says that there is nothing more to wait for.
 $source->append_conf('postgresql.conf', 'wal_writer_delay = 500ms');
 $source->reload;
 my $slow = FakeSource->new($source, who => qr/coordinator/, on => qr/pg_current_wal_flush_lsn\(\), \(3000/,
