@@ -38,7 +38,7 @@ class Comparison:
             self.target.run("CREATE EXTENSION pgclone")
         if not self.options.fresh:
             self.touch_buffers()
-        # Segments for more WAL than one run writes, which the checkpoint then renames for use.
+        # Enough WAL segments for one run, which the checkpoint renames for reuse.
         megabytes = 40 * self.options.scale
         self.target.run(f"SELECT count(pg_logical_emit_message(false, '', repeat(' ', 1 << 20))) "
                         f"FROM generate_series(1, {megabytes})", "CHECKPOINT")
@@ -57,7 +57,7 @@ class Comparison:
         print(f"\n== {table.name}: making it", flush=True)
         self.source.run(*table.create(), table.fill(self.options.scale), *(table.indexes or [table.key()]),
                         f"VACUUM (FREEZE, ANALYZE) {table.name}")
-        # There is no other table in the schema.
+        # The schema has no other table.
         heaps = "SELECT oid, reltoastrelid FROM pg_class " \
                 "WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
         # The table, its TOAST and their indexes, all in shared buffers.
@@ -154,7 +154,7 @@ class Comparison:
         expected = self.digest(self.source, table)
         all_ways = Ways(table, facts)
         chosen = all_ways.select(self.options.ways, self.options.essential)
-        # Uses the files once, uncounted.
+        # Uses the files once, without measuring.
         warm_up = next(way for way in all_ways.ways if way.name == "psql-binary")
         self.run_way(table, warm_up, 0, expected)
         for number in range(1, self.options.rounds + 1):

@@ -27,9 +27,9 @@ build_and_install() {
     install_tree tree
 }
 
-# Starts both clusters, and leaves in `connections` the arguments that say where they are. Segments of WAL
-# are kept for reuse, and no checkpoint comes by itself while something is measured. With an address they listen there
-# and are connected to over TCP.
+# Starts both clusters, and sets `connections` to the arguments that locate them. Segments of WAL are kept for reuse,
+# and no checkpoint starts by itself during a measurement. With an address, the clusters listen on it and are reached
+# over TCP.
 start_clusters() {
     local address=${1:-}
     local settings="
@@ -70,7 +70,7 @@ fetch_results() {
     say "in $out: $(as_root ls "$work/results" | xargs)"
 }
 
-# Puts results into docs/: the part of a page between the marks of this name, and plot and CSV beside it.
+# Publishes results in docs/: the part of a page between the marks of this name, and plot and CSV beside it.
 publish() {
     local name=$1 out=$2 page=$3 mark=$4
     cp "$out/$name.svg" "$out/$name.csv" "$root/docs/"

@@ -1,5 +1,5 @@
-# A gate at which a job waits at a known place: a function or trigger on either server takes an advisory lock in
-# shared mode, pg_advisory_xact_lock_shared(1), and a session of the test holds it exclusively.
+# A gate at which a job waits: a function or trigger on either server takes an advisory lock in shared mode,
+# pg_advisory_xact_lock_shared(1), while a session of the test holds it exclusively.
 #
 #     hold_gate($session);                  # shut: a chunk that comes to the place waits
 #     wait_at_gate($node, $workers);        # until so many of them wait there
@@ -16,7 +16,7 @@ our @EXPORT = qw(hold_gate open_gate wait_at_gate);
 sub hold_gate { $_[0]->query_safe('SELECT pg_advisory_lock(1)'); return }
 sub open_gate { $_[0]->query_safe('SELECT pg_advisory_unlock(1)'); return }
 
-# Returns whether so many sessions of the server wait at the gate; false after the usual time.
+# Returns whether so many sessions of the server wait at the gate; false after a timeout.
 sub wait_at_gate
 {
 	my ($node, $count) = @_;
