@@ -97,10 +97,10 @@ for my $case (
 
 refused(start(source => conninfo($source, host => PostgreSQL::Test::Utils::tempdir_short())),
 	'08001', qr/^could not connect to the source server$/,
-	'nobody listens on the socket', detail => qr/No such file or directory/);
+	'no server on the socket', detail => qr/No such file or directory/);
 refused(start(source => conninfo($source, host => '127.0.0.1', port => 1)),
 	'08001', qr/^could not connect to the source server$/,
-	'nobody listens on the port', detail => qr/Connection refused/);
+	'no server on the port', detail => qr/Connection refused/);
 refused(start(source => conninfo($source, dbname => 'nowhere')),
 	'08001', qr/^could not connect to the source server$/,
 	'missing database', detail => qr/database "nowhere" does not exist/);
@@ -125,7 +125,7 @@ is($target->safe_psql('postgres', "SELECT fastcopy.wait($job)"), 'done', 'right 
 unlike($target->safe_psql('postgres', 'SELECT s, j FROM fastcopy.status s JOIN fastcopy.job j USING (job)'),
 	qr/sesame/, 'right password: the ledger does not know it');
 is(table_digest($target, 'public.items'), table_digest($source, 'public.items'),
-	'right password: the rows are there');
+	'right password: the rows are copied');
 $target->safe_psql('postgres', "SELECT fastcopy.forget($job); TRUNCATE public.items");
 
 # The tables and their columns.
@@ -251,7 +251,7 @@ refused('CREATE TEMPORARY TABLE temporary (LIKE public.items); '
 works('SELECT ' . call('copy', target_table => 'public.trigger_view'), 2000,
 	'target is a view with a trigger');
 is(table_digest($target, 'public.kept'), table_digest($source, 'public.items'),
-	'target is a view with a trigger: the rows are there');
+	'target is a view with a trigger: the rows are stored');
 
 # Privileges: on the source those of the role in the connection string, on the target the caller's.
 
@@ -381,7 +381,7 @@ refused(start(source => $self, source_table => 'public.victim', target_table => 
 works('SELECT ' . call('copy', source => $self, source_table => 'public.loop', target_table => 'public.loop'),
 	100, 'the same table without truncate is doubled');
 is($target->safe_psql('postgres', 'SELECT count(*) FROM public.loop'), '200',
-	'the same table without truncate is doubled: its rows are there twice');
+	'the same table without truncate: each row is stored twice');
 works('SELECT ' . call('copy', source => $self, source_table => 'public.loop',
 		target_table => 'public.other_loop', truncate => 'true'),
 	200, 'another table of the same database');

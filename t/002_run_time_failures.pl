@@ -357,7 +357,7 @@ for my $limit (5, 0)
 	  or die 'the worker did not come back to the gate';
 	open_gate($gatekeeper);
 	is(wait_state($target, $job, 'failed|done'), 'done', 'session of a worker terminated on the source: retried');
-	is(table_digest($target, 'public.items'), table_digest($source, 'public.items'), '... and all rows are there once');
+	is(table_digest($target, 'public.items'), table_digest($source, 'public.items'), '... and each row is copied once');
 	is($target->safe_psql('postgres', "SELECT sum(retries) FROM fastcopy.chunks WHERE job = $job"), '1',
 		'... and the retry is in the ledger');
 	no_leftovers($source, $target, '... and');
@@ -429,7 +429,7 @@ SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE application_
 # job.
 ok(defined seconds_until(sub {
 		slurp_file($source->logfile, $log_before) =~ /ERROR:  (?:invalid snapshot identifier|snapshot .* does not exist)/ }),
-	'the source no longer knows the snapshot');
+	'the snapshot no longer exists on the source');
 $target->poll_query_until('postgres', qq(
 	SELECT wait_event = 'Extension' FROM pg_stat_activity a JOIN fastcopy.workers w USING (pid) WHERE w.job = $job AND w.retries > 0))
   or die 'the worker does not wait';

@@ -164,8 +164,8 @@ for my $round (1 .. 2)
 	kill 'CONT', $postmaster_pid;
 	quit_quietly($victim);
 }
-no_leftovers($source, $target, 'starts given up before their coordinators ran');
-ok(!$wrong{'giving up'}, 'they were given up') or diag @{ $wrong{'giving up'} };
+no_leftovers($source, $target, 'starts cancelled before their coordinators ran');
+ok(!$wrong{'giving up'}, 'they were cancelled') or diag @{ $wrong{'giving up'} };
 
 # All slots of the registry and of the server are free: a job with the greatest possible number of workers.
 ($output, $error) = call("SELECT fastcopy.copy('$conninfo', 'numbers', 'numbers', 7, truncate => true)");

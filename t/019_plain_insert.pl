@@ -287,11 +287,11 @@ is(way_taken(), 'copy', 'a trigger of a partition: through COPY FROM');
 	$target->safe_psql('postgres', $see);
 	open_gate($gatekeeper);
 	is(wait_state($target, $job, 'done|failed'), 'done', 'a trigger comes late: the job is done');
-	is($target->safe_psql('postgres', 'SELECT count(*) FROM t'), '999', 'a trigger comes late: all rows are there');
+	is($target->safe_psql('postgres', 'SELECT count(*) FROM t'), '999', 'a trigger is added late: all rows are copied');
 	is($target->safe_psql('postgres', 'SELECT count(*), sum(a) FROM seen'), '500|374750', 'a trigger comes late: it has seen its rows');
 	is(way_taken(), 'copy and plain', 'a trigger comes late: both ways were tried');
 	like(slurp_file($target->logfile, $log_offset), qr/will retry chunk 1: partition "t_attached" of the target was altered/,
-		'a trigger comes late: the log says so');
+		'a trigger is added late: the log has the retry');
 	$gatekeeper->quit;
 }
 

@@ -45,11 +45,11 @@ my $as = sub {
 };
 
 is($as->('member', $copy), '100', 'as a member of a role with the privileges');
-is($target->safe_psql('postgres', 'SELECT DISTINCT who FROM numbers'), 'member', '... rows know who inserted them');
+is($target->safe_psql('postgres', 'SELECT DISTINCT who FROM numbers'), 'member', '... rows have the role that inserted them');
 $target->safe_psql('postgres', 'TRUNCATE numbers');
 
 is($as->('member', "SET ROLE group_role; $copy"), '100', 'as a role that may not log in');
-is($target->safe_psql('postgres', 'SELECT DISTINCT who FROM numbers'), 'group_role', '... rows know it');
+is($target->safe_psql('postgres', 'SELECT DISTINCT who FROM numbers'), 'group_role', '... rows have that role');
 is($target->safe_psql('postgres', 'SELECT DISTINCT owner FROM fastcopy.status'), "group_role\nmember",
 	'... and the jobs have owners');
 is($as->('member', "SELECT count(*) FROM fastcopy.status WHERE owner = 'group_role'"), '1',
@@ -61,17 +61,17 @@ is($target->safe_psql('postgres', 'SELECT DISTINCT who FROM numbers'), 'group_ro
 
 fails_with($target,
 	"SET ROLE group_role; SELECT fastcopy.copy('$conninfo', 'numbers', 'sly', statistics => false)",
-	'42501', qr/cannot set parameter "role"/, 'a trigger cannot step out of the role', user => 'postgres');
+	'42501', qr/cannot set parameter "role"/, 'a trigger cannot leave the role', user => 'postgres');
 $target->safe_psql('postgres', q(
 	CREATE OR REPLACE FUNCTION step_out() RETURNS trigger LANGUAGE plpgsql
 		AS $$BEGIN SET SESSION AUTHORIZATION postgres; RETURN NEW; END$$));
 fails_with($target,
 	"SET ROLE group_role; SELECT fastcopy.copy('$conninfo', 'numbers', 'sly', statistics => false)",
-	'42501', qr/cannot set parameter "session_authorization"/, '... nor become another', user => 'postgres');
+	'42501', qr/cannot set parameter "session_authorization"/, '... nor set another', user => 'postgres');
 fails_with($target,
 	"SELECT fastcopy.start('$conninfo', 'numbers', 'sly', triggers => false)",
 	'42501', qr/permission denied to set parameter "session_replication_role"/,
-	'triggers are not for everybody to switch off', user => 'member');
+	'only superusers may disable triggers', user => 'member');
 # Schemas that a role puts before pg_catalog in its search_path do not affect the statements on the ledger, which run
 # as the extension's owner. One operator would be enough.
 $target->safe_psql('postgres', q(
@@ -92,9 +92,9 @@ $as->('member', q(
 is($as->('member', "SELECT 1 = 1; SELECT count(*) > 0 FROM trap.caught"), "t\nt", 'the trap works');
 $target->safe_psql('postgres', 'TRUNCATE trap.caught');
 is($as->('member', "$copy; SELECT count(*) FROM trap.caught WHERE who <> 'member'"), "100\n0",
-	'the ledger does not step into it');
+	'statements on the ledger are not affected');
 is($as->('member', "SELECT count(*) > 0 FROM fastcopy.status; SELECT count(*) > 0 FROM fastcopy.chunks;"
-		. " SELECT count(*) FROM trap.caught WHERE who <> 'member'"), "t\nt\n0", 'nor do the views');
+		. " SELECT count(*) FROM trap.caught WHERE who <> 'member'"), "t\nt\n0", 'nor are the views');
 $target->safe_psql('postgres', 'ALTER ROLE member RESET search_path; TRUNCATE numbers');
 
 # The role that owns the database has created operators that match better than PostgreSQL's own, before the extension
@@ -128,13 +128,13 @@ $target->safe_psql('trapped', q(
 is( $target->safe_psql('trapped', q(
 		SELECT refobjid::regoperator FROM pg_depend
 		WHERE refclassid = 'pg_operator'::regclass AND classid = 'pg_rewrite'::regclass)),
-	'', 'no view is made with what stood in the search_path');
+	'', 'no view uses an operator of the search_path');
 $target->safe_psql('postgres', 'DROP DATABASE trapped');
 
 # A role that changes to another at log-in is still the calling role.
 $target->safe_psql('postgres', 'CREATE ROLE low; ALTER ROLE member SET role = low; GRANT low TO member');
-is($as->('member', "SET ROLE NONE; $copy"), '100', 'ALTER ROLE ... SET role does not change whose job it is');
-is($target->safe_psql('postgres', 'SELECT DISTINCT who FROM numbers'), 'member', '... nor who inserts');
+is($as->('member', "SET ROLE NONE; $copy"), '100', 'ALTER ROLE ... SET role does not change the owner of the job');
+is($target->safe_psql('postgres', 'SELECT DISTINCT who FROM numbers'), 'member', '... nor the role that inserts');
 $target->safe_psql('postgres', 'ALTER ROLE member RESET role; TRUNCATE numbers');
 
 # Tables that may be read through a parent only are read through the parent: partitions in a schema without USAGE, or
@@ -179,13 +179,13 @@ my $hold = sub {
 };
 my $job = $hold->('ALTER ROLE passing RENAME TO passed');
 is(wait_state($target, $job, 'done|failed'), 'done', 'a renamed role is the same role');
-is($target->safe_psql('postgres', 'SELECT DISTINCT who FROM numbers'), 'passed', '... by its new name');
+is($target->safe_psql('postgres', 'SELECT DISTINCT who FROM numbers'), 'passed', '... under its new name');
 $target->safe_psql('postgres', 'TRUNCATE numbers; DROP OWNED BY passed; DROP ROLE passed');
 $job = $hold->('DROP OWNED BY passing; DROP ROLE passing');
-like(wait_state($target, $job, 'done|failed'), qr/^(?:done|failed)$/, 'a dropped role ends its job, or the job was past the checks');
+like(wait_state($target, $job, 'done|failed'), qr/^(?:done|failed)$/, 'dropping a role ends its job, unless the checks are over');
 is($target->safe_psql('postgres', "SELECT rows_copied FROM fastcopy.status WHERE job = $job"),
-	$target->safe_psql('postgres', 'SELECT count(*) FROM numbers'), '... and what is counted is there');
-is($target->safe_psql('postgres', "SELECT fastcopy.forget($job)"), '', '... and a superuser cleans up after it');
+	$target->safe_psql('postgres', 'SELECT count(*) FROM numbers'), '... and all counted rows are stored');
+is($target->safe_psql('postgres', "SELECT fastcopy.forget($job)"), '', '... and a superuser may forget it');
 
 # A stopped job belongs to its owner. The owner, its members and superusers see it; it runs as the owner, whoever
 # resumes it; and the source's connection string, given again, is shown nowhere.
@@ -200,15 +200,15 @@ fails_with($target, "SET ROLE group_role; $copy", '23514', qr/violates check con
 my $stopped = $target->safe_psql('postgres', 'SELECT max(job) FROM fastcopy.status');
 $target->safe_psql('postgres', 'ALTER TABLE numbers DROP CONSTRAINT small');
 my $resume = "SELECT fastcopy.resume($stopped, '$conninfo')";
-fails_with($target, $resume, '42501', qr/permission denied for function resume/, 'resume is not for PUBLIC', user => 'bystander');
-fails_with($target, $resume, '42704', qr/^fastcopy job $stopped does not exist$/, 'to a stranger there is no such job',
+fails_with($target, $resume, '42501', qr/permission denied for function resume/, 'PUBLIC has no EXECUTE on resume', user => 'bystander');
+fails_with($target, $resume, '42704', qr/^fastcopy job $stopped does not exist$/, 'for a role without privileges the job does not exist',
 	user => 'stranger');
-fails_with($target, $resume, '42501', qr/^permission denied for fastcopy job $stopped$/, "who may see it, may not resume it: $_",
+fails_with($target, $resume, '42501', qr/^permission denied for fastcopy job $stopped$/, "a role that sees the job may not resume it: $_",
 	user => $_) for 'watcher', 'signaller';
-fails_with($target, "SELECT fastcopy.resume($stopped)", '2F003', qr/^password is required$/, 'the ledger has no password to resume with',
+fails_with($target, "SELECT fastcopy.resume($stopped)", '2F003', qr/^password is required$/, 'the ledger does not keep the password',
 	user => 'member');
 is($as->('member', $resume), $stopped, 'a member of the owner resumes the job');
-is(wait_state($target, $stopped, 'done|failed'), 'done', '... and it goes on');
+is(wait_state($target, $stopped, 'done|failed'), 'done', '... and it continues');
 is($target->safe_psql('postgres', 'SELECT DISTINCT who FROM numbers'), 'group_role', '... as its owner');
 $target->safe_psql('postgres', 'TRUNCATE numbers');
 
@@ -299,6 +299,6 @@ SKIP:
 	no_leftovers($source, $target, 'copies over TLS');
 }
 
-no_leftovers($source, $target, 'in the end');
+no_leftovers($source, $target, 'at the end');
 
 done_testing();

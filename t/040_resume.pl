@@ -140,7 +140,7 @@ make_tables();
 my $job = fail_at(1500);
 cmp_ok(chunks_done($job), '>', 5, 'some chunks are done before a failure');
 is($target->safe_psql('postgres', "SELECT sqlstate FROM fastcopy.status WHERE job = $job"), 'P0042',
-	'the failure is told');
+	'the error is in the status');
 resumes_to_the_end($job, 'after a failure');
 fails_with($target, "SELECT fastcopy.resume($job)", '55000', qr/^fastcopy job $job is done$/, 'a job that is done is not resumed');
 is($target->safe_psql('postgres', "SELECT resumes FROM fastcopy.status WHERE job = $job"), '1', 'resumes are counted');
@@ -200,7 +200,7 @@ for my $mode ('immediate', 'fast')
 	wait_state($target, $job, 'failed');
 	fails_with($target, "SELECT fastcopy.resume($job)", '08001', qr/^could not connect to the source server$/,
 		"while the source is down after stop -m $mode, resuming says so");
-	is(state_of($target, $job), 'failed', 'and the job is as it was');
+	is(state_of($target, $job), 'failed', 'and the job is unchanged');
 	$source->start;
 	set_stop();
 	resumes_to_the_end($job, "after stop -m $mode of the source");
@@ -245,7 +245,7 @@ for my $case (@harmful)
 	$source->safe_psql('postgres', $_) for ref $sql ? @$sql : ($sql);
 	fails_with($target, "SELECT fastcopy.resume($job)", '55000', $changed, "after $name resuming is an error",
 		detail => $detail, hint => qr/accept_changes => true.*truncate => true/);
-	is(state_of($target, $job) . ' ' . chunks_done($job), "failed $done", "after $name: the job is as it was");
+	is(state_of($target, $job) . ' ' . chunks_done($job), "failed $done", "after $name: the job is unchanged");
 	$source->safe_psql('postgres', 'DROP TABLE IF EXISTS t_child');
 }
 no_leftovers($source, $target, 'after refused resumes');
@@ -377,7 +377,7 @@ is($target->safe_psql('postgres', "SELECT fastcopy.wait($job)"), 'done', 'and co
 same_rows('after one of two resumes');
 
 # Jobs that do not exist.
-fails_with($target, 'SELECT fastcopy.resume(4711)', '42704', qr/^fastcopy job 4711 does not exist$/, 'a job that is not there');
+fails_with($target, 'SELECT fastcopy.resume(4711)', '42704', qr/^fastcopy job 4711 does not exist$/, 'a job that does not exist');
 fails_with($target, "SELECT fastcopy.resume($job, workers => 0)", '22023', qr/^number of workers must be between/, 'no workers');
 
 # A standby as the source: it replays changes, and a lagging one is detected.
@@ -404,7 +404,7 @@ $standby->safe_psql('postgres', 'SELECT pg_wal_replay_pause()');
 $source->safe_psql('postgres', 'INSERT INTO elsewhere VALUES (7)');
 $job = fail_at(1500);
 fails_with($target, "SELECT fastcopy.resume($job, '" . conninfo($standby) . "')", '55000', $changed,
-	'a standby that lags behind the copy is found out', detail => qr/^The source is behind the state that was copied/);
+	'a standby that lags behind the copy is detected', detail => qr/^The source is behind the state that was copied/);
 $standby->safe_psql('postgres', 'SELECT pg_wal_replay_resume()');
 $standby->promote;
 fails_with($target, "SELECT fastcopy.resume($job, '" . conninfo($standby) . "')", '55000', $changed,

@@ -96,7 +96,7 @@ for my $user ($superuser, 'app')
 		$target->stop($mode);
 		$target->start;
 		is_held($job);
-		is(state_and_resumes($job), 'copying|1', "$user, stop -m $mode: the job goes on by itself");
+		is(state_and_resumes($job), 'copying|1', "$user, stop -m $mode: the job is resumed automatically");
 		let_go();
 		is($target->safe_psql('postgres', "SELECT fastcopy.wait($job)"), 'done', "$user, stop -m $mode: it comes to its end");
 		is(table_digest($target, 't'), table_digest($source, 't'), "$user, stop -m $mode: the rows are those of the source");
@@ -109,7 +109,7 @@ my $job = held_job('app', 'old');
 my $worker = $target->safe_psql('postgres', 'SELECT pid FROM fastcopy.workers');
 kill 'KILL', $worker;
 ok(defined seconds_until(sub {
-	(eval { state_and_resumes($job) } || '') eq 'copying|1' }), 'after SIGKILL of a worker and the recovery, the job goes on by itself');
+	(eval { state_and_resumes($job) } || '') eq 'copying|1' }), 'after SIGKILL of a worker and the recovery, the job is resumed automatically');
 is_held($job);
 let_go();
 is($target->safe_psql('postgres', "SELECT fastcopy.wait($job)"), 'done', 'and comes to its end');
@@ -124,13 +124,13 @@ for my $times (1 .. 3)
 	$target->stop('immediate');
 	$target->start;
 	is_held($job);
-	is(state_and_resumes($job), "copying|$times", "resumed in vain, $times times");
+	is(state_and_resumes($job), "copying|$times", "resumed without progress, $times times");
 }
 $target->safe_psql('postgres', 'CHECKPOINT');
 $target->stop('immediate');
 $target->start;
 ok(defined launcher_is_done(), 'the launcher has looked');
-is(state_and_resumes($job), 'interrupted|3', 'a job that gets nowhere is left alone');
+is(state_and_resumes($job), 'interrupted|3', 'a job without progress is not resumed again');
 let_go();
 is($target->safe_psql('postgres', "SELECT fastcopy.resume($job); SELECT fastcopy.wait($job)"), "$job\ndone", 'and resumed by hand');
 
@@ -138,15 +138,15 @@ is($target->safe_psql('postgres', "SELECT fastcopy.resume($job); SELECT fastcopy
 $job = held_job($superuser, conninfo($source));
 $target->stop('immediate');
 let_go_after_start();
-is(state_and_resumes($job), 'interrupted|0', 'a job with a connection string waits for somebody to give it');
-is($target->safe_psql('postgres', "SELECT fastcopy.resume($job); SELECT fastcopy.wait($job)"), "$job\ndone", 'and goes on then');
+is(state_and_resumes($job), 'interrupted|0', 'a job with a connection string is not resumed automatically');
+is($target->safe_psql('postgres', "SELECT fastcopy.resume($job); SELECT fastcopy.wait($job)"), "$job\ndone", 'and continues when resumed by hand');
 
 $job = held_job('app', 'old');
 $target->stop('immediate');
 $source->safe_psql('postgres', 'UPDATE t SET note = note WHERE id = 1');
 my $log_end = -s $target->logfile;
 let_go_after_start();
-is(state_and_resumes($job), 'interrupted|0', 'a job whose source table has changed does not go on');
+is(state_and_resumes($job), 'interrupted|0', 'a job whose source table has changed is not resumed');
 like(slurp_file($target->logfile, $log_end), qr/fastcopy job $job could not be resumed: source table "t" may have changed/, 'and the log says why');
 $target->safe_psql('postgres', "SELECT fastcopy.forget($job)");
 
@@ -155,7 +155,7 @@ $target->safe_psql('postgres', 'ALTER ROLE app NOLOGIN');
 $target->stop('immediate');
 $log_end = -s $target->logfile;
 let_go_after_start();
-is(state_and_resumes($job), 'interrupted|0', 'a job whose role cannot log in does not go on');
+is(state_and_resumes($job), 'interrupted|0', 'a job whose role cannot log in is not resumed');
 like(slurp_file($target->logfile, $log_end), qr/fastcopy job $job could not be resumed: role of the job cannot log in/, 'and the log says why');
 $target->safe_psql('postgres', 'ALTER ROLE app LOGIN');
 
@@ -163,7 +163,7 @@ $job = held_job('app', 'old');
 $target->append_conf('postgresql.conf', "fastcopy.auto_resume = off\n");
 $target->stop('immediate');
 let_go_after_start();
-is(state_and_resumes($job), 'interrupted|0', 'with fastcopy.auto_resume = off no job goes on');
+is(state_and_resumes($job), 'interrupted|0', 'with fastcopy.auto_resume = off no job is resumed');
 
 sub let_go_after_start
 {

@@ -120,7 +120,7 @@ my $count = () = $before =~ /^/mg;
 # A job that succeeds.
 my $answer = $target->safe_psql('postgres', "SELECT fastcopy.copy('$conninfo', 't', 't', 2, indexes => 'rebuild')");
 is($answer, '5000', 'a copy that rebuilds the indexes');
-is($target->safe_psql('postgres', $everything), $before, 'all that belongs to the indexes is as it was');
+is($target->safe_psql('postgres', $everything), $before, 'all properties of the indexes are unchanged');
 copies_in_full('a rebuild');
 is($target->safe_psql('postgres', 'SELECT indexes_done = indexes, indexes, state FROM fastcopy.status'), "t|$count|done", 'the status counts the indexes');
 is($target->safe_psql('postgres', q(SELECT count(*) FILTER (WHERE state = 'done' AND bytes > 0 AND finished_at >= started_at), count(DISTINCT definition) FROM fastcopy.indexes)),
@@ -139,17 +139,17 @@ fails_with($target, 'DELETE FROM t WHERE id = 5', '23503', qr/"refers_id_fkey"/,
 $target->safe_psql('postgres', 'TRUNCATE refers; ALTER TABLE refers DROP CONSTRAINT refers_id_fkey');
 $target->safe_psql('postgres', "SET maintenance_work_mem = '40MB'; SELECT fastcopy.copy('$conninfo', 't', 't', 4, truncate => true, indexes => 'rebuild')");
 copies_in_full('truncate and rebuild');
-is($target->safe_psql('postgres', $everything), $before, 'after truncate and rebuild all is as it was');
+is($target->safe_psql('postgres', $everything), $before, 'after truncate and rebuild they are unchanged');
 
 # What other sessions see meanwhile.
 make_target();
 my ($job, $session) = hang_in(42);
 is(set_aside_count(), "$count|$count", 'while rows are copied all indexes are set aside');
 is(state_of($target, $job), 'copying', 'the state is copying');
-is($target->safe_psql('postgres', "SELECT DISTINCT state FROM fastcopy.indexes WHERE job = $job"), 'set aside', 'fastcopy.indexes says so');
+is($target->safe_psql('postgres', "SELECT DISTINCT state FROM fastcopy.indexes WHERE job = $job"), 'set aside', 'fastcopy.indexes shows it');
 $session->quit;
 is($target->safe_psql('postgres', "SELECT fastcopy.wait($job)"), 'done', 'the job comes to its end');
-is($target->safe_psql('postgres', $everything), $before, 'and all is as it was');
+is($target->safe_psql('postgres', $everything), $before, 'and the indexes are unchanged');
 
 make_target();
 ($job, $session) = hang_in(43);
@@ -199,7 +199,7 @@ wait_state($target, $job, 'cancelled');
 $session->quit;
 $source->stop;
 is($target->safe_psql('postgres', "SELECT fastcopy.resume($job); SELECT fastcopy.wait($job)"), "$job\ndone", 'indexing is resumed without the source');
-is($target->safe_psql('postgres', $everything), $before, 'and all is as it was');
+is($target->safe_psql('postgres', $everything), $before, 'and the indexes are unchanged');
 $source->start;
 
 # A worker that is terminated during a build is replaced.
@@ -208,7 +208,7 @@ make_target();
 $target->safe_psql('postgres', q(SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'fastcopy worker'));
 $session->quit;
 is($target->safe_psql('postgres', "SELECT fastcopy.wait($job)"), 'done', 'terminated workers are replaced while indexing');
-is($target->safe_psql('postgres', $everything), $before, 'and all is as it was');
+is($target->safe_psql('postgres', $everything), $before, 'and the indexes are unchanged');
 
 # REINDEX TABLE replaces the job, and a forgotten job must not be needed any more.
 make_target();
@@ -262,7 +262,7 @@ $target->safe_psql('postgres', qq(
 	CREATE INDEX at ON t (at);
 	GRANT INSERT, SELECT ON t TO writer;));
 fails_with($target, "SELECT fastcopy.copy('old', 't', 't', 2, indexes => 'rebuild')", '42501', $target->safe_psql('postgres', 'SHOW server_version_num') < 170000 ? qr/^must be owner of table t$/ : qr/^permission denied for table t$/,
-	'who does not own the table may not set its indexes aside', user => 'writer');
+	'a role that does not own the table may not rebuild its indexes', user => 'writer');
 is(set_aside_count(), '0|1', 'nor are they then');
 is($target->safe_psql('postgres', 'SELECT count(*) FROM t'), '0', 'and there is no job');
 SKIP:
@@ -270,14 +270,14 @@ SKIP:
 	skip 'there is no privilege MAINTAIN before version 17', 2 if $target->safe_psql('postgres', 'SHOW server_version_num') < 170000;
 	$target->safe_psql('postgres', 'GRANT MAINTAIN ON t TO writer');
 	is($target->safe_psql('postgres', "SELECT fastcopy.copy('old', 't', 't', 2, indexes => 'rebuild')", extra_params => [ '-U', 'writer' ]),
-		'5000', 'who may maintain the table may');
+		'5000', 'a role with MAINTAIN may');
 	is(set_aside_count(), '0|1', 'and they are built');
 	$target->safe_psql('postgres', 'TRUNCATE t; REVOKE MAINTAIN ON t FROM writer');
 }
 $target->safe_psql('postgres', 'ALTER TABLE t OWNER TO writer');
 is($target->safe_psql('postgres', "SELECT fastcopy.copy('old', 't', 't', 2, indexes => 'rebuild')", extra_params => [ '-U', 'writer' ]), '5000', 'the owner may');
 fails_with($target, "SELECT fastcopy.copy('$conninfo', 't', 't', indexes => 'drop')", '22023', qr/^invalid value for argument "indexes": "drop"$/, 'a wrong word');
-fails_with($target, "SELECT fastcopy.copy('$conninfo', 't', 't', indexes => NULL)", '22004', qr/^argument "indexes" must not be null$/, 'none');
+fails_with($target, "SELECT fastcopy.copy('$conninfo', 't', 't', indexes => NULL)", '22004', qr/^argument "indexes" must not be null$/, 'NULL');
 
 no_leftovers($source, $target, 'in the end');
 done_testing();

@@ -96,7 +96,7 @@ my $foreign = make_standby($other, 'foreign');
 $other->wait_for_catchup($foreign, 'replay', $other->lsn('insert'));
 is($target->safe_psql('postgres', 'SELECT ' . call_sql('copy', $foreign, truncate => 'true')), '1000',
 	'with truncate from the standby of another server');
-is(table_digest($target, 'public.items'), table_digest($foreign, 'public.items'), 'its rows are there');
+is(table_digest($target, 'public.items'), table_digest($foreign, 'public.items'), 'its rows are copied');
 
 # A promoted standby no longer replays anything.
 $target->safe_psql('postgres', 'TRUNCATE public.items; INSERT INTO public.items VALUES (1, $$kept$$)');
@@ -105,7 +105,7 @@ $standby->promote;
 $target->safe_psql('postgres', 'INSERT INTO public.items VALUES (2, $$gone$$)');
 is($target->safe_psql('postgres', 'SELECT ' . call_sql('copy', $standby, truncate => 'true')), '1',
 	'with truncate from a standby that was promoted');
-is($target->safe_psql('postgres', 'SELECT name FROM public.items'), 'kept', 'its row is there');
+is($target->safe_psql('postgres', 'SELECT name FROM public.items'), 'kept', 'its row is kept');
 
 no_leftovers($standby, $target, 'at the end');
 done_testing();

@@ -27,13 +27,6 @@ sub compare
 		  . join(', ', "'$conninfo'", "'$from'", "'$to'", @more) . ')');
 }
 
-sub both
-{
-	my ($sql) = @_;
-	$_->safe_psql('postgres', $sql) for $source, $target;
-	return;
-}
-
 # Asserts that nothing differs.
 sub same
 {
@@ -123,7 +116,7 @@ $source->safe_psql('postgres', 'UPDATE t SET b = NULL WHERE id = 1');
 like(compare('t', 'mixed', "key => 'b'"), qr/^b IS NULL\|501\|500\|t$/m, 'the range of NULLs');
 
 # Without any key, and duplicates.
-both('CREATE TABLE heap (x integer, y text); INSERT INTO heap SELECT i % 100, repeat(\'y\', i % 50) FROM generate_series(1, 3000) i');
+on_both('CREATE TABLE heap (x integer, y text); INSERT INTO heap SELECT i % 100, repeat(\'y\', i % 50) FROM generate_series(1, 3000) i');
 same('heap', 'heap', 3000, 'no key');
 $target->safe_psql('postgres', 'DELETE FROM heap WHERE ctid = (SELECT min(ctid) FROM heap)');
 differ('heap', 'heap', 1, 3000, 2999, 'a duplicate less');
@@ -134,7 +127,7 @@ differ('heap', 'heap', 2, 2999, 2999, 'a key without bounds', "key => 'y'");
 same('heap', 'heap', 0, 'nothing of it', "filter => 'false'");
 
 # No statistics, but an index: bounds are evenly spaced.
-both('CREATE TABLE fresh (id bigint PRIMARY KEY, at timestamptz); CREATE INDEX ON fresh (at);'
+on_both('CREATE TABLE fresh (id bigint PRIMARY KEY, at timestamptz); CREATE INDEX ON fresh (at);'
 	. " INSERT INTO fresh SELECT i * 1000, timestamptz '2026-01-01 00:00+00' + i * interval '1 h' FROM generate_series(-500, 500) i");
 same('fresh', 'fresh', 1001, 'a table without statistics');
 $target->safe_psql('postgres', 'DELETE FROM fresh WHERE id = -3000');
@@ -142,7 +135,7 @@ like(compare('fresh', 'fresh'), qr/^id >= '-\d+' AND id < '-?\d+'\|\d+\|\d+\|t\n
 like(compare('fresh', 'fresh', "key => 'at'"), qr/^at >= '2025-[^\n]*\|t\ntotal\|1001\|1000\|t$/, '... and by time');
 
 # Types of keys, each with a difference to find; collations that do not sort by bytes.
-both(q(CREATE COLLATION natural_order (provider = icu, locale = 'en-u-kn-true');
+on_both(q(CREATE COLLATION natural_order (provider = icu, locale = 'en-u-kn-true');
 	CREATE TYPE mood AS ENUM ('sad', 'ok', 'happy');
 	CREATE TABLE keys (i2 smallint, i8 bigint, n numeric, f4 real, d date, ts timestamp, ti time, u uuid, c char(8), na name,
 		tx text COLLATE natural_order, bo boolean, mo mood, ar integer[], ip inet);
@@ -163,7 +156,7 @@ for my $key (grep { $_ ne 'ar' } @keys)
 }
 
 # Partitioned tables, inheritance, views, materialized and foreign tables on either side.
-both(q(CREATE TABLE parts (id integer, v text) PARTITION BY RANGE (id);
+on_both(q(CREATE TABLE parts (id integer, v text) PARTITION BY RANGE (id);
 	CREATE TABLE parts_1 PARTITION OF parts FOR VALUES FROM (0) TO (1000);
 	CREATE TABLE parts_2 PARTITION OF parts FOR VALUES FROM (1000) TO (9000) PARTITION BY LIST (v);
 	CREATE TABLE parts_2x PARTITION OF parts_2 DEFAULT;
@@ -212,7 +205,7 @@ my $latin = conninfo($source, dbname => 'latin');
 
 # Writers on both sides: each side is read and counted at one instant. Money moves between accounts, so the sum of the
 # balances is always the same.
-both(q(CREATE TABLE accounts (id integer PRIMARY KEY, balance integer NOT NULL, note text);
+on_both(q(CREATE TABLE accounts (id integer PRIMARY KEY, balance integer NOT NULL, note text);
 	INSERT INTO accounts SELECT i, 0, repeat('n', 200) FROM generate_series(1, 3000) i;
 	ANALYZE accounts;
 	CREATE TABLE stop ();
@@ -248,7 +241,7 @@ for my $i (1 .. 12)
 ok(!(grep { $_ != 0 && $_ != 3 } keys %seen), 'writers on both sides: all of a transaction is seen, or nothing')
   or diag explain \%seen;
 cmp_ok($source->safe_psql('postgres', 'SELECT last_value FROM written'), '>', $before, '... which have written meanwhile');
-both('INSERT INTO stop DEFAULT VALUES');
+on_both('INSERT INTO stop DEFAULT VALUES');
 $_->quit for @writers;
 same('accounts', 'accounts', 3000, '... and at rest the tables are equal');
 no_leftovers($source, $target, 'after comparisons');
@@ -268,11 +261,11 @@ fails_with($target, $call->("'t'", "'t'", "key => 'k'"), '42703', qr/key column 
 fails_with($target, $call->("'t'", "'t'", "columns => '{id,zz}'"), '42703', qr/column "zz" of source table "t" does not exist/, 'no such column asked for');
 fails_with($target, $call->("'t'", "'t'", "filter => 'id ='"), '42601', qr/syntax error/, 'a bad filter');
 fails_with($target, $call->("'t'", "'t'", "filter => 'true) OR (true'"), '42601', qr/syntax error/, 'a filter that closes the parenthesis');
-fails_with($target, $call->("'t'", "'t'", "filter => 'true ORDER BY id'"), '42601', qr/syntax error/, 'a filter that goes on');
+fails_with($target, $call->("'t'", "'t'", "filter => 'true ORDER BY id'"), '42601', qr/syntax error/, 'a filter with another clause');
 fails_with($target, $call->("'t'", "'t'", 'workers => 0'), '22023', qr/number of workers must be between/, 'no workers');
 fails_with($target, $call->("'t'", "'t'", 'workers => NULL'), '22004', qr/"workers" must not be null/, 'NULL workers');
 fails_with($target, "SELECT * FROM fastcopy.compare('host=/nowhere', 't', 't')", '08001', qr/could not connect to the source/, 'no source');
-fails_with($target, "BEGIN; CREATE TABLE young (id integer); " . $call->("'t'", "'young'"), '55000', qr/created or altered by the calling transaction/, 'a target nobody else can see');
+fails_with($target, "BEGIN; CREATE TABLE young (id integer); " . $call->("'t'", "'young'"), '55000', qr/created or altered by the calling transaction/, 'a target that other sessions cannot see');
 fails_with($target, "CREATE TEMP TABLE brief (LIKE t); " . $call->("'t'", "'brief'"), '0A000', qr/temporary table/, 'a temporary target');
 fails_with($target, "BEGIN; LOCK TABLE t IN ACCESS EXCLUSIVE MODE; " . $call->("'t'", "'t'"), '55006', qr/the current transaction blocks it/, 'a session in its own way');
 fails_with($target, $call->("'t'", "'t'", "filter => '1 / (id - 4000) < 5'"), '22012', qr/division by zero/, 'an error in the middle');
@@ -281,9 +274,9 @@ is($target->safe_psql('postgres', 'DO $$ BEGIN BEGIN PERFORM fastcopy.compare(' 
 no_leftovers($source, $target, 'after errors');
 
 # Privileges are those of the caller, on both sides; rows hidden by a policy are an error.
-both(q(CREATE ROLE reader LOGIN; CREATE TABLE secret (id integer PRIMARY KEY, s text); INSERT INTO secret SELECT i, 's' FROM generate_series(1, 1000) i));
+on_both(q(CREATE ROLE reader LOGIN; CREATE TABLE secret (id integer PRIMARY KEY, s text); INSERT INTO secret SELECT i, 's' FROM generate_series(1, 1000) i));
 my $nobody = "SET ROLE reader; ";
-fails_with($target, $nobody . $call->("'secret'", "'secret'"), '42501', qr/permission denied for function compare/, 'not for everybody');
+fails_with($target, $nobody . $call->("'secret'", "'secret'"), '42501', qr/permission denied for function compare/, 'PUBLIC has no EXECUTE');
 $target->safe_psql('postgres', q(GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA fastcopy TO reader;
 	CREATE SERVER old FOREIGN DATA WRAPPER pg_fastcopy OPTIONS (dbname 'postgres'); GRANT USAGE ON FOREIGN SERVER old TO reader));
 $target->safe_psql('postgres', "ALTER SERVER old OPTIONS (ADD host '" . $source->host . "', ADD port '" . $source->port . "');"
@@ -302,7 +295,7 @@ fails_with($target, "SELECT * FROM fastcopy.compare('" . conninfo($source, user 
 	'the credentials of the server are not lent', user => 'reader');
 
 # Cancelled, timed out, terminated in the middle: workers on both sides sleep in the filter.
-both(q(CREATE FUNCTION nap(id integer) RETURNS boolean LANGUAGE plpgsql VOLATILE AS $$BEGIN PERFORM pg_sleep(600); RETURN true; END$$));
+on_both(q(CREATE FUNCTION nap(id integer) RETURNS boolean LANGUAGE plpgsql VOLATILE AS $$BEGIN PERFORM pg_sleep(600); RETURN true; END$$));
 my $slow = "SELECT * FROM fastcopy.compare('$conninfo', 'plain', 'plain', 2, filter => 'public.nap(id)')";
 my $asleep = sub {
 	for my $node ($source, $target)
@@ -355,7 +348,7 @@ no_leftovers($source, $target, 'after a timeout');
 
 # The total counts each side by the table's name, and ranges with another sum are a difference: here a row is hidden
 # from the queries on the source that hash rows.
-both(q(CREATE TABLE judged AS SELECT g AS id, md5(g::text) AS s FROM generate_series(1, 5000) g));
+on_both(q(CREATE TABLE judged AS SELECT g AS id, md5(g::text) AS s FROM generate_series(1, 5000) g));
 same('judged', 'judged', 5000, 'parts that add up');
 {
 	my $filter = q($$id <> 7 OR current_setting('cluster_name') <> 'source' OR current_query() NOT LIKE '%hashtext' || 'extended%'$$);

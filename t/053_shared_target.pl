@@ -156,7 +156,7 @@ for my $round (1 .. 5)
 	$_->query_until(qr/over/, '') for @sessions;
 	my @errors = grep { /ERROR/ } map { $_->{stderr} } @sessions;
 	ok(!(grep { !/is the target of fastcopy job/ } @errors), "two that truncate, round $round: no deadlock") or diag @errors;
-	is(table_digest($target, 'public.items'), $expected, '... and each row is there once');
+	is(table_digest($target, 'public.items'), $expected, '... and each row is stored once');
 	$_->quit for @sessions;
 }
 

@@ -216,9 +216,9 @@ is($target->safe_psql('postgres', $settings_of), "DateStyle|SQL, DMY\napp.tenant
 is($target->safe_psql('postgres', $settings_of, extra_params => [ '-U', 'clerk' ]), "DateStyle|SQL, DMY\napp.tenant|only-for-clerk", 'so may the owner');
 $target->safe_psql('postgres', 'CREATE ROLE watcher LOGIN; GRANT pg_read_all_stats, pg_signal_backend TO watcher');
 is($target->safe_psql('postgres', "SELECT count(*) FROM fastcopy.status WHERE job = $job; SELECT count(*) FROM fastcopy.settings", extra_params => [ '-U', 'watcher' ]), "1\n0",
-	'who sees the job, but does not own it, may not');
+	'a role that sees the job but does not own it may not');
 $target->safe_psql('postgres', "SELECT fastcopy.forget($job)");
-is($target->safe_psql('postgres', "SELECT count(*) FROM fastcopy.settings WHERE job = $job"), '0', 'a forgotten job leaves none behind');
+is($target->safe_psql('postgres', "SELECT count(*) FROM fastcopy.settings WHERE job = $job"), '0', 'a forgotten job has no settings');
 
 # A placeholder that anybody may set is not valid once its library restricts it. Nor is a setting of another job.
 $target->safe_psql('postgres', q(
@@ -234,7 +234,7 @@ is($target->safe_psql('postgres', 'SELECT DISTINCT duration FROM loads'), '-1', 
 $target->safe_psql('postgres', "TRUNCATE loads; SET auto_explain.log_min_duration = 77; SELECT fastcopy.copy('$conninfo', 'public.plain', 'loads', 1, columns => '{id}', statistics => false)");
 is($target->safe_psql('postgres', 'SELECT DISTINCT duration FROM loads'), '77ms', '... and holds where it was set by a superuser');
 $target->safe_psql('postgres', "TRUNCATE by_job; SET datestyle = 'DMY'; SELECT fastcopy.copy('$conninfo', 'public.plain', 'by_job', 1, statistics => false)");
-is($target->safe_psql('postgres', $ask), '2024-01-15 12:00:00+00|', 'the next job has none of these');
+is($target->safe_psql('postgres', $ask), '2024-01-15 12:00:00+00|', 'the next job does not have these');
 for my $node ($source, $target)
 {
 	unlike(slurp_file($node->logfile), qr/only-for-clerk|Asia\/Kolkata|acme/, 'no setting in the log of the ' . $node->name);

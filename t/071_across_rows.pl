@@ -17,15 +17,8 @@ my ($source, $target) = start_pair();
 my $conninfo = conninfo($source);
 my $small = "SET fastcopy.chunk_size = '64kB'";
 
-sub both
-{
-	my ($sql) = @_;
-	$_->safe_psql('postgres', $sql) for $source, $target;
-	return;
-}
-
 # Each row references the next: the first chunk's last row references the second chunk.
-both('CREATE TABLE emp (id int PRIMARY KEY, boss int, note text)');
+on_both('CREATE TABLE emp (id int PRIMARY KEY, boss int, note text)');
 $source->safe_psql('postgres', q(INSERT INTO emp SELECT g, nullif(g + 1, 20001), repeat('x', 50) FROM generate_series(1, 20000) g));
 
 sub make_emp
@@ -93,7 +86,7 @@ $gate->query_safe('SELECT pg_advisory_lock(71)');
 $job = $target->safe_psql('postgres', "$small; SELECT fastcopy.start('$conninfo', 'emp', 'emp', 1, indexes => 'rebuild')");
 wait_at_gate($target, 1) or die 'no worker came to the gate';
 $target->safe_psql('postgres', 'ALTER TABLE emp VALIDATE CONSTRAINT emp_boss_fkey');
-is($target->safe_psql('postgres', $valid), 't', 'a key that is set aside is validated by somebody');
+is($target->safe_psql('postgres', $valid), 't', 'another session validates a key that is set aside');
 $gate->quit;
 is(wait_state($target, $job, 'done|failed'), 'failed', '... and the job finds the orphan that came then');
 is($target->safe_psql('postgres', $valid), 'f', '... and the key is not valid any more');
@@ -120,7 +113,7 @@ $job = $target->safe_psql('postgres', "$small; SELECT fastcopy.start('$conninfo'
 wait_at_gate($target, 1) or die 'no worker came to the gate';
 my $low = q(FROM pg_constraint WHERE contype = 'f' AND conrelid = 'emp_low'::regclass);
 $target->safe_psql('postgres', 'ALTER TABLE emp_low VALIDATE CONSTRAINT ' . $target->safe_psql('postgres', "SELECT conname $low LIMIT 1"));
-is($target->safe_psql('postgres', "SELECT bool_or(convalidated) $low"), 't', 'the key of a partition is validated by somebody');
+is($target->safe_psql('postgres', "SELECT bool_or(convalidated) $low"), 't', 'another session validates the key of a partition');
 $gate->quit;
 is(wait_state($target, $job, 'done|failed'), 'failed', '... and the job finds the orphan that came then');
 is($target->safe_psql('postgres', "SELECT bool_or(convalidated) $low"), 'f', '... and the key is not valid any more');
@@ -145,11 +138,11 @@ make_emp('ALTER TABLE emp ADD UNIQUE (note, id) DEFERRABLE; CREATE TABLE IF NOT 
 is("$rows $stderr", '20000 ', 'other constraints do not keep a table from being copied in chunks');
 
 # A CHECK that looks at other rows fails for COPY and for a job, with the name of the constraint.
-both(q(CREATE FUNCTION prev_ok(h int) RETURNS bool LANGUAGE plpgsql AS
+on_both(q(CREATE FUNCTION prev_ok(h int) RETURNS bool LANGUAGE plpgsql AS
 	$$BEGIN RETURN h = 1 OR EXISTS (SELECT FROM public.blocks WHERE height = h - 1); END$$;
 	CREATE TABLE blocks (height int PRIMARY KEY, payload text)));
 $source->safe_psql('postgres', q(INSERT INTO blocks SELECT g, repeat('b', 200) FROM generate_series(1, 5000) g));
-both('ALTER TABLE blocks ADD CONSTRAINT chained CHECK (prev_ok(height))');
+on_both('ALTER TABLE blocks ADD CONSTRAINT chained CHECK (prev_ok(height))');
 fails_with($target, "SELECT fastcopy.copy('$conninfo', 'blocks', 'blocks', 4)", '23514', qr/violates check constraint "chained"/, 'a CHECK that looks at other rows');
 $target->safe_psql('postgres', 'TRUNCATE blocks; ALTER TABLE blocks DROP CONSTRAINT chained');
 is($target->safe_psql('postgres', "SELECT fastcopy.copy('$conninfo', 'blocks', 'blocks', 4); ALTER TABLE blocks ADD CONSTRAINT chained CHECK (prev_ok(height))"), '5000', '... is added afterwards');
@@ -162,7 +155,7 @@ wait_state($target, $job, 'failed');
 is($target->safe_psql('postgres', "SELECT sqlstate, error, detail FROM fastcopy.status WHERE job = $job"),
 	'23503|insert or update on table "emp" violates foreign key constraint "emp_boss_fkey"|Key (boss)=(777) is not present in table "boss".', 'triggers => false: the first orphan is named');
 $target->safe_psql('postgres', 'INSERT INTO boss VALUES (777)');
-is($target->safe_psql('postgres', "SELECT fastcopy.resume($job); SELECT fastcopy.wait($job)"), "$job\ndone", '... and the job finished when there is none');
+is($target->safe_psql('postgres', "SELECT fastcopy.resume($job); SELECT fastcopy.wait($job)"), "$job\ndone", '... and the job finishes without orphans');
 is($target->safe_psql('postgres', 'SELECT count(*) FROM emp'), '20000', '... with all rows once');
 $target->safe_psql('postgres', 'ALTER TABLE emp DROP CONSTRAINT emp_boss_fkey; DELETE FROM boss WHERE id = 777; TRUNCATE emp; ALTER TABLE emp ADD FOREIGN KEY (boss) REFERENCES boss');
 is($target->safe_psql('postgres', "SELECT fastcopy.wait(j) FROM ($without, foreign_keys => 'skip') j) s; SELECT count(*) FROM emp WHERE boss = 777" =~ s/SELECT fastcopy.wait\(j\) FROM \($small; /$small; SELECT fastcopy.wait(j) FROM (/r =~ s/'skip'\) j\)/'skip') j)/r), "done\n1",

@@ -42,7 +42,7 @@ $target->safe_psql('postgres', qq(
 	CREATE TRIGGER pass_on INSTEAD OF INSERT ON front FOR EACH ROW EXECUTE FUNCTION pass_on()));
 is(copy_into('items', 'front'), '5000', 'into a view');
 is(latest(), 'insert|it is a view|binary', 'through INSERT, in binary');
-is(table_digest($target, '(SELECT * FROM front)'), table_digest($source, 'items'), 'all values are there');
+is(table_digest($target, '(SELECT * FROM front)'), table_digest($source, 'items'), 'all values are stored');
 is(copy_into('empty', 'front'), '0', 'no rows are no rows');
 $target->safe_psql('postgres', 'TRUNCATE behind; ALTER TABLE behind ADD pay money; CREATE OR REPLACE VIEW front AS
 	SELECT id, kind, amount, at, tags, doc, nothing, pay FROM behind;
@@ -50,7 +50,7 @@ $target->safe_psql('postgres', 'TRUNCATE behind; ALTER TABLE behind ADD pay mone
 		BEGIN INSERT INTO behind (id, kind, amount, at, tags, doc, nothing, pay) VALUES (NEW.*); RETURN NEW; END $$');
 is(copy_into('paid', 'front'), '5000', 'into a view, in text');
 is(latest(), 'insert|it is a view|text', 'through INSERT, in text');
-is(table_digest($target, '(SELECT * FROM front)'), table_digest($source, 'paid'), 'all values are there');
+is(table_digest($target, '(SELECT * FROM front)'), table_digest($source, 'paid'), 'all values are stored');
 $target->safe_psql('postgres', q(
 	CREATE OR REPLACE FUNCTION pass_on() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$));
 copy_into('paid', 'front');
@@ -77,12 +77,12 @@ $target->safe_psql('postgres', q(
 	CREATE FUNCTION many() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO many VALUES (NEW.*); RETURN NEW; END $$;
 	CREATE TRIGGER many INSTEAD OF INSERT ON many_front FOR EACH ROW EXECUTE FUNCTION many()));
 is(copy_into('many', 'many_front'), '310', 'many types, in text');
-is(table_digest($target, 'many'), table_digest($source, 'many'), 'all values are there');
+is(table_digest($target, 'many'), table_digest($source, 'many'), 'all values are stored');
 $target->safe_psql('postgres', 'TRUNCATE many');
 is(copy_into('many', 'many_front', args => q(columns => '{id,b,vb,c,bp,k,n,i,ts,tm,na,va,d,l,m,r,mr,tsv,ip,mac,pt,o,lsn,u,j,f4,bin,"odd \"name"}')), '310', 'most of them, in binary');
 like(latest(), qr/binary$/, 'it was binary');
 $_->safe_psql('postgres', 'ALTER TABLE many DROP ma CASCADE, DROP p CASCADE, DROP x CASCADE') for $source, $target;
-is(table_digest($target, 'many'), table_digest($source, 'many'), 'all values are there');
+is(table_digest($target, 'many'), table_digest($source, 'many'), 'all values are stored');
 
 # Rows larger than a batch.
 $target->safe_psql('postgres', q(
@@ -107,13 +107,13 @@ $target->safe_psql('postgres', qq(
 	CREATE RULE partly AS ON INSERT TO partly WHERE NEW.id > 2500 DO INSTEAD INSERT INTO elsewhere VALUES (NEW.*)));
 is(copy_into('items', 'also'), '5000', 'a rule that does something else too');
 is(latest(), 'insert|rules rewrite its INSERT|binary', 'is found in the plan');
-is(table_digest($target, 'also'), table_digest($source, 'items'), 'all rows are there');
+is(table_digest($target, 'also'), table_digest($source, 'items'), 'all rows are stored');
 is($target->safe_psql('postgres', 'SELECT count(*), count(DISTINCT id) FROM log'), '5000|5000', 'and the rule has seen each of them once');
 is(copy_into('items', 'instead'), '5000', 'a rule that does something else instead');
 is(table_digest($target, 'elsewhere'), table_digest($source, 'items'), 'all rows are where it has put them');
 fails_with($target, "SELECT fastcopy.copy('$conninfo', 'items', 'never')", '0A000', qr/INSERT into "never" takes no rows/, 'a rule that takes no rows');
 fails_with($target, "SELECT fastcopy.copy('$conninfo', 'items', 'partly')", 'XX001', qr/INSERT into "partly" was given \d+ rows, but has inserted \d+/,
-	'a rule that may lose rows: who has them cannot be known');
+	'a rule that may drop rows: they cannot be counted');
 is($target->safe_psql('postgres', 'SELECT count(*) FROM never'), '0', 'nothing is left of it');
 
 # The function returns nothing to other callers.
@@ -142,10 +142,10 @@ SKIP:
 		CREATE FOREIGN TABLE mixed_away PARTITION OF mixed FOR VALUES FROM (3000) TO (9000) SERVER here OPTIONS (table_name 'mixed_there')));
 	is(copy_into('items', 'away'), '5000', 'into a foreign table');
 	is(latest(), 'insert|it is a foreign table|binary', 'through INSERT');
-	is(table_digest($target, 'there'), table_digest($source, 'items'), 'all rows are there');
+	is(table_digest($target, 'there'), table_digest($source, 'items'), 'all rows are stored');
 	is(copy_into('items', 'mixed'), '5000', 'into a partitioned table with a foreign partition');
 	is(latest(), 'insert|it has foreign tables as partitions|binary', 'through INSERT');
-	is(table_digest($target, 'mixed'), table_digest($source, 'items'), 'all rows are there');
+	is(table_digest($target, 'mixed'), table_digest($source, 'items'), 'all rows are stored');
 	is($target->safe_psql('postgres', "SELECT source_rows, target_rows, differs FROM fastcopy.compare('$conninfo', 'items', 'mixed')"), '5000|5000|f',
 		'the comparison agrees');
 }

@@ -68,10 +68,10 @@ like($error, qr/connection/, 'the job fails with the error of the cluster');
 is($done, 't', 'chunks that were done before stay');
 $node->start;
 recover();
-is(ledger_is_right($job), 't', 'as many rows are there as the ledger says');
+is(ledger_is_right($job), 't', 'the number of rows is the ledger\'s');
 $target->safe_psql('postgres', "SELECT fastcopy.resume($job)");
 is($target->safe_psql('postgres', "SELECT fastcopy.wait($job)"), 'done', 'with the node back, the job is resumed');
-is(table_digest($target, 'items'), $expected, 'each row is there once');
+is(table_digest($target, 'items'), $expected, 'each row is stored once');
 
 # The node is stopped repeatedly, each time after some chunks, and restarted.
 $job = $target->safe_psql('postgres', qq(SET fastcopy.chunk_size = 32; SET fastcopy.retry_limit = 0;
@@ -94,7 +94,7 @@ is($target->safe_psql('postgres', "SELECT fastcopy.wait($job)"), 'done', 'resume
 cmp_ok($deaths, '>=', 1, 'the node has died in the middle');
 is("@right", 't t t', 'each time, as many rows were there as the ledger said');
 recover();
-is(table_digest($target, 'items'), $expected, 'each row is there once');
+is(table_digest($target, 'items'), $expected, 'each row is stored once');
 $node->stop('fast');
 
 done_testing();

@@ -7,6 +7,7 @@ use FindBin;
 use lib "$FindBin::RealBin/lib";
 
 use FastcopyEngine;
+use FastcopyGate;
 use FastcopyTest;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -22,20 +23,6 @@ sub copy_into
 {
 	my ($from, $to, @more) = @_;
 	return $target->safe_psql('postgres', 'SET fastcopy.chunk_size = 128; SELECT fastcopy.copy(' . join(', ', "'$conninfo', '$from', '$to', 3", @more) . ')');
-}
-
-sub compared
-{
-	my ($from, $to) = @_;
-	return $target->safe_psql('postgres', "SELECT source_rows, target_rows, differs FROM fastcopy.compare('$conninfo', '$from', '$to', 2) WHERE range = 'total'");
-}
-
-sub await_lock
-{
-	my ($node) = @_;
-	defined seconds_until(sub { $node->safe_psql('postgres', q(SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted)) })
-	  or die "nobody waits for the gate\n";
-	return;
 }
 
 $source->safe_psql('postgres', q(
@@ -93,7 +80,7 @@ $target->safe_psql('postgres', q(
 fails_with($target, "SELECT fastcopy.copy('$conninfo', 'plain', 'c', 2)", '23503', qr/violates foreign key constraint/, 'rows before those they refer to');
 is(copy_into('plain', 'd'), '20000', 'in the right order');
 is(copy_into('plain', 'c'), '20000', 'they arrive');
-is(table_digest($target, sprintf $all, 'c'), $expected, 'each row is there once');
+is(table_digest($target, sprintf $all, 'c'), $expected, 'each row is stored once');
 
 # A role with the least privileges.
 my $user = $source->safe_psql('postgres', 'SELECT current_user');
@@ -110,11 +97,11 @@ $target->safe_psql('postgres', qq(
 	CREATE USER MAPPING FOR pupil SERVER there OPTIONS (user '$user', password_required 'false')));
 my ($status, $stdout, $stderr) = run_verbose($target, "SELECT fastcopy.copy('there', 'plain', 'p', 2)", user => 'pupil');
 is($stdout, '20000', 'a role that may only insert') or diag $stderr;
-is(table_digest($target, 'p'), $expected, 'all rows are there');
+is(table_digest($target, 'p'), $expected, 'all rows are stored');
 $target->safe_psql('postgres', 'GRANT TRUNCATE ON p TO pupil');
 ($status, $stdout, $stderr) = run_verbose($target, "SELECT fastcopy.copy('there', 'plain', 'p', 2, truncate => true)", user => 'pupil');
 is($stdout, '20000', 'a role that may only insert and truncate') or diag $stderr;
-is(table_digest($target, 'p'), $expected, 'all rows are there, once');
+is(table_digest($target, 'p'), $expected, 'all rows are stored once');
 
 # Several sources into one table at the same time; each has its tenant in a view or in a column.
 $source->safe_psql('postgres', q(
@@ -140,8 +127,8 @@ $source->safe_psql('postgres', q(
 	SELECT create_distributed_table('d', 'id');
 	INSERT INTO d TABLE plain));
 is(copy_into('d', 'p', 'truncate => true'), '20000', 'from cluster to cluster');
-is(table_digest($target, 'p'), $expected, 'all rows are there');
-is(compared('d', 'p'), '20000|20000|f', 'the comparison agrees');
+is(table_digest($target, 'p'), $expected, 'all rows are stored');
+is(compare_total('d', 'p'), '20000|20000|f', 'the comparison agrees');
 my $gate = $target->background_psql('postgres');
 $gate->query_safe('SELECT pg_advisory_lock(1)');
 $target->safe_psql('postgres', q(
@@ -154,7 +141,7 @@ is($target->safe_psql('postgres', "SELECT percent BETWEEN 1 AND 99, eta IS NOT N
 	't|t|1|t', 'percent, ETA and warning while it runs');
 $gate->query_safe('SELECT pg_advisory_unlock(1)');
 $gate->quit;
-is($target->safe_psql('postgres', "SELECT fastcopy.wait($job)"), 'done', 'it goes on');
+is($target->safe_psql('postgres', "SELECT fastcopy.wait($job)"), 'done', 'it continues');
 is($target->safe_psql('postgres', "SELECT percent, warning LIKE '%snapshot%' FROM fastcopy.status WHERE job = $job"), '100.0|t', 'and keeps the warning');
 
 # A cancelled job leaves no prepared transaction.
@@ -170,9 +157,9 @@ $gate->query_safe('SELECT pg_advisory_unlock(1)');
 $gate->quit;
 $target->poll_query_until('postgres', 'SELECT recover_prepared_transactions() >= 0 AND NOT EXISTS (SELECT FROM pg_prepared_xacts)');
 is($target->safe_psql('postgres', "SELECT (SELECT coalesce(sum(rows), 0) FROM fastcopy.chunks WHERE job = $job AND state = 'done') = (SELECT count(*) FROM p)"), 't',
-	'as many rows are there as the ledger says');
+	'the number of rows is the ledger\'s');
 $target->safe_psql('postgres', "SELECT fastcopy.resume($job)");
 is($target->safe_psql('postgres', "SELECT fastcopy.wait($job)"), 'done', 'the job is resumed');
-is(table_digest($target, 'p'), $expected, 'each row is there once');
+is(table_digest($target, 'p'), $expected, 'each row is stored once');
 
 done_testing();

@@ -92,7 +92,7 @@ is(copied(), $people, 'in the same encoding');
 # Sources for which the option makes no sense.
 fails_with($target, 'SELECT ' . call_sql('copy', $source, source => conninfo($source, dbname => 'latin'), source_table => 'people',
 		target_table => 'people', source_encoding => 'LATIN1'),
-	'22023', qr/SQL_ASCII source only/, 'a source that converts by itself', detail => qr/LATIN1/);
+	'22023', qr/SQL_ASCII source only/, 'a source that knows its encoding', detail => qr/LATIN1/);
 fails_with($target, "SELECT * FROM fastcopy.compare('" . conninfo($source) . "', 'x', 'people', source_encoding => 'LATIN1')",
 	'22023', qr/SQL_ASCII source only/, 'in compare too', detail => qr/UTF8/);
 fails_with($target, 'SELECT ' . call_sql('copy', $source, @legacy, source_table => 'people', target_table => 'people', source_encoding => $_),
@@ -100,7 +100,7 @@ fails_with($target, 'SELECT ' . call_sql('copy', $source, @legacy, source_table 
   for 'SJIS', 'nonsense', 'SQL_ASCII', '';
 $target->safe_psql('ascii', 'CREATE EXTENSION pg_fastcopy; CREATE TABLE people (id integer, name text)');
 fails_with($target, 'SELECT ' . call_sql('copy', $source, @legacy, source_table => 'people', target_table => 'people', source_encoding => 'LATIN1'),
-	'55000', qr/whose encoding is SQL_ASCII/, 'nor into a database that has none', dbname => 'ascii');
+	'55000', qr/whose encoding is SQL_ASCII/, 'nor into a SQL_ASCII database', dbname => 'ascii');
 is($target->safe_psql('ascii', 'SELECT ' . call_sql('copy', $source, @legacy, source_table => 'people', target_table => 'people',
 			columns => \q('{id,name}'))), 3000, 'where the bytes are copied as they are');
 

@@ -44,7 +44,7 @@ is(copy_into('numbers', 'integer GENERATED ALWAYS AS IDENTITY (CACHE 50)'), 1001
 is(copy_into('outliers', 'integer GENERATED ALWAYS AS IDENTITY (MAXVALUE 100)'), 41, 'values beyond its bounds do not count');
 is(copy_into('numbers', 'serial', args => { filter => 'id <= 10' }), 11, 'a filter');
 is(copy_into('numbers', 'serial', args => { columns => \q('{t}') }), 1001, 'a column that its sequence has filled');
-is(copy_into('numbers', 'serial', args => { sequences => \'false' }), 1, 'unless told not to');
+is(copy_into('numbers', 'serial', args => { sequences => \'false' }), 1, 'not with sequences => false');
 is(copy_into('numbers', 'serial', args => { indexes => 'rebuild' }), 1001, 'with indexes => rebuild');
 $target->safe_psql('postgres', q(CREATE DOMAIN key_number AS bigint CHECK (VALUE < 10000)));
 is(copy_into('numbers', 'key_number', before => "CREATE SEQUENCE own; ALTER SEQUENCE own OWNED BY target_$count.id;" =~ s/target_\d+/'target_' . ($count + 1)/er),
@@ -53,7 +53,7 @@ is($target->safe_psql('postgres', q(
 	CREATE TABLE at_its_end (id integer GENERATED ALWAYS AS IDENTITY (MAXVALUE 1000), t text); SELECT )
 		  . call_sql('copy', $source, source_table => 'numbers', target_table => 'at_its_end') . '; SELECT last_value FROM at_its_end_id_seq'),
 	"1000\n1000", 'one that has come to its end');
-like((run_verbose($target, 'INSERT INTO at_its_end (t) VALUES (1)'))[2], qr/reached maximum value/, 'says so');
+like((run_verbose($target, 'INSERT INTO at_its_end (t) VALUES (1)'))[2], qr/reached maximum value/, 'the error says so');
 is($target->safe_psql('postgres', q(
 	CREATE TABLE parted (id serial, t text) PARTITION BY RANGE (id);
 	CREATE TABLE parted_1 PARTITION OF parted DEFAULT; SELECT )

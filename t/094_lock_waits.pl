@@ -7,6 +7,7 @@ use FindBin;
 use lib "$FindBin::RealBin/lib";
 
 use FakeSource;
+use FastcopyGate;
 use FastcopyTest;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
@@ -38,7 +39,7 @@ my $retry_limit = 20;
 sub start_gated
 {
 	my ($workers, %args) = @_;
-	$gatekeeper->query_safe('SELECT pg_advisory_lock(1)');
+	hold_gate($gatekeeper);
 	my $job = $target->safe_psql('postgres', "TRUNCATE items; SET fastcopy.chunk_size = 8; SET fastcopy.retry_limit = $retry_limit; SET fastcopy.retry_delay = '100ms'; SELECT "
 		  . call_sql('start', $source, source_table => 'items', target_table => 'items', workers => $workers, %args));
 	at_gate($workers);
@@ -48,12 +49,9 @@ sub start_gated
 sub at_gate
 {
 	my ($workers) = @_;
-	ok($target->poll_query_until('postgres', "SELECT count(*) = $workers FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"),
-		"$workers at the gate");
+	ok(wait_at_gate($target, $workers), "$workers at the gate");
 	return;
 }
-
-sub open_gate { return $gatekeeper->query_safe('SELECT pg_advisory_unlock(1)') }
 
 # A session that waits for ACCESS EXCLUSIVE on the source; and its pid.
 sub waiter
@@ -89,8 +87,8 @@ my $job = start_gated(1);
 my ($session, $pid) = waiter('items');
 $target->safe_psql('postgres', "SELECT fastcopy.set_workers($job, 3)");
 ok($target->poll_query_until('postgres', "SELECT notice LIKE '%Process $pid of the source waits for AccessExclusiveLock on public.items%' FROM fastcopy.status WHERE job = $job"),
-	'set_workers: the job says who waits for whom');
-open_gate();
+	'set_workers: the notice names the waiting and the blocking process');
+open_gate($gatekeeper);
 wait_state($target, $job, 'done');
 is_right('set_workers: those who are there do all');
 is(notice_of($job), '', '... and the notice ends with the wait');
@@ -102,8 +100,8 @@ $job = start_gated(2);
 ($session, $pid) = waiter('items');
 my $victim = $target->safe_psql('postgres', "SELECT source_pid FROM fastcopy.workers WHERE job = $job ORDER BY worker LIMIT 1");
 $source->safe_psql('postgres', "SELECT pg_terminate_backend($victim)");
-open_gate();
-ok($target->poll_query_until('postgres', "SELECT notice LIKE '%Process $pid %' FROM fastcopy.status WHERE job = $job"), 'retry: the job says who waits');
+open_gate($gatekeeper);
+ok($target->poll_query_until('postgres', "SELECT notice LIKE '%Process $pid %' FROM fastcopy.status WHERE job = $job"), 'retry: the notice names the waiting process');
 give_up($pid);
 wait_state($target, $job, 'done');
 is_right('retry: and goes on when they have given up');
@@ -116,13 +114,13 @@ $retry_limit = 2;
 $job = start_gated(2);
 ($session, $pid) = waiter('items');
 $target->safe_psql('postgres', "SELECT pg_terminate_backend(pid) FROM fastcopy.workers WHERE job = $job ORDER BY worker LIMIT 1");
-open_gate();
+open_gate($gatekeeper);
 wait_state($target, $job, 'failed');
 my ($sqlstate, $error, $detail, $hint) = split /\|/,
   $target->safe_psql('postgres', "SELECT sqlstate, error, detail, hint FROM fastcopy.status WHERE job = $job");
 is($sqlstate, '55P03', 'replacement: the job fails at last');
 like($error, qr/could not lock the source table/, 'with the reason');
-like($detail, qr/Process $pid of the source waits for AccessExclusiveLock on public\.items; blocked by this job/, 'and who it is');
+like($detail, qr/Process $pid of the source waits for AccessExclusiveLock on public\.items; blocked by this job/, 'and names it');
 like($hint, qr/fastcopy\.resume\($job\)/, 'and what to do');
 ok($source->poll_query_until('postgres', "SELECT state = 'idle' FROM pg_stat_activity WHERE pid = $pid"), 'they get their lock');
 $session->quit;
@@ -135,7 +133,7 @@ $job = start_gated(1);
 ($session, $pid) = waiter('items');
 $source->safe_psql('postgres', "SELECT pg_terminate_backend(source_pid) FROM (VALUES ("
 	  . $target->safe_psql('postgres', "SELECT source_pid FROM fastcopy.workers WHERE job = $job") . ')) w (source_pid)');
-open_gate();
+open_gate($gatekeeper);
 like(wait_state($target, $job, 'failed|done'), qr/failed/, 'the only worker');
 $session->quit;
 
@@ -149,7 +147,7 @@ for my $table (qw(seen parted))
 	$job = start_gated(1, source_table => $table) if $table eq 'seen';
 	($session, $pid) = waiter($locked);
 	$target->safe_psql('postgres', "SELECT pg_terminate_backend(pid) FROM fastcopy.workers WHERE job = $job");
-	open_gate();
+	open_gate($gatekeeper);
 	ok($target->poll_query_until('postgres', "SELECT notice LIKE '%Process $pid %' OR state <> 'copying' FROM fastcopy.status WHERE job = $job"), "$table: somebody waits");
 	give_up($pid);
 	wait_state($target, $job, 'done');

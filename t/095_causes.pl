@@ -44,7 +44,7 @@ is($observer->query_safe($status), 'copying|||f', 'a job that runs');
 open_gate($gatekeeper);
 is(wait_state($target, $job, 'failed|done'), 'failed', 'it fails');
 $target->poll_query_until('postgres', 'SELECT count(*) = 0 FROM fastcopy.live_jobs()') or die 'the job does not end';
-is($observer->query_safe($status), 'copying|||f', 'where the end is not seen yet, none of it is');
+is($observer->query_safe($status), 'copying|||f', 'a snapshot before the end shows nothing of it');
 $observer->query_safe('COMMIT');
 is($observer->query_safe($status), 'failed|22012|division by zero|t', '... and all of it, where it is');
 

@@ -109,7 +109,7 @@ for my $seed (@seeds)
 	my $rows = $source->safe_psql('postgres', 'SELECT count(*) FROM events');
 	is(table_digest($target, 'events'), table_digest($source, 'events'), "seed $seed: after the last of $runs runs the target equals the source")
 	  or diag "of a random seed: FASTCOPY_SOAK_SEED=$seed";
-	is($target->safe_psql('postgres', 'SELECT count(*) - count(DISTINCT id) FROM events'), '0', 'each row is there once');
+	is($target->safe_psql('postgres', 'SELECT count(*) - count(DISTINCT id) FROM events'), '0', 'each row is stored once');
 	cmp_ok($late, '>', 0, 'and rows were late');
 	(defined $ENV{FASTCOPY_SOAK_RUNS} ? \&diag : \&note)->(sprintf '%d runs, %d kills, %d calls that failed, %d rows, %d late, %d of %d runs scanned, %.0f s',
 		$runs, $kills, $failures, $rows, $late, scalar(grep { /, scan/ } @ways), scalar @ways, time - $begin);

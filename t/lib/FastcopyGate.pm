@@ -11,7 +11,7 @@ use warnings;
 
 use Exporter 'import';
 
-our @EXPORT = qw(hold_gate open_gate wait_at_gate);
+our @EXPORT = qw(hold_gate open_gate wait_at_gate await_lock);
 
 sub hold_gate { $_[0]->query_safe('SELECT pg_advisory_lock(1)'); return }
 sub open_gate { $_[0]->query_safe('SELECT pg_advisory_unlock(1)'); return }
@@ -22,6 +22,16 @@ sub wait_at_gate
 	my ($node, $count) = @_;
 	return $node->poll_query_until('postgres',
 		"SELECT count(*) = $count FROM pg_locks WHERE locktype = 'advisory' AND NOT granted");
+}
+
+# Waits until some session of the server waits for a lock of this type (default: at the gate); dies after a timeout.
+sub await_lock
+{
+	my ($node, $type) = @_;
+	$type //= 'advisory';
+	$node->poll_query_until('postgres', "SELECT count(*) > 0 FROM pg_locks WHERE locktype = '$type' AND NOT granted")
+	  or die "no session waits for a lock of type $type\n";
+	return;
 }
 
 1;

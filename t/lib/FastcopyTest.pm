@@ -22,8 +22,8 @@ use Test::More;
 use Time::HiRes qw(usleep time);
 
 our @EXPORT = qw(
-  start_pair on_both conninfo add_scram_role call_sql table_digest no_leftovers state_of wait_state fails_with
-  run_verbose seconds_until gone error_parts wait_exit quit_quietly major_version $slowness
+  start_pair on_both conninfo add_scram_role call_sql table_digest compare_total no_leftovers state_of
+  wait_state fails_with run_verbose seconds_until gone error_parts wait_exit quit_quietly major_version $slowness
 );
 
 # Where a limit of its own belongs to a wait, it is longer by this factor: under valgrind all takes longer.
@@ -217,6 +217,18 @@ sub table_digest
 	my ($node, $table, $dbname) = @_;
 	return $node->safe_psql($dbname || 'postgres',
 		"SELECT count(*) || ' ' || coalesce(sum(hashtextextended(t::text, 0)::numeric), 0) FROM $table t");
+}
+
+# The last row that fastcopy.compare returns for two tables of the pair that was started last:
+# 'source_rows|target_rows|differs'. Further arguments are SQL.
+sub compare_total
+{
+	my ($from, $to, @more) = @_;
+	my ($source, $target) = @pair;
+	return $target->safe_psql('postgres',
+		'SELECT source_rows, target_rows, differs FROM fastcopy.compare('
+		  . join(', ', map({ _literal($_) } conninfo($source), $from, $to), @more, 'workers => 2')
+		  . ") WHERE range = 'total'");
 }
 
 # Calls the function until it returns true, or the limit has passed. Returns the seconds that took,
