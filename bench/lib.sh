@@ -21,6 +21,23 @@ install_benchmark_packages() {
         install -y --no-install-recommends "${missing[@]}"
 }
 
+# Prints a command as the report quotes it: without --out, which is about this machine only.
+command_line() {
+    local text=$1 argument
+    shift
+    while [[ $# -gt 0 ]]; do
+        argument=$1
+        shift
+        if [[ $argument == --out ]]; then
+            [[ $# -eq 0 ]] || shift
+            continue
+        fi
+        [[ $argument =~ ^[A-Za-z0-9_.,/=-]+$ ]] || argument=$(printf %q "$argument")
+        text+=" $argument"
+    done
+    echo "$text"
+}
+
 build_and_install() {
     say "building and installing pg_fastcopy"
     build tree
