@@ -317,11 +317,10 @@ failed_well($job, '0A000', qr/row-level security/, 'row security enabled', unord
 
 # One worker fails while the others wait for a silent source: they exit too, and soon.
 new_target();
-$gatekeeper->query_safe('SELECT pg_advisory_lock(1)');
+hold_gate($gatekeeper);
 $job = $target->safe_psql('postgres', call('start',
 	filter => "CASE WHEN id = 9000 THEN 1 / (id - 9000) = 0 WHEN id < 9000 THEN public.gate(id) ELSE true END"));
-$source->poll_query_until('postgres',
-	"SELECT count(*) = $workers FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
+wait_at_gate($source, $workers)
   or die 'workers did not come to the gate';
 $target->safe_psql('postgres', "SELECT fastcopy.set_workers($job, @{[ $workers + 12 ]})");
 my $seconds = seconds_until(

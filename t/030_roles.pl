@@ -7,6 +7,7 @@ use warnings;
 use FindBin;
 use lib "$FindBin::RealBin/lib";
 
+use FastcopyGate;
 use FastcopyTest;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
@@ -171,8 +172,7 @@ my $hold = sub {
 	$gate->query_safe('SELECT pg_advisory_lock(7)');
 	my $job = $as->('passing', "SELECT fastcopy.start('$conninfo', 'numbers', 'numbers', 1,"
 		. " filter => 'pg_try_advisory_lock_shared(7) OR pg_advisory_lock_shared(7) IS NOT NULL', statistics => false)");
-	$source->poll_query_until('postgres', "SELECT count(*) > 0 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
-	  or die 'the worker did not come to the gate';
+	await_lock($source);
 	$target->safe_psql('postgres', $change);
 	$gate->quit;
 	return $job;

@@ -35,12 +35,7 @@ my $expected = table_digest($source, 'public.items');
 
 # Waits for the test's lock, if a wait is set for this step. The trigger recognizes its chunk by what it sees of the
 # table.
-$target->safe_psql('postgres', q(
-CREATE FUNCTION public.hold() RETURNS trigger LANGUAGE plpgsql AS
-'BEGIN
-	PERFORM pg_catalog.pg_advisory_xact_lock_shared(1);
-	RETURN NEW;
-END'));
+add_hold($target);
 
 my %steps = (
 	'before COPY' => 'CREATE TRIGGER hold BEFORE INSERT ON public.items

@@ -41,12 +41,7 @@ CREATE FUNCTION public.gate(id bigint) RETURNS boolean LANGUAGE plpgsql AS
 	IF id % 50 = 0 THEN PERFORM pg_catalog.pg_advisory_xact_lock_shared(1); END IF;
 	RETURN true;
 END'));
-$target->safe_psql('postgres', q(
-CREATE FUNCTION public.hold() RETURNS trigger LANGUAGE plpgsql AS
-'BEGIN
-	PERFORM pg_catalog.pg_advisory_xact_lock_shared(1);
-	RETURN NEW;
-END'));
+add_hold($target);
 my $expected = table_digest($source, 'public.items');
 my $held_id  = $rows;    # in the last chunk
 

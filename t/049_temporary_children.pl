@@ -82,9 +82,8 @@ is($stdout, '0|3000|3000', 'compare() by the key') or diag $stderr;
 # Children that are created or dropped between a job's end and its resumption do not matter.
 sub cancelled_job
 {
+	add_hold($target);
 	$target->safe_psql('postgres', q(
-		CREATE OR REPLACE FUNCTION public.hold() RETURNS trigger LANGUAGE plpgsql AS
-			'BEGIN PERFORM pg_catalog.pg_advisory_xact_lock_shared(1); RETURN NEW; END';
 		CREATE TRIGGER hold BEFORE INSERT ON public.items FOR EACH ROW WHEN (NEW.id = 1500) EXECUTE FUNCTION public.hold()));
 	my $gatekeeper = $target->background_psql('postgres');
 	hold_gate($gatekeeper);

@@ -9,6 +9,7 @@ use warnings;
 use FindBin;
 use lib "$FindBin::RealBin/lib";
 
+use FastcopyGate;
 use FastcopyTest;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -51,7 +52,7 @@ sub hold_in
 		CREATE INDEX two ON public.items (name, id);
 		TRUNCATE public.control;
 		INSERT INTO public.control VALUES ('$phase')));
-	$gatekeeper->query_safe('SELECT pg_advisory_lock(1)');
+	hold_gate($gatekeeper);
 	if (delete $arguments{in_copy})
 	{
 		$caller = $target->background_psql('postgres', on_error_stop => 0);
@@ -145,7 +146,7 @@ END'));
 		CREATE INDEX one ON public.items (public.slow(id));
 		CREATE INDEX two ON public.items (public.slow(id + 1));
 		CREATE INDEX three ON public.items (public.slow(id + 2))));
-	$gatekeeper->query_safe('SELECT pg_advisory_lock(1)');
+	hold_gate($gatekeeper);
 	my $job = $target->safe_psql('postgres', 'SELECT ' . call_sql('start', $source, workers => 1, indexes => 'rebuild'));
 	wait_state($target, $job, 'indexing');
 	$target->poll_query_until('postgres', "SELECT count(*) = 1 $held") or die 'no index is being built';

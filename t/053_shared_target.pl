@@ -6,6 +6,7 @@ use warnings;
 use FindBin;
 use lib "$FindBin::RealBin/lib";
 
+use FastcopyGate;
 use FastcopyTest;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -36,15 +37,15 @@ sub new_target
 sub start_half
 {
 	my (%arguments) = @_;
-	$gatekeeper->query_safe('SELECT pg_advisory_lock(1)');
+	hold_gate($gatekeeper);
 	my $job = $target->safe_psql('postgres', q(SET fastcopy.chunk_size = '8kB'; SELECT )
 		. call_sql('start', $source, workers => 1, filter => 'public.gate(id)', %arguments));
-	$source->poll_query_until('postgres',
-		q(SELECT count(*) = 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted)) or die 'nobody came to the gate';
+	wait_at_gate($source, 1) or die 'no worker came to the gate';
 	return $job;
 }
 
-sub open_gate { $gatekeeper->query_safe('SELECT pg_advisory_unlock_all()'); return }
+# Releases the lock however often the session has taken it.
+sub release { $gatekeeper->query_safe('SELECT pg_advisory_unlock_all()'); return }
 
 # Two jobs.
 for my $first ({}, { truncate => \'true' }, { indexes => 'rebuild' })
@@ -58,7 +59,7 @@ for my $first ({}, { truncate => \'true' }, { indexes => 'rebuild' })
 		fails_with($target, 'SELECT ' . call_sql('start', $source, workers => 1, %$second),
 			'55006', qr/^public\.items is the target of fastcopy job $job$/, "two jobs, $name: the second is refused",
 			hint => qr/cancel it/);
-		open_gate();
+		release();
 		is(wait_state($target, $job, 'done|failed'), 'done', "two jobs, $name: the first is done");
 		is(table_digest($target, 'public.items'), $expected, "two jobs, $name: each row is there once");
 	}
@@ -68,7 +69,7 @@ for my $first ({}, { truncate => \'true' }, { indexes => 'rebuild' })
 	my $job   = start_half();
 	my $other = $target->safe_psql('postgres', 'SELECT ' . call_sql('copy', $source, workers => 1));
 	is($other, $rows, 'two jobs that neither truncate nor rebuild share a target');
-	open_gate();
+	release();
 	is(wait_state($target, $job, 'done|failed'), 'done', '... and both are done');
 	is($target->safe_psql('postgres', 'SELECT count(*), count(DISTINCT id) FROM public.items'), 2 * $rows . "|$rows", '... with the rows of both');
 }
@@ -80,12 +81,12 @@ for my $first ({}, { truncate => \'true' }, { indexes => 'rebuild' })
 	my $job = start_half();
 	fails_with($target, 'SELECT ' . call_sql('start', $source, target_table => 'public.items_1', truncate => \'true'),
 		'55006', qr/is the target of fastcopy job $job$/, 'a job that truncates a partition of another target is refused');
-	open_gate();
+	release();
 	wait_state($target, $job, 'done');
 	$job = start_half(target_table => 'public.items_1');
 	fails_with($target, 'SELECT ' . call_sql('start', $source, truncate => \'true'),
 		'55006', qr/is the target of fastcopy job $job$/, 'so is one that truncates the parent');
-	open_gate();
+	release();
 	wait_state($target, $job, 'done');
 }
 
@@ -100,7 +101,7 @@ sub disturbed
 	$session->query_until(qr/sent/, "\\echo sent\n$sql;\n\\echo over\n") if $sql =~ /public\.items[; ]*$/;
 	$target->poll_query_until('postgres', q(SELECT count(*) > 0 FROM pg_locks WHERE NOT granted))
 	  if $sql =~ /public\.items[; ]*$/;
-	open_gate();
+	release();
 	is(wait_state($target, $job, 'done|failed'), 'failed', "$name: the job fails");
 	is($target->safe_psql('postgres', "SELECT sqlstate FROM fastcopy.status WHERE job = $job"), $sqlstate, '... and says why');
 	$session->quit;
@@ -167,7 +168,7 @@ for my $round (1 .. 5)
 	my $job = start_half(indexes => 'rebuild');
 	my $session = $target->background_psql('postgres');
 	$session->query_until(qr/sent/, "\\echo sent\nDROP INDEX public.one;\n\\echo over\n");
-	open_gate();
+	release();
 	is(wait_state($target, $job, 'done|failed'), 'done', 'an index that was dropped meanwhile needs no building');
 	$session->query_until(qr/over/, '');
 	$session->quit;
@@ -181,7 +182,7 @@ for my $round (1 .. 5)
 	my $job = start_half();
 	my $pid = $target->safe_psql('postgres', q(SELECT pid FROM pg_stat_activity WHERE backend_type = 'fastcopy coordinator'));
 	$target->safe_psql('postgres', "SELECT pg_terminate_backend($pid, 10000)");
-	open_gate();
+	release();
 	like(slurp_file($target->logfile), qr/^$pid fastcopy coordinator STATEMENT:  copying public\.items$/m, 'the statement in the log is whole');
 }
 

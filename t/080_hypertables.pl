@@ -127,8 +127,8 @@ fails_with($target, "SELECT fastcopy.copy('$conninfo', 'f', 'h', truncate => tru
 fails_with($target, "SELECT fastcopy.copy('$conninfo', 'f', 'h', 1)", '23505', qr/duplicate key value/, 'of a constraint of a chunk, too');
 
 # Workers are terminated and the server crashes in the middle of a chunk, at a row whose trigger waits.
+add_hold($target);
 $target->safe_psql('postgres', q(
-	CREATE FUNCTION hold() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_advisory_xact_lock_shared(1); RETURN NEW; END';
 	CREATE TRIGGER hold AFTER INSERT ON h FOR EACH ROW WHEN (NEW.id = 1003000) EXECUTE FUNCTION hold()));
 sub start_held
 {
@@ -140,7 +140,7 @@ sub start_held
 }
 my ($job, $gate) = start_held();
 $target->safe_psql('postgres', q(SELECT pg_terminate_backend(pid) FROM fastcopy.workers));
-defined seconds_until(sub { $target->safe_psql('postgres', q(SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted)) }) or die;
+await_lock($target);
 open_gate($gate);
 $gate->quit;
 is($target->safe_psql('postgres', "SELECT fastcopy.wait($job)"), 'done', 'a worker was terminated in a batch, and replaced');
@@ -168,7 +168,7 @@ $gate = $source->background_psql('postgres');
 hold_gate($gate);
 $job = $target->safe_psql('postgres', qq(SET fastcopy.chunk_size = 64;
 	SELECT fastcopy.start('$conninfo', 'later', 'plain', 1, filter => 'v <> 2500 OR pg_advisory_xact_lock_shared(1) IS NOT NULL')));
-defined seconds_until(sub { $source->safe_psql('postgres', q(SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted)) }) or die;
+await_lock($source);
 $target->safe_psql('postgres', "SELECT fastcopy.cancel($job)");
 wait_state($target, $job, 'cancelled');
 open_gate($gate);

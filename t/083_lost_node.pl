@@ -57,8 +57,7 @@ my $gate = $source->background_psql('postgres');
 hold_gate($gate);
 my $job = $target->safe_psql('postgres', qq(SET fastcopy.chunk_size = 128; SET fastcopy.retry_limit = 1; SET fastcopy.retry_delay = '10ms';
 	SELECT fastcopy.start('$conninfo', 'items', 'items', 1, filter => 'id <> 15000 OR pg_advisory_xact_lock_shared(1) IS NOT NULL')));
-defined seconds_until(sub { $source->safe_psql('postgres', q(SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted)) })
-  or die "the job did not come to the gate\n";
+await_lock($source);
 $node->stop('immediate');
 open_gate($gate);
 $gate->quit;

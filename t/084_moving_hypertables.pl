@@ -66,12 +66,12 @@ is(table_digest($target, $all), $expected, 'each row is stored once');
 
 # The table itself has no size; its chunks have.
 my $gate = $source->background_psql('postgres');
-$gate->query_safe('SELECT pg_advisory_lock(1)');
+hold_gate($gate);
 my $job = $target->safe_psql('postgres', qq(SET fastcopy.chunk_size = 64;
 	SELECT fastcopy.start('$conninfo', 'm', 'm', 1, truncate => true, filter => 't < ''2024-01-09'' OR pg_advisory_xact_lock_shared(1) IS NOT NULL')));
 await_lock($source);
 is($target->safe_psql('postgres', "SELECT percent BETWEEN 1 AND 99, chunks > 10 FROM fastcopy.status WHERE job = $job"), 't|t', 'the job shows its progress');
-$gate->query_safe('SELECT pg_advisory_unlock(1)');
+open_gate($gate);
 $gate->quit;
 is($target->safe_psql('postgres', "SELECT fastcopy.wait($job)"), 'done', 'it continues');
 
@@ -89,11 +89,11 @@ $target->safe_psql('postgres', q(
 	CREATE TABLE one (t timestamptz, v int);
 	CREATE TRIGGER hold BEFORE INSERT ON one FOR EACH ROW EXECUTE FUNCTION hold()));
 $gate = $target->background_psql('postgres');
-$gate->query_safe('SELECT pg_advisory_lock(1)');
+hold_gate($gate);
 $job = $target->safe_psql('postgres', "SELECT fastcopy.start('$conninfo', 'one', 'one', 1)");
 await_lock($target);
 is($target->safe_psql('postgres', "SELECT percent BETWEEN 1 AND 99, chunks FROM fastcopy.status WHERE job = $job"), 't|1', 'the size of a compressed chunk is known');
-$gate->query_safe('SELECT pg_advisory_unlock(1)');
+open_gate($gate);
 $gate->quit;
 is($target->safe_psql('postgres', "SELECT fastcopy.wait($job)"), 'done', 'and it is copied');
 
@@ -160,12 +160,12 @@ is(table_digest($target, '(SELECT id, t, kind FROM h)'), table_digest($source, '
 # Chunks of the target that are compressed while a job runs: their rows move to other files, as after TRUNCATE.
 $target->safe_psql('postgres', q(TRUNCATE h; ALTER TABLE h SET (timescaledb.compress)));
 $gate = $source->background_psql('postgres');
-$gate->query_safe('SELECT pg_advisory_lock(1)');
+hold_gate($gate);
 $job = $target->safe_psql('postgres', qq(SET fastcopy.chunk_size = 64;
 	SELECT fastcopy.start('$conninfo', 'f', 'h', 1, filter => 'id <> 5900 OR pg_advisory_xact_lock_shared(1) IS NOT NULL')));
 await_lock($source);
 $target->safe_psql('postgres', q(SET client_min_messages = error; SELECT compress_chunk(c) FROM (SELECT c FROM show_chunks('h') c ORDER BY c LIMIT 1) s));
-$gate->query_safe('SELECT pg_advisory_unlock(1)');
+open_gate($gate);
 $gate->quit;
 wait_state($target, $job, 'failed');
 like($target->safe_psql('postgres', "SELECT error FROM fastcopy.status WHERE job = $job"), qr/may have lost rows/, 'compression during a job ends it');

@@ -130,7 +130,7 @@ is(copy_into('d', 'p', 'truncate => true'), '20000', 'from cluster to cluster');
 is(table_digest($target, 'p'), $expected, 'all rows are stored');
 is(compare_total('d', 'p'), '20000|20000|f', 'the comparison agrees');
 my $gate = $target->background_psql('postgres');
-$gate->query_safe('SELECT pg_advisory_lock(1)');
+hold_gate($gate);
 $target->safe_psql('postgres', q(
 	CREATE FUNCTION hold() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN IF NEW.id = 1 THEN PERFORM pg_advisory_xact_lock_shared(1); END IF; RETURN NEW; END';
 	CREATE TABLE held (id bigint, kind int, s text);
@@ -139,21 +139,21 @@ my $job = $target->safe_psql('postgres', "SELECT fastcopy.start('$conninfo', 'd'
 await_lock($target);
 is($target->safe_psql('postgres', "SELECT percent BETWEEN 1 AND 99, eta IS NOT NULL, chunks, warning LIKE '%snapshot%' FROM fastcopy.status WHERE job = $job"),
 	't|t|1|t', 'percent, ETA and warning while it runs');
-$gate->query_safe('SELECT pg_advisory_unlock(1)');
+open_gate($gate);
 $gate->quit;
 is($target->safe_psql('postgres', "SELECT fastcopy.wait($job)"), 'done', 'it continues');
 is($target->safe_psql('postgres', "SELECT percent, warning LIKE '%snapshot%' FROM fastcopy.status WHERE job = $job"), '100.0|t', 'and keeps the warning');
 
 # A cancelled job leaves no prepared transaction.
 $gate = $source->background_psql('postgres');
-$gate->query_safe('SELECT pg_advisory_lock(1)');
+hold_gate($gate);
 $job = $target->safe_psql('postgres', qq(SET fastcopy.chunk_size = 128;
 	SELECT fastcopy.start('$conninfo', 'plain', 'p', 3, truncate => true, filter => 'id <> 15000 OR pg_advisory_xact_lock_shared(1) IS NOT NULL')));
 await_lock($source);
 is($target->safe_psql('postgres', "SELECT fastcopy.set_workers($job, 1)"), '3', 'fewer workers');
 $target->safe_psql('postgres', "SELECT fastcopy.cancel($job)");
 wait_state($target, $job, 'cancelled');
-$gate->query_safe('SELECT pg_advisory_unlock(1)');
+open_gate($gate);
 $gate->quit;
 $target->poll_query_until('postgres', 'SELECT recover_prepared_transactions() >= 0 AND NOT EXISTS (SELECT FROM pg_prepared_xacts)');
 is($target->safe_psql('postgres', "SELECT (SELECT coalesce(sum(rows), 0) FROM fastcopy.chunks WHERE job = $job AND state = 'done') = (SELECT count(*) FROM p)"), 't',
