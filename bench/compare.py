@@ -36,17 +36,28 @@ class Comparison:
             f"CREATE USER MAPPING FOR CURRENT_USER SERVER bench_source OPTIONS (user '{self.source.parts['user']}')")
         if self.has_pgclone():
             self.target.run("CREATE EXTENSION pgclone")
-        # Segments for more WAL than one run writes, which the checkpoint then renames for use.
+        if not self.options.fresh:
+            self.touch_buffers()
+        # Enough WAL segments for one run, which the checkpoint renames for reuse.
         megabytes = 40 * self.options.scale
         self.target.run(f"SELECT count(pg_logical_emit_message(false, '', repeat(' ', 1 << 20))) "
                         f"FROM generate_series(1, {megabytes})", "CHECKPOINT")
+
+    def touch_buffers(self):
+        """Uses each of the target's shared buffers once: the kernel provides their memory at the first use. An INSERT,
+        unlike COPY, uses no ring of buffers; a row fills a page."""
+        self.target.run(
+            "CREATE UNLOGGED TABLE filler (v text)", "ALTER TABLE filler ALTER v SET STORAGE PLAIN",
+            "INSERT INTO filler SELECT repeat('x', 8000) FROM generate_series(1, (SELECT setting::integer "
+            "FROM pg_settings WHERE name = 'shared_buffers'))",
+            "DROP TABLE filler")
 
     def make_source(self, table):
         """Makes and fills the table on the source; returns what the ways need to know about it."""
         print(f"\n== {table.name}: making it", flush=True)
         self.source.run(*table.create(), table.fill(self.options.scale), *(table.indexes or [table.key()]),
                         f"VACUUM (FREEZE, ANALYZE) {table.name}")
-        # There is no other table in the schema.
+        # The schema has no other table.
         heaps = "SELECT oid, reltoastrelid FROM pg_class " \
                 "WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
         # The table, its TOAST and their indexes, all in shared buffers.
@@ -143,7 +154,7 @@ class Comparison:
         expected = self.digest(self.source, table)
         all_ways = Ways(table, facts)
         chosen = all_ways.select(self.options.ways, self.options.essential)
-        # Touches the target's memory and the files once, uncounted.
+        # Uses the files once, without measuring.
         warm_up = next(way for way in all_ways.ways if way.name == "psql-binary")
         self.run_way(table, warm_up, 0, expected)
         for number in range(1, self.options.rounds + 1):
@@ -186,10 +197,11 @@ def main():
     parser.add_argument("--tables", type=named_tables)
     parser.add_argument("--ways", type=lambda text: [pattern for pattern in text.split(",") if pattern])
     parser.add_argument("--essential", action="store_true")
+    parser.add_argument("--fresh", action="store_true")
     parser.add_argument("--list", action="store_true")
     options = parser.parse_args()
     if options.list:
-        no_facts = {"rows": 0, "bytes": 0, "pgcopydb": "", "rebuilds": False, "skips_vacuum": False}
+        no_facts = {"rows": 0, "bytes": 0, "pgcopydb": "", "rebuilds": False, "skips_vacuum": False, "pgclone": True}
         for table in options.tables:
             print(f"{table.name}:", *(way.name for way in Ways(table, no_facts).select(options.ways, options.essential)))
         return 0

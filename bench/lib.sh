@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 #
-# Shared by bench/run and bench/scaling; source it, don't run it. It brings scripts/lib.sh with it.
+# Shared by the programs of bench/; source it, don't run it. It brings scripts/lib.sh with it.
 
 # shellcheck source=scripts/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/../scripts/lib.sh"
@@ -8,10 +8,10 @@ source "$(dirname "${BASH_SOURCE[0]}")/../scripts/lib.sh"
 source_port=5505
 target_port=5506
 
-# What only the benchmark needs.
+# Installs the packages that only benchmarks need, and those that are named.
 install_benchmark_packages() {
     local package missing=()
-    for package in python3-minimal pgcopydb gnuplot-nox; do
+    for package in python3-minimal pgcopydb gnuplot-nox "$@"; do
         [[ $(dpkg-query -W -f='${db:Status-Abbrev}' "$package" 2>/dev/null) == ii* ]] || missing+=("$package")
     done
     [[ ${#missing[@]} -gt 0 ]] || return 0
@@ -21,15 +21,32 @@ install_benchmark_packages() {
         install -y --no-install-recommends "${missing[@]}"
 }
 
+# Prints a command as the report quotes it: without --out, which is about this machine only.
+command_line() {
+    local text=$1 argument
+    shift
+    while [[ $# -gt 0 ]]; do
+        argument=$1
+        shift
+        if [[ $argument == --out ]]; then
+            [[ $# -eq 0 ]] || shift
+            continue
+        fi
+        [[ $argument =~ ^[A-Za-z0-9_.,/=-]+$ ]] || argument=$(printf %q "$argument")
+        text+=" $argument"
+    done
+    echo "$text"
+}
+
 build_and_install() {
     say "building and installing pg_fastcopy"
     build tree
     install_tree tree
 }
 
-# Starts both clusters, and leaves in `connections` the arguments that say where they are. Segments of WAL
-# are kept for reuse, and no checkpoint comes by itself while something is measured. With an address they listen there
-# and are connected to over TCP.
+# Starts both clusters, and sets `connections` to the arguments that locate them. Segments of WAL are kept for reuse,
+# and no checkpoint starts by itself during a measurement. With an address, the clusters listen on it and are reached
+# over TCP.
 start_clusters() {
     local address=${1:-}
     local settings="
@@ -70,7 +87,7 @@ fetch_results() {
     say "in $out: $(as_root ls "$work/results" | xargs)"
 }
 
-# Puts results into docs/: the part of a page between the marks of this name, and plot and CSV beside it.
+# Publishes results in docs/: the part of a page between the marks of this name, and plot and CSV beside it.
 publish() {
     local name=$1 out=$2 page=$3 mark=$4
     cp "$out/$name.svg" "$out/$name.csv" "$root/docs/"

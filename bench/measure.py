@@ -67,7 +67,7 @@ def run(command, environment, postmasters):
             poll = select.poll()
             poll.register(ended, select.POLLIN)
             try:
-                # Soon for the first time, for the sake of short runs.
+                # Early for the first time, for the sake of short runs.
                 pause = SAMPLE_SECONDS / 8
                 while not poll.poll(pause * 1000):
                     pause = min(2 * pause, SAMPLE_SECONDS)

@@ -108,7 +108,7 @@ class Scaling:
 
     def measure(self, series, x, rows, workers, chunk_size="0"):
         wall, cpu = self.median(f"{series} {x}", rows, lambda: self.copy_once(workers, chunk_size))
-        # What they wait for, in a run of its own: the samplers take time too.
+        # Wait events are sampled in a run of its own: the samplers take time too.
         samplers = [Sampler(self.target, "backend_type = 'fastcopy worker'"),
                     Sampler(self.source, "application_name LIKE 'fastcopy job % chunk %'")]
         for sampler in samplers:
@@ -165,7 +165,8 @@ def per_row(seconds, rows):
     return f"{1e6 * seconds / rows:.3f}" if seconds is not None else None
 
 
-# Heads of the columns, and what they show of a point; a column that has nothing of a series is left out.
+# The heads of the columns, and the function of a point that each shows; a column without values for a series is left
+# out.
 COLUMNS = {
     "chunks": lambda point: str(point.chunks),
     "wall s": lambda point: f"{point.wall:.2f}",

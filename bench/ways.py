@@ -7,7 +7,7 @@ import fnmatch
 import re
 from dataclasses import dataclass
 
-# What pg_fastcopy sets in its workers; the floor of writing is measured with the same.
+# The settings of pg_fastcopy's workers; the floor of writing uses them too.
 WORKER_SETTINGS = "PGOPTIONS='-c synchronous_commit=off -c default_toast_compression=lz4'"
 
 
@@ -47,7 +47,8 @@ def fastcopy(table, workers, arguments=", statistics => false"):
     return psql("TARGET", call, options="-qAt")
 
 
-# What a run that has to be short does without, on all tables and on those that show indexes and partitions.
+# The ways that a short run leaves out on all tables, and those that it keeps on the tables that show indexes and
+# partitions.
 DISPENSABLE = ["pgcopydb-1", "dump-Fc", "floor-source-file"]
 KEPT_ON = {
     "indexed": ["fastcopy-1-rebuild", "fastcopy-2", "fastcopy-2-keep", "fastcopy-2-rebuild", "fastcopy-2-analyze",
@@ -63,7 +64,7 @@ class Ways:
         self.table = table
         self.facts = facts
         self.ways = []
-        # For every way that brings no indexes by itself.
+        # For every way that does not create the indexes itself.
         self.then_index = " && " + psql("TARGET", *table.indexes) if table.indexes else ""
         self.add_fastcopy([1, 2, 4])
         self.add_analyzing_fastcopy()
@@ -119,7 +120,7 @@ class Ways:
     def add_pgcopydb(self):
         for parts in (1, 2, 4, 8):
             size = self.facts["bytes"] // parts + 1
-            # Not all versions take the option with all commands, but all take the variable.
+            # Not all versions have the option for all commands, but all have the variable.
             options = '--source "$SOURCE_URI" --target "$TARGET_URI" --dir "$SCRATCH/pgcopydb" --table-jobs 2'
             options += " --skip-vacuum" if self.facts["skips_vacuum"] else ""
             call = f"clone {options} --index-jobs 2" if self.table.indexes else f"copy table-data {options}"
@@ -129,7 +130,7 @@ class Ways:
                 "absent" if self.table.indexes else "bare"))
 
     def add_pgclone(self):
-        # Data; the target's name; indexes, constraints, triggers.
+        # Arguments: data; the target's name; indexes, constraints, triggers.
         indexes = "true" if self.table.indexes else "false"
         call = f"SELECT pgclone.table_ex('$SOURCE', 'public', '{self.table.name}', true, '{self.table.name}', " \
                f"{indexes}, {indexes}, false)"

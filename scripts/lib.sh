@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 #
-# Shared by scripts/test, scripts/demo and scripts/torture; source it, don't run it.
+# Shared by the programs of scripts/ and bench/; source it, don't run it.
 #
 # PostgreSQL does not run as root, and the postgres user may not be able to read the checkout (it
 # could be in /root). So everything happens in a work directory that belongs to postgres: a copy of
@@ -19,7 +19,7 @@ export PG_CONFIG=${PG_CONFIG:-/usr/lib/postgresql/15/bin/pg_config}
 for variable in "${!PG@}"; do
     [[ $variable == PG_CONFIG ]] || unset "$variable"
 done
-# For counting characters, and so that messages are the same everywhere.
+# For counting characters, and for the same messages everywhere.
 export LC_ALL=C.UTF-8
 
 work=
@@ -30,7 +30,7 @@ aside_pids=()
 aside_files=
 keep_work=
 
-# Where there is a ccache (scripts/suite has one), what was compiled before is compiled fast.
+# If there is a ccache (scripts/suite has one), use it.
 if [[ -d /usr/lib/ccache && -n ${FASTCOPY_SUITE:-} ]]; then
     export PATH=/usr/lib/ccache:$PATH CCACHE_DIR=/var/cache/pg_fastcopy CCACHE_NOHASHDIR=1
 fi
@@ -74,11 +74,11 @@ as_postgres() {
     )
 }
 
-# Makes the work directory and arranges for its end. Call it after the packages are installed,
-# since they bring the postgres user.
+# Creates the work directory and sets up its removal. Call it after the packages are installed, since they create the
+# postgres user.
 make_work_dir() {
     local base=${TMPDIR:-/tmp}
-    # The path of a socket may have some 100 characters; the longest is torture's.
+    # The path of a socket may have about 100 characters; torture's is the longest.
     if [[ ${#base} -gt 40 ]] || ! as_postgres test -w "$base"; then
         base=/tmp
     fi
@@ -101,7 +101,7 @@ clean_up() {
         wait "$pid" || true
     done
     [[ -z $aside_files ]] || rm -rf "$aside_files"
-    # Who would start the servers again.
+    # The torture test would start the servers again.
     if [[ -n $torturer ]]; then
         as_root kill -TERM "$torturer" 2>/dev/null || true
         wait "$torturer" || true
@@ -118,16 +118,16 @@ clean_up() {
     exit "$status"
 }
 
-# Runs a function with its arguments aside, as a process group of its own. Its output waits for join_aside, and so do
-# the suites that it adds to the array failed. What it sets otherwise is lost.
+# Runs a function with its arguments in the background, as a process group of its own. join_aside prints its output,
+# and adds the suites that it has appended to the array failed. All other variables that it sets are lost.
 start_aside() {
     [[ -n $aside_files ]] || aside_files=$(mktemp -d)
     local files=$aside_files/${#aside_pids[@]}
     set -m
     (
         set +m
-        # What is there already is for the others to clean up. bash runs the trap when its child has ended, and so has
-        # cleaned up.
+        # The parent cleans up what exists already. bash runs the trap when its child has exited, and so has cleaned
+        # up.
         trap - EXIT INT
         trap 'exit 143' TERM HUP
         aside_pids=() aside_files='' clusters=() mounts=() failed=()
@@ -138,7 +138,7 @@ start_aside() {
     set +m
 }
 
-# Waits for all that runs aside, and prints what it has printed.
+# Waits for everything that start_aside has started, and prints its output.
 join_aside() {
     local i status suite broken=
     [[ ${#aside_pids[@]} -gt 0 ]] || return 0
@@ -157,8 +157,8 @@ join_aside() {
     aside_files=
 }
 
-# Mounts a file system of that size, in memory, on a directory of that name in the work directory; false
-# where that is not allowed, as in most containers.
+# Mounts a file system of that size, in memory, on a directory of that name in the work directory; false if that is
+# not allowed, as in most containers.
 mount_small_disk() {
     local name=$1 size=$2
     as_postgres mkdir "$work/$name"
@@ -167,8 +167,8 @@ mount_small_disk() {
     mounts+=("$name")
 }
 
-# Copies the checkout, as it stands, to a directory in the work directory. Objects that an earlier
-# make has left come along only if asked for: they save time, but nobody knows how they were built.
+# Copies the checkout, as it is, to a directory in the work directory. Object files of an earlier make are copied on
+# request only: they save time, but it is unknown how they were built.
 copy_tree() {
     local target=$1 objects=${2:-} exclude=()
     [[ -n $objects ]] || exclude=(--exclude='*.o' --exclude='*.bc' --exclude='*.d' --exclude='*.so')
@@ -178,7 +178,7 @@ copy_tree() {
         as_postgres tar -C "$work/$target" --no-same-permissions -xf -
 }
 
-# Builds a copy of the tree, as postgres. More arguments go to make.
+# Builds a copy of the tree, as postgres. Further arguments are passed to make.
 build() {
     local tree=$1
     shift
@@ -190,9 +190,10 @@ install_tree() {
     as_root make -C "$work/$1" --no-print-directory -s PG_CONFIG="$PG_CONFIG" install >/dev/null
 }
 
-# Installs the extensions that only some tests need, and Debian does not have, into the PostgreSQL of PG_CONFIG:
-# TimescaleDB and Citus. ENGINES is the program that does so, called with the name of one and a pg_config; by default
-# the one in a folder beside the checkout, if it is there. Without it, or if it fails, those tests are skipped.
+# Installs the extensions that only some tests need and Debian does not have, TimescaleDB and Citus, into the
+# PostgreSQL of PG_CONFIG. ENGINES is the program that does so, called with the name of one and a pg_config; by
+# default the one in a folder beside the checkout, if there is one. Without it, or if it fails, those tests are
+# skipped.
 install_engines() {
     local install=${ENGINES:-$root/../shared/engines/install} engine
     [[ -x $install ]] || return 0
@@ -245,11 +246,10 @@ private_pg_config_of() {
     echo "$work/$1$("$PG_CONFIG" --bindir)/pg_config"
 }
 
-# Copies the PostgreSQL of PG_CONFIG to a directory of that name in the work directory, for a module
-# that must not get into the real one, whose servers may be in use. PostgreSQL finds its files from
-# the place of its programs, so the copy works where it is; its pg_config is in private_pg_config.
-# The rest of the arguments are put in front of the command line of its postmasters: assignments,
-# and a program that runs them. What initdb runs goes without, to save time.
+# Copies the PostgreSQL of PG_CONFIG to a directory of that name in the work directory, for a module that must not be
+# installed in the original, whose servers may be in use. PostgreSQL finds its files relative to its programs, so the
+# copy works in its place; private_pg_config is set to its pg_config. The other arguments precede the command line of
+# its postmasters: assignments, and a program that runs them. initdb runs without them, to save time.
 private_installation() {
     local prefix=$work/$1 directory
     private_pg_config=$(private_pg_config_of "$1")
@@ -266,18 +266,18 @@ private_installation() {
         as_postgres mkdir -p "$prefix${directory%/*}"
         as_postgres ln -s "$directory" "$prefix$directory"
     done
-    # Nothing of a pg_fastcopy that is installed already.
+    # Remove a pg_fastcopy that is already installed.
     as_postgres rm -rf "$prefix$("$PG_CONFIG" --pkglibdir)"/{pg_fastcopy.so,bitcode/pg_fastcopy*}
     as_postgres rm -f "$prefix$("$PG_CONFIG" --sharedir)"/extension/pg_fastcopy[.-]*
 
-    # pg_ctl has to be told each time: a restart takes the program that runs.
+    # Each call of pg_ctl needs the option: a restart would use the program that runs.
     local programs=${private_pg_config%/*}
     as_postgres mv "$programs/pg_ctl" "$programs/pg_ctl.real"
     as_postgres tee "$programs/pg_ctl" >/dev/null <<END
 #!/bin/sh
 exec '$programs/pg_ctl.real' "\$@" -p '$programs/postgres.checked'
 END
-    # The sources of the TAP tests run nothing of ours, and are not to be slowed down.
+    # The sources of the TAP tests run none of our code, and must not be slowed down.
     as_postgres tee "$programs/postgres.checked" >/dev/null <<END
 #!/bin/sh
 case "\$*" in
@@ -288,20 +288,20 @@ END
     as_postgres chmod +x "$programs/pg_ctl" "$programs/postgres.checked"
 }
 
-# Whether an engine is in the PostgreSQL of PG_CONFIG.
+# Whether the PostgreSQL of PG_CONFIG has an engine.
 has_engine() {
     [[ -e $("$PG_CONFIG" --sharedir)/extension/$1.control ]]
 }
 
-# Runs the torture test for so many seconds with that seed, on two clusters of its own whose restarts are
-# cheap, and a standby of the target; with an engine, if one is named, that keeps the target's tables.
-# Keeps their logs if it fails. The test is in that copy of the tree.
+# Runs the torture test for so many seconds with that seed, on two clusters of its own whose restarts are cheap, and a
+# standby of the target; or with an engine, if one is named, that stores the target's tables. Keeps their logs if it
+# fails. `tree` is the copy of the tree that has the test.
 torture() {
     local seconds=$1 seed=$2 engine=${3:-} tree=${4:-$work/tree}
     local name small_disk= status=0 servers=(source target) of_engine=
     say "torture: $seconds seconds, seed $seed${engine:+, $engine}"
-    # Room for the table that is copied to it, not for much more. A standby would have the same tablespace
-    # in the same place, so a seed gets one or the other.
+    # There is room for the table that is copied to it, and not much more. A standby would have the same tablespace in
+    # the same place, so a seed gets either a small disk or a standby.
     if [[ -z $engine && $((seed / 2 % 2)) -eq 0 ]] && mount_small_disk small_disk 24M; then
         small_disk=$work/small_disk
         as_postgres mkdir "$small_disk/tablespace"
@@ -325,7 +325,7 @@ shared_preload_libraries = 'timescaledb'
 timescaledb.telemetry_level = off"
             ;;
         citus)
-            # What is left prepared is recovered on demand.
+            # Transactions that are left prepared are recovered on request.
             of_engine="
 shared_preload_libraries = 'citus'
 max_connections = 150
@@ -348,8 +348,8 @@ dynamic_shared_memory_type = mmap$of_engine"
         servers+=(standby)
     fi
 
-    # In the background, since bash handles no signal before a command in the foreground has ended; and by exec,
-    # so that it is the process that gets the signal.
+    # It runs in the background, since bash handles no signal before a foreground command has ended, and by exec, so
+    # that the process itself gets the signal.
     (
         cd "$work"
         # shellcheck disable=SC2046
@@ -399,7 +399,7 @@ torture_apart() {
     [[ $status -eq 0 ]] || failed+=("torture, seed $seed${engine:+, $engine}")
 }
 
-# Takes a name out of an array of that name.
+# Removes a name from an array.
 drop_name() {
     local -n array=$1
     local kept=() each

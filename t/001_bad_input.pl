@@ -1,10 +1,10 @@
-# Bad input: whatever is wrong when fastcopy.start is called is one error in the caller's session, and
-# leaves nothing behind.
+# Bad input: any mistake in a call of fastcopy.start raises one error in the caller's session and leaves nothing
+# behind.
 #
-# Each case is one call that must fail with a given SQLSTATE and message, followed by the proof that
-# there is no job in the ledger, no process, no session on the source, no shared memory and no lock. Next
-# to the refusals stand the nearest things that must work: a view with a trigger, a role that bypasses
-# row security, fewer workers than asked for.
+# Each case is one call that must fail with a given SQLSTATE and message, followed by the proof that there is no job
+# in the ledger, no process, no session on the source, no shared memory and no lock. Beside the rejected calls are the
+# most similar ones that must work: a view with a trigger, a role that bypasses row security, fewer workers than
+# requested.
 use strict;
 use warnings;
 
@@ -31,7 +31,7 @@ sub start
 	return 'SELECT ' . call('start', %arguments);
 }
 
-# Asserts that the SQL fails so, and that nothing is left of the attempt.
+# Asserts that the SQL fails with that error, and that nothing is left of the attempt.
 sub refused
 {
 	my ($sql, $sqlstate, $message, $name, %opts) = @_;
@@ -40,7 +40,7 @@ sub refused
 	my $jobs = $target->safe_psql('postgres', 'SELECT count(*) FROM fastcopy.job');
 	is($jobs, '0', "$name: no job");
 	no_leftovers($source, $target, $name);
-	# One that was not refused must not spoil what follows.
+	# A job that was not rejected must not affect the cases that follow.
 	$target->safe_psql('postgres', 'SELECT fastcopy.forget(job) FROM fastcopy.status') if $jobs;
 	return $parts;
 }
@@ -83,7 +83,7 @@ refused(start(source => conninfo($source) . " password='unfinished"),
 	'42601', qr/^invalid connection string for the source$/,
 	'source has an open quote');
 
-# What is wrong with a string is told, but not with the words of it that may be a password.
+# The message describes what is wrong with a connection string, but does not repeat words that may be a password.
 for my $case (
 	[ 'host=nowhere password=open sesame', 'a password with a space' ],
 	[ 'postgresql://me:open%zzsesame@nowhere/x', 'a URI with a bad escape' ],
@@ -97,10 +97,10 @@ for my $case (
 
 refused(start(source => conninfo($source, host => PostgreSQL::Test::Utils::tempdir_short())),
 	'08001', qr/^could not connect to the source server$/,
-	'nobody listens on the socket', detail => qr/No such file or directory/);
+	'no server on the socket', detail => qr/No such file or directory/);
 refused(start(source => conninfo($source, host => '127.0.0.1', port => 1)),
 	'08001', qr/^could not connect to the source server$/,
-	'nobody listens on the port', detail => qr/Connection refused/);
+	'no server on the port', detail => qr/Connection refused/);
 refused(start(source => conninfo($source, dbname => 'nowhere')),
 	'08001', qr/^could not connect to the source server$/,
 	'missing database', detail => qr/database "nowhere" does not exist/);
@@ -125,7 +125,7 @@ is($target->safe_psql('postgres', "SELECT fastcopy.wait($job)"), 'done', 'right 
 unlike($target->safe_psql('postgres', 'SELECT s, j FROM fastcopy.status s JOIN fastcopy.job j USING (job)'),
 	qr/sesame/, 'right password: the ledger does not know it');
 is(table_digest($target, 'public.items'), table_digest($source, 'public.items'),
-	'right password: the rows are there');
+	'right password: the rows are copied');
 $target->safe_psql('postgres', "SELECT fastcopy.forget($job); TRUNCATE public.items");
 
 # The tables and their columns.
@@ -177,7 +177,7 @@ refused(start(key => 'place'), '42883', qr/could not identify an ordering operat
 refused(start(key => 'name'), '22023', qr/^cannot split public.items on column "name"$/,
 	'key without an index', hint => qr/create the index/);
 
-# The filter: it is put in parentheses, and must not be able to leave them.
+# The filter: it is put in parentheses, and must not be able to close them.
 
 refused(start(filter => 'id ='), '42601', qr/syntax error/, 'filter does not parse');
 refused(start(filter => "name = 'open"), '42601', qr/unterminated quoted string/, 'filter with an open quote');
@@ -220,7 +220,7 @@ for my $argument (qw(source source_table target_table workers truncate triggers 
 refused('SELECT ' . call('copy', workers => 0),
 	'22023', qr/^number of workers must be between 1 and 1024$/, 'copy with no workers');
 
-# What kind of relation the target is.
+# The target's kind of relation.
 
 $target->safe_psql('postgres', q(
 CREATE VIEW public.plain_view AS SELECT * FROM public.items;
@@ -251,7 +251,7 @@ refused('CREATE TEMPORARY TABLE temporary (LIKE public.items); '
 works('SELECT ' . call('copy', target_table => 'public.trigger_view'), 2000,
 	'target is a view with a trigger');
 is(table_digest($target, 'public.kept'), table_digest($source, 'public.items'),
-	'target is a view with a trigger: the rows are there');
+	'target is a view with a trigger: the rows are stored');
 
 # Privileges: on the source those of the role in the connection string, on the target the caller's.
 
@@ -270,8 +270,8 @@ refused(start(), '42501', qr/permission denied for function start/,
 	'role that was not granted start', @as_loader);
 $target->safe_psql('postgres',
 	'GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA fastcopy TO loader');
-# Who is not a superuser brings a password, and the source must ask for it: the server's own credentials
-# are not lent.
+# A role that is not a superuser must give a password, and the source must ask for it: the credentials of the server's
+# own account are not lent.
 refused(start(), '2F003', qr/^password is required$/, 'no password of a role that is not a superuser',
 	@as_loader, detail => qr/must provide a password/);
 $target->safe_psql('postgres', 'GRANT INSERT ON public.items TO loader');
@@ -330,7 +330,7 @@ refused('SET row_security = off; ' . start(source => $with_password, target_tabl
 works('SELECT ' . call('copy', source => $with_password, target_table => 'public.guarded'), 2000,
 	'row security that the role bypasses', user => 'exempt');
 
-# Row security on the source: an error beats rows silently missing.
+# Row security on the source: an error is better than missing rows.
 $source->safe_psql('postgres', q(
 CREATE TABLE public.guarded (LIKE public.items);
 ALTER TABLE public.guarded ENABLE ROW LEVEL SECURITY;
@@ -339,7 +339,7 @@ GRANT SELECT ON public.guarded TO reader;
 refused(start(source => $as_reader, source_table => 'public.guarded'),
 	'42501', qr/row-level security/, 'row security on the source');
 
-# Truncating what is about to be read.
+# TRUNCATE of the table that is to be read.
 
 my $self = conninfo($target);
 $target->safe_psql('postgres', q(
@@ -381,12 +381,12 @@ refused(start(source => $self, source_table => 'public.victim', target_table => 
 works('SELECT ' . call('copy', source => $self, source_table => 'public.loop', target_table => 'public.loop'),
 	100, 'the same table without truncate is doubled');
 is($target->safe_psql('postgres', 'SELECT count(*) FROM public.loop'), '200',
-	'the same table without truncate is doubled: its rows are there twice');
+	'the same table without truncate: each row is stored twice');
 works('SELECT ' . call('copy', source => $self, source_table => 'public.loop',
 		target_table => 'public.other_loop', truncate => 'true'),
 	200, 'another table of the same database');
 
-# A copy of the database has the same OIDs, and is another place all the same.
+# A copy of the database has the same OIDs, but is another database.
 $target->safe_psql('template1', 'CREATE DATABASE twin TEMPLATE postgres');
 works('SELECT ' . call('copy', source => conninfo($target, dbname => 'twin'),
 		source_table => 'public.loop', target_table => 'public.loop', truncate => 'true'),
@@ -408,8 +408,8 @@ refused('BEGIN; TRUNCATE public.items; ' . start(),
 	'55000', qr/created or altered by the calling transaction/,
 	'target truncated by the calling transaction');
 
-# A lock that conflicts is found out by looking, half a second later: the deadlock detector cannot see
-# this one.
+# The calling session looks for a conflicting lock after half a second: the deadlock detector cannot see this
+# deadlock.
 my $blocked = qr/^cannot wait for the copy into public.items: the current transaction blocks it$/;
 for my $case (
 	[ 'LOCK TABLE public.items IN ACCESS EXCLUSIVE MODE', 'target locked' ],
@@ -423,7 +423,7 @@ for my $case (
 refused('BEGIN; SELECT count(*) FROM public.items; ' . start(truncate => 'true'),
 	'55006', $blocked, 'target to be truncated was read by the calling transaction');
 
-# copy() meets such a lock when the job runs already: it ends as cancelled.
+# copy() meets such a lock when the job already runs: the job ends as cancelled.
 for my $case (
 	[ 'INSERT INTO public.items (id) VALUES (1000)', 'a key that the caller has inserted' ],
 	[ 'DELETE FROM public.items WHERE id = 1000',    'a key that the caller has deleted' ])
@@ -440,7 +440,7 @@ for my $case (
 }
 $target->safe_psql('postgres', 'TRUNCATE public.items');
 
-# Too few worker slots. Jobs that wait for a lock on the source occupy what there is.
+# Too few worker slots. Jobs that wait for a lock on the source occupy all of them.
 
 $source->safe_psql('postgres', q(
 CREATE FUNCTION public.gate() RETURNS boolean LANGUAGE plpgsql AS

@@ -1,18 +1,19 @@
-# Failures after the start: a row that the target refuses, a row that the source cannot read, a target
-# that changes or goes away, a source that does.
+# Failures after the start: the target rejects a row, the source cannot read a row, the target changes or is dropped,
+# the source is lost.
 #
-# Each ends the job as failed, with the error kept whole in the ledger and raised by wait() and by copy(),
-# with the other workers stopped and the chunks that were committed kept. Chunks are claimed in order, so
-# when chunk n fails, all before it are done but those that the other workers had in hand.
+# Each failure ends the job as failed: the ledger has the whole error, wait() and copy() raise it, the other workers
+# stop, and the committed chunks are kept. Chunks are claimed in order, so when chunk n fails, all chunks before it
+# are done except those that the other workers are copying.
 #
-# Where something has to happen in the middle of a job, the job is held there: its filter calls a
-# function on the source that waits for an advisory lock, which the test has.
+# To act in the middle of a job, the test holds it there: the job's filter calls a function on the source that waits
+# for an advisory lock, which the test holds.
 use strict;
 use warnings;
 
 use FindBin;
 use lib "$FindBin::Bin/lib";
 
+use FastcopyGate;
 use FastcopyTest;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
@@ -40,7 +41,7 @@ END';
 
 my $definition = 'id bigint, amount integer, name text';
 
-# Makes the target table anew.
+# Recreates the target table.
 sub new_target
 {
 	my ($columns, $more) = @_;
@@ -50,7 +51,7 @@ sub new_target
 	return;
 }
 
-# A call as SQL. The chunks are small, so that there are many.
+# A call as SQL, with small chunks, so that there are many.
 sub call
 {
 	my ($function, %arguments) = @_;
@@ -59,9 +60,9 @@ sub call
 	  . call_sql($function, $source, workers => $workers, %arguments);
 }
 
-# Asserts what must be true of a job that has failed. Options: the expected detail and context;
-# chunk => 0 when no chunk is to blame, unordered when the order of chunks says nothing about what is done,
-# target_gone, and but, a condition on rows that the job has not copied.
+# Asserts what must be true of a failed job. Options: the expected detail and context; chunk => 0 if no chunk failed;
+# unordered if the order of chunks does not determine which are done; target_gone; and but, a condition on rows that
+# the job has not copied.
 sub failed_well
 {
 	my ($job, $sqlstate, $message, $name, %opts) = @_;
@@ -109,7 +110,7 @@ sub failed_well
 	return \%is;
 }
 
-# Runs a job that must fail at a row, once with start and wait, once with copy.
+# Runs a job that must fail at a row, once with start and wait, and once with copy.
 sub fails_at_row
 {
 	my ($sqlstate, $message, $name, %opts) = @_;
@@ -130,7 +131,7 @@ sub fails_at_row
 	return;
 }
 
-# Rows that the target refuses.
+# Rows that the target rejects.
 
 fails_at_row('23505', qr/^duplicate key value violates unique constraint "items_pkey"$/,
 	'duplicate key',
@@ -196,7 +197,7 @@ $source->start;
 fails_at_row('XX001', qr/^invalid page in block 60 of relation/, 'damaged page',
 	arguments => { source_table => 'public.items_damaged' }, context => qr/statement on the source: /);
 
-# What happens in the middle of a job. The workers stand at the gate, each with rows in hand.
+# Events in the middle of a job. The workers wait at the gate, each in the middle of a chunk.
 
 my $gatekeeper = $source->background_psql('postgres');
 my $ddl        = $target->background_psql('postgres', on_error_stop => 0);
@@ -206,17 +207,16 @@ sub start_at_gate
 {
 	my (%arguments) = @_;
 	my $user = delete $arguments{user};
-	$gatekeeper->query_safe('SELECT pg_advisory_lock(1)');
+	hold_gate($gatekeeper);
 	my ($status, $job, $stderr) = run_verbose($target,
 		call('start', filter => 'public.gate(id)', %arguments), user => $user);
 	die "job did not start: $stderr\n" if $status != 0;
-	$source->poll_query_until('postgres',
-		"SELECT count(*) = $workers FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
+	wait_at_gate($source, $workers)
 	  or die 'workers did not come to the gate';
 	return $job;
 }
 
-# Sends a statement that waits for the workers' locks, and returns when it waits.
+# Sends a statement that waits for the workers' locks, and returns once it waits.
 sub send_ddl
 {
 	my ($sql) = @_;
@@ -227,29 +227,23 @@ sub send_ddl
 	return;
 }
 
-sub open_gate
-{
-	$gatekeeper->query_safe('SELECT pg_advisory_unlock(1)');
-	return;
-}
-
 new_target();
 my $job = start_at_gate();
 send_ddl('DROP TABLE public.items');
-open_gate();
+open_gate($gatekeeper);
 $ddl->query_until(qr/over/, '');
 wait_state($target, $job, 'failed|done');
 failed_well($job, '42P01', qr/^the target table no longer exists$/,
 	'target dropped', target_gone => 1, unordered => 1);
 
-# A target that is dropped behind the last chunk and before the statistics: the rows had been copied.
+# A target that is dropped after the last chunk and before ANALYZE: the rows had been copied.
 $source->safe_psql('postgres', q(CREATE TABLE public.single AS SELECT 1::bigint AS id, 1 AS amount, 'x'::text AS name));
 new_target();
 $workers = 1;
 $job = start_at_gate(source_table => 'public.single');
 $workers = 3;
 send_ddl('BEGIN; DROP TABLE public.items');
-open_gate();
+open_gate($gatekeeper);
 $ddl->query_until(qr/over/, '');
 $target->poll_query_until('postgres',
 	q(SELECT count(*) = 1 FROM pg_locks WHERE locktype = 'relation' AND NOT granted))
@@ -262,7 +256,7 @@ no_leftovers($source, $target, '... and');
 new_target();
 $job = start_at_gate();
 send_ddl('ALTER TABLE public.items DROP COLUMN name');
-open_gate();
+open_gate($gatekeeper);
 $ddl->query_until(qr/over/, '');
 wait_state($target, $job, 'failed|done');
 failed_well($job, '42703', qr/^column "name" of (?:target table|relation) "items" does not exist$/,
@@ -271,20 +265,20 @@ failed_well($job, '42703', qr/^column "name" of (?:target table|relation) "items
 new_target();
 $job = start_at_gate();
 send_ddl('ALTER TABLE public.items ADD CONSTRAINT none_more CHECK (id < 0) NOT VALID');
-open_gate();
+open_gate($gatekeeper);
 $ddl->query_until(qr/over/, '');
 wait_state($target, $job, 'failed|done');
 failed_well($job, '23514', qr/violates check constraint "none_more"$/,
 	'constraint added to the target', unordered => 1);
 
-# Rows travel in binary because the types were the same when the job was planned. Four bytes of an integer
-# are also four bytes of a real: the job must not take them for one.
+# Rows travel in binary because the types were the same when the job was planned. The four bytes of an integer are
+# also a valid real: the job must not interpret them as one.
 new_target();
 $job = start_at_gate();
 is($target->safe_psql('postgres', "SELECT format FROM fastcopy.status WHERE job = $job"),
 	'binary', 'type of a column changed: the format is binary');
 send_ddl('ALTER TABLE public.items ALTER COLUMN amount TYPE real');
-open_gate();
+open_gate($gatekeeper);
 $ddl->query_until(qr/over/, '');
 my $state = wait_state($target, $job, 'failed|done');
 is( $target->safe_psql('postgres',
@@ -299,7 +293,7 @@ else
 	$target->safe_psql('postgres', "SELECT fastcopy.forget($job)");
 }
 
-# Privileges are those of the moment. The role brings a password, as who is not a superuser must.
+# Privileges are checked when they are needed. The role is not a superuser, so it gives a password.
 add_scram_role($source, 'scram', 'SUPERUSER');
 my $with_password = conninfo($source, user => 'scram', password => 'sesame');
 $target->safe_psql('postgres', q(
@@ -309,25 +303,24 @@ GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA fastcopy TO loader;
 new_target($definition, 'GRANT INSERT ON public.items TO loader');
 $job = start_at_gate(user => 'loader', source => $with_password);
 $target->safe_psql('postgres', 'REVOKE INSERT ON public.items FROM loader');
-open_gate();
+open_gate($gatekeeper);
 wait_state($target, $job, 'failed|done');
 failed_well($job, '42501', qr/^permission denied for table items$/, 'INSERT revoked', unordered => 1);
 
 new_target($definition, 'GRANT INSERT ON public.items TO loader');
 $job = start_at_gate(user => 'loader', source => $with_password);
 send_ddl('ALTER TABLE public.items ENABLE ROW LEVEL SECURITY');
-open_gate();
+open_gate($gatekeeper);
 $ddl->query_until(qr/over/, '');
 wait_state($target, $job, 'failed|done');
 failed_well($job, '0A000', qr/row-level security/, 'row security enabled', unordered => 1);
 
-# One worker fails while the others wait for a source that is silent: they go too, and soon.
+# One worker fails while the others wait for a silent source: they exit too, and soon.
 new_target();
-$gatekeeper->query_safe('SELECT pg_advisory_lock(1)');
+hold_gate($gatekeeper);
 $job = $target->safe_psql('postgres', call('start',
 	filter => "CASE WHEN id = 9000 THEN 1 / (id - 9000) = 0 WHEN id < 9000 THEN public.gate(id) ELSE true END"));
-$source->poll_query_until('postgres',
-	"SELECT count(*) = $workers FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
+wait_at_gate($source, $workers)
   or die 'workers did not come to the gate';
 $target->safe_psql('postgres', "SELECT fastcopy.set_workers($job, @{[ $workers + 12 ]})");
 my $seconds = seconds_until(
@@ -338,10 +331,10 @@ note sprintf 'one worker failed and the others were silent: the job ended after 
 $workers += 12;
 failed_well($job, '22012', qr/^division by zero$/, 'failure while others are silent', unordered => 1);
 $workers -= 12;
-open_gate();
+open_gate($gatekeeper);
 
-# A source that goes away is not a source that has no more rows. A worker that loses its session comes back, and
-# its chunk is there once; without retries the job fails.
+# A lost source must not be mistaken for the end of the rows. A worker that loses its session reconnects, and its
+# chunk is copied once; without retries the job fails.
 for my $limit (5, 0)
 {
 	new_target();
@@ -352,19 +345,18 @@ for my $limit (5, 0)
 	if ($limit == 0)
 	{
 		wait_state($target, $job, 'failed|done');
-		open_gate();
+		open_gate($gatekeeper);
 		failed_well($job, '57P01', qr/^terminating connection due to administrator command$/,
 			'session of a worker terminated on the source, no retries', unordered => 1);
 		next;
 	}
 	$target->poll_query_until('postgres', "SELECT sum(retries) = 1 FROM fastcopy.workers WHERE job = $job")
 	  or die 'the worker did not retry';
-	$source->poll_query_until('postgres',
-		"SELECT count(*) = $workers FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
+	wait_at_gate($source, $workers)
 	  or die 'the worker did not come back to the gate';
-	open_gate();
+	open_gate($gatekeeper);
 	is(wait_state($target, $job, 'failed|done'), 'done', 'session of a worker terminated on the source: retried');
-	is(table_digest($target, 'public.items'), table_digest($source, 'public.items'), '... and all rows are there once');
+	is(table_digest($target, 'public.items'), table_digest($source, 'public.items'), '... and each row is copied once');
 	is($target->safe_psql('postgres', "SELECT sum(retries) FROM fastcopy.chunks WHERE job = $job"), '1',
 		'... and the retry is in the ledger');
 	no_leftovers($source, $target, '... and');
@@ -376,12 +368,12 @@ $source->safe_psql('postgres', q(
 SELECT pg_cancel_backend(pid) FROM pg_stat_activity
 WHERE application_name LIKE 'fastcopy job % chunk %' LIMIT 1));
 wait_state($target, $job, 'failed|done|cancelled');
-open_gate();
+open_gate($gatekeeper);
 failed_well($job, '57014', qr/^canceling statement due to user request$/,
 	'statement of a worker canceled on the source', unordered => 1);
 
-# The coordinator's session does nothing but hold the snapshot. When it is lost, a worker hands the snapshot
-# back: rows that came and went meanwhile are not in the copy.
+# The coordinator's session only holds the snapshot. When it is lost, the coordinator takes the snapshot over from a
+# worker: rows that were inserted or deleted meanwhile do not matter.
 for my $limit (5, 0)
 {
 	new_target();
@@ -393,7 +385,7 @@ for my $limit (5, 0)
 	if ($limit == 0)
 	{
 		wait_state($target, $job, 'failed|done');
-		open_gate();
+		open_gate($gatekeeper);
 		failed_well($job, '57P01', qr/^terminating connection due to administrator command$/,
 			'session of the coordinator terminated on the source, no retries', chunk => 0);
 		next;
@@ -402,7 +394,7 @@ for my $limit (5, 0)
 	$target->poll_query_until('postgres',
 		"SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'fastcopy coordinator'")
 	  or die 'the coordinator is gone';
-	open_gate();
+	open_gate($gatekeeper);
 	is(wait_state($target, $job, 'failed|done'), 'done', 'session of the coordinator terminated on the source: recovered');
 	is(table_digest($target, 'public.items'), $before, '... by the same snapshot');
 	like(slurp_file($source->logfile), qr/fastcopy job $job coordinator LOG:  statement: SET TRANSACTION SNAPSHOT/,
@@ -410,6 +402,66 @@ for my $limit (5, 0)
 	$source->safe_psql('postgres', 'DELETE FROM public.items WHERE id < 0');
 	no_leftovers($source, $target, '... and');
 }
+
+# A worker that connects to the source again after the coordinator's session there has ended, but before the coordinator
+# has noticed, finds no such snapshot. That is a transient error: another worker still has the snapshot. The coordinator
+# is stopped by a signal, so that it notices nothing before it is allowed to.
+my $stopped;
+END
+{
+	my $status = $?;
+	kill 'CONT', $stopped if $stopped;
+	$? = $status;
+}
+new_target();
+my $rows_before = table_digest($source, 'public.items');
+my $log_before  = -s $source->logfile;
+$job     = start_at_gate(settings => "SET fastcopy.retry_delay = '10ms'; SET fastcopy.retry_limit = 1");
+$stopped = $target->safe_psql('postgres', q(SELECT pid FROM pg_stat_activity WHERE backend_type = 'fastcopy coordinator'));
+kill 'STOP', $stopped;
+$source->safe_psql('postgres', q(
+SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE application_name LIKE 'fastcopy job % coordinator'));
+$source->safe_psql('postgres', q(
+SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE application_name LIKE 'fastcopy job % chunk %' LIMIT 1));
+
+# The first retry finds no snapshot. From then on the worker waits for one without retrying: one more retry would fail the
+# job.
+ok(defined seconds_until(sub {
+		slurp_file($source->logfile, $log_before) =~ /ERROR:  (?:invalid snapshot identifier|snapshot .* does not exist)/ }),
+	'the snapshot no longer exists on the source');
+$target->poll_query_until('postgres', qq(
+	SELECT wait_event = 'Extension' FROM pg_stat_activity a JOIN fastcopy.workers w USING (pid) WHERE w.job = $job AND w.retries > 0))
+  or die 'the worker does not wait';
+is($target->safe_psql('postgres', "SELECT count(*), sum(retries) FROM fastcopy.workers WHERE job = $job"),
+	"$workers|1", 'the worker waits for the snapshot');
+
+# Rows that are inserted now show which snapshot is read.
+$source->safe_psql('postgres', q(INSERT INTO public.items SELECT -g, g, 'late' FROM generate_series(1, 500) g));
+kill 'CONT', $stopped;
+$stopped = undef;
+open_gate($gatekeeper);
+is(wait_state($target, $job, 'failed|done'), 'done', 'a snapshot that is lost for a moment: the job is done');
+is(table_digest($target, 'public.items'), $rows_before, '... under the snapshot that it began with');
+
+# The same while resume() counts rows: nobody takes the snapshot over at that point.
+$source->safe_psql('postgres', 'DELETE FROM public.items WHERE id < 0');
+new_target(undef, 'ALTER TABLE public.items ADD CONSTRAINT few CHECK (id < 15000)');
+$job = $target->safe_psql('postgres', call('start', workers => 2, filter => 'public.gate(id)'));
+is(wait_state($target, $job, 'failed|done'), 'failed', 'a job fails in the middle');
+$target->safe_psql('postgres', 'ALTER TABLE public.items DROP CONSTRAINT few');
+$source->safe_psql('postgres', 'SELECT txid_current()');
+hold_gate($gatekeeper);
+my $resumer = $target->background_psql('postgres', on_error_stop => 0);
+$resumer->query_until(qr/sent/, "\\echo sent\nSELECT fastcopy.resume($job);\n\\echo over\n");
+wait_at_gate($source, 2) or die 'workers did not come to the gate';
+$source->safe_psql('postgres', q(SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE application_name LIKE 'fastcopy job %'));
+$resumer->query_until(qr/over/, '');
+like($resumer->{stderr}, qr/lost the connection to the source server/, 'a resume() that loses all its connections raises an error');
+open_gate($gatekeeper);
+$resumer->quit;
+is($target->safe_psql('postgres', "SELECT fastcopy.resume($job); SELECT fastcopy.wait($job)"), "$job\ndone", '... and works when it is called again');
+is(table_digest($target, 'public.items'), $rows_before, '... with each row once');
+no_leftovers($source, $target, 'snapshots lost');
 
 new_target();
 $job = start_at_gate();

@@ -1,7 +1,7 @@
-# Stopping: however a job is ended, its processes are gone within 2 seconds, also when the source
-# sends nothing, and what is left behind is only what the ledger says.
+# Stopping: however a job is ended, its processes exit within 2 seconds, even if the source sends nothing, and the
+# target has only the rows that the ledger lists.
 #
-# A job is brought into one of these situations, and then ended in every way there is:
+# Each job is brought into one of these situations, and then ended in every possible way:
 #
 #     flowing   rows come slowly but all the time, into several workers
 #     flooding  rows come as fast as one worker can take them
@@ -10,8 +10,8 @@
 #               and answers nothing, like a host that hangs
 #     blocked   the worker waits for a lock on the target
 #
-# The time is noted in the test's log. The test itself fails only after much more than 2 seconds, since
-# the machine may be busy with other things.
+# The time is written to the test's log. The test fails only after much more than 2 seconds, as the machine may be
+# busy with other things.
 use strict;
 use warnings;
 
@@ -28,7 +28,7 @@ my $limit = 10 * $slowness;
 
 my @frozen;    # processes that a test has stopped
 
-# Processes that are stopped could not be shut down.
+# A stopped process cannot be shut down, so it is continued first.
 sub thaw
 {
 	kill 'CONT', @frozen;
@@ -45,7 +45,7 @@ END
 
 my ($source, $target) = start_pair(target_conf => "restart_after_crash = on\n");
 
-# A job that flows does so for a minute at least, and under valgrind for six.
+# The rows of a flowing job take at least a minute, and under valgrind six.
 my $drop = $slowness == 1 ? 0.03 : 0.2;    # seconds
 $source->safe_psql('postgres', qq(
 CREATE TABLE public.items (id bigint, name text);
@@ -68,7 +68,7 @@ my $new_target = 'DROP TABLE IF EXISTS public.items;
 	CREATE TABLE public.items (id bigint PRIMARY KEY, name text)';
 $target->safe_psql('postgres', $new_target);
 
-# What holds the silent and the blocked up.
+# Hold the silent and the blocked jobs.
 my $gatekeeper = $source->background_psql('postgres');
 hold_gate($gatekeeper);
 
@@ -85,8 +85,8 @@ sub call
 	return "SET fastcopy.chunk_size = '64kB'; SELECT " . call_sql($function, $source, %arguments);
 }
 
-# Waits until the job of this database is in the situation, and returns it: a hash with its id, its
-# processes and who helps to hold it there.
+# Waits until the job of this database is in the situation. Returns a hash with its id, its processes and the sessions
+# that hold it there.
 sub watch_job
 {
 	my ($situation, %opts) = @_;
@@ -133,7 +133,7 @@ sub begin_job
 	return watch_job($situation, %opts, helper => $helper);
 }
 
-# Starts copy() in a session of its own. Settings are SQL that comes before.
+# Starts copy() in a session of its own, after the given SQL.
 sub begin_copy
 {
 	my ($situation, $settings) = @_;
@@ -148,7 +148,7 @@ sub begin_copy
 	return $job;
 }
 
-# Asserts that the job's processes go, and notes how soon.
+# Asserts that the job's processes exit, and logs how soon.
 sub goes_soon
 {
 	my ($job, $name) = @_;
@@ -160,7 +160,7 @@ sub goes_soon
 	return;
 }
 
-# Asserts how the job has ended, that the target has what the ledger says, and that nothing else is left.
+# Asserts how the job has ended, that the target has the rows that the ledger lists, and that nothing else is left.
 sub ended
 {
 	my ($job, $state, $sqlstate, $name) = @_;
@@ -192,7 +192,7 @@ for my $situation (@everywhere)
 	ended($job, 'cancelled', '', $name);
 }
 
-# Impatient people cancel more than once; a cancelled job is none the less cancelled.
+# A job that is cancelled several times in a row ends as cancelled.
 for my $situation (qw(flowing silent))
 {
 	my $name = "cancel again and again, $situation";
@@ -203,7 +203,7 @@ for my $situation (qw(flowing silent))
 	ended($job, 'cancelled', '', $name);
 }
 
-# copy() ends its job when it is cancelled or its session is.
+# copy() ends its job when its statement is cancelled or its session is terminated.
 for my $situation (qw(flowing silent frozen))
 {
 	my $name = "copy() cancelled, $situation";
@@ -236,7 +236,7 @@ for my $situation (qw(flowing silent frozen))
 	ended($job, 'cancelled', '', $name);
 }
 
-# copy() whose job somebody else ends is no success.
+# copy() raises an error if another session ends its job.
 {
 	my $name = 'cancel of the job of copy()';
 	my $job = begin_copy('silent');
@@ -257,8 +257,8 @@ for my $situation (qw(flowing silent frozen))
 	ended($job, 'interrupted', '', $name);
 }
 
-# The processes themselves. A worker that is cancelled has failed, one that is terminated is replaced; a
-# coordinator that is cancelled ends its job, one that is terminated leaves it as it is.
+# Signals to the processes. A worker that is cancelled fails, one that is terminated is replaced; a coordinator that
+# is cancelled ends its job, one that is terminated leaves the job interrupted.
 for my $situation (@everywhere)
 {
 	my $name = "worker cancelled, $situation";
@@ -292,7 +292,7 @@ for my $situation (@everywhere)
 	ended($job, 'cancelled', '', $name);
 }
 
-# Dropping the database takes the ledger along: all that is to see is that nobody is left.
+# Dropping the database drops the ledger too: the test can only see that no process is left.
 for my $situation (qw(flowing silent frozen))
 {
 	my $name = "DROP DATABASE, $situation";
@@ -305,7 +305,7 @@ for my $situation (qw(flowing silent frozen))
 	no_leftovers($source, $target, $name);
 }
 
-# Shutdown and crash: the job reads interrupted when the server is back.
+# Shutdown and crash: the job is interrupted when the server is back.
 for my $situation (qw(flowing flooding silent frozen))
 {
 	my $name = "fast shutdown, $situation";
@@ -332,7 +332,7 @@ for my $situation (qw(flowing flooding silent frozen))
 	ended($job, 'interrupted', '', $name);
 }
 
-# A start that the source does not answer: the caller can give up.
+# start() waits for a source that does not answer: the caller can cancel it.
 {
 	my $name = 'start() cancelled while the source does not answer';
 	@frozen = ($source->{_pid});
@@ -350,7 +350,7 @@ for my $situation (qw(flowing flooding silent frozen))
 	is($target->safe_psql('postgres', 'SELECT count(*) FROM fastcopy.job'), '0', "$name: no job");
 	no_leftovers($source, $target, $name);
 
-	# The same for workers that come later.
+	# The same for workers that connect later.
 	$name = 'cancel while new workers wait for the source\'s answer';
 	my $job = begin_job('silent');
 	@frozen = ($source->{_pid});
@@ -365,7 +365,7 @@ for my $situation (qw(flowing flooding silent frozen))
 	ended($job, 'cancelled', '', $name);
 }
 
-# A start that another session's lock holds up: the caller can give up.
+# start() waits for a lock of another session: the caller can cancel it.
 {
 	my $name = 'start() cancelled while the target is locked';
 	my $locker = $target->background_psql('postgres');
@@ -413,7 +413,7 @@ for my $situation (qw(flowing flooding silent frozen))
 	is($target->safe_psql('postgres', "SELECT fastcopy.set_workers($id, NULL) IS NULL"),
 		't', 'set_workers to null changes nothing');
 
-	# What a job that runs answers to wait() and forget().
+	# wait() and forget() of a running job.
 	is($target->safe_psql('postgres', "SELECT fastcopy.wait($id, '200 ms')"), 'copying', 'wait with a timeout');
 	is($target->safe_psql('postgres', "SELECT fastcopy.wait($id, '0')"), 'copying', 'wait with no time at all');
 	is($target->safe_psql('postgres', "SELECT fastcopy.wait($id, '-1 day')"),
@@ -425,7 +425,7 @@ for my $situation (qw(flowing flooding silent frozen))
 	fails_with($target, "SELECT fastcopy.forget($id)",
 		'55006', qr/^fastcopy job $id is running$/, 'forget a job that runs', hint => qr/Cancel it/);
 
-	# Sessions in wait() hear of the end, also in a transaction whose snapshot knows of the beginning only.
+	# Sessions in wait() notice the end, even in a transaction whose snapshot is older.
 	my @waiters = map { $target->background_psql('postgres') } 1 .. 2;
 	$waiters[1]->query_safe("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT state FROM fastcopy.status WHERE job = $id");
 	$_->query_until(qr/sent/, "\\echo sent\nSELECT fastcopy.wait($id);\n\\echo over\n") for @waiters;
@@ -439,7 +439,7 @@ for my $situation (qw(flowing flooding silent frozen))
 	is($waiters[1]->query_safe("SELECT fastcopy.wait($id)"), 'cancelled', '... and again');
 	$_->quit for @waiters;
 
-	# What a job that has ended answers.
+	# The functions for an ended job.
 	is($target->safe_psql('postgres', "SELECT fastcopy.wait($id)"),
 		'cancelled', 'wait for a job that was cancelled');
 	is($target->safe_psql('postgres', "SELECT fastcopy.wait($id, '1 s')"),

@@ -1,11 +1,10 @@
-# One table, however it is split and however many workers split it.
+# One table, however it is split and whatever the number of workers.
 #
-# Each kind of relation that a source can have is copied with 1, 2, 4 and 8 workers, in chunks of one
-# block, so that a small table has dozens of them and a row lost or doubled at a bound shows. Which
-# way the planner has cut it is asserted too: a table that is quietly copied as one chunk would pass
-# everything else.
+# Each kind of source relation is copied with 1, 2, 4 and 8 workers, in chunks of one block: even a small table then
+# has dozens of chunks, and a row that is lost or doubled at a bound shows. The test also asserts how the planner has
+# split the table: a table copied as one chunk would pass everything else.
 #
-# What a table is split on by key is the subject of 011_keys.pl.
+# Keys are the subject of 011_keys.pl.
 use strict;
 use warnings;
 
@@ -20,13 +19,6 @@ use Test::More;
 my ($source, $target) = start_pair();
 
 # The same definition on both sides unless a case says otherwise.
-sub on_both
-{
-	my ($sql) = @_;
-	$_->safe_psql('postgres', $sql) for $source, $target;
-	return;
-}
-
 # A heap with everything that moves rows about: dead tuples, updated and toasted ones, empty blocks in
 # the middle, and pages after the last row.
 on_both('CREATE TABLE heap (id integer, payload text)');
@@ -58,7 +50,7 @@ on_both('CREATE TABLE one_row (id integer, payload text)');
 $source->safe_psql('postgres', q(INSERT INTO one_row VALUES (-1, NULL)));
 copies_equal($source, $target, name => 'table of one row', from => 'one_row', kinds => 'whole', max_chunks => 1);
 
-# All blocks empty but one, before VACUUM and after.
+# All blocks are empty but one, before VACUUM and after it.
 on_both('CREATE TABLE nearly_empty (id integer, payload text)');
 $source->safe_psql(
 	'postgres', q(
@@ -126,8 +118,7 @@ copies_equal($source, $target, name => 'plain table into a partitioned one, rout
 	to => 'deep');
 copies_equal($source, $target, name => 'one partition', from => 'list_bc', to => 'flat_list',
 	expected => 'SELECT id, region, payload FROM list_bc', kinds => 'blocks');
-# A partition whose DETACH CONCURRENTLY was broken off half-way is listed still, but its rows are the parent's no
-# more.
+# After an interrupted DETACH CONCURRENTLY the partition is still listed, but its rows are no longer the parent's.
 SKIP:
 {
 	skip 'nothing is detached concurrently before version 14', 1
@@ -154,8 +145,8 @@ SKIP:
 on_both('CREATE TABLE bare (id integer) PARTITION BY LIST (id)');
 copies_equal($source, $target, name => 'partitioned table without partitions', from => 'bare', workers => [ 1, 4 ]);
 
-# A root, a branch and leaves that all have rows of their own, one leaf with two parents: it must not
-# be read twice. Each by its own rule, without the others.
+# A root, a branch and leaves that all have rows of their own; one leaf has two parents and must not be read twice.
+# Each of them has a filter of its own.
 on_both('CREATE TABLE ancestor (id integer, payload text)');
 $source->safe_psql(
 	'postgres', q(
@@ -176,7 +167,7 @@ copies_equal($source, $target, name => 'a branch of it', from => 'left_child', t
 $source->safe_psql('postgres', q(UPDATE range SET id = -id WHERE id BETWEEN 300 AND 1200));
 copies_equal($source, $target, name => 'rows moved between partitions', from => 'range', workers => [ 1, 4 ]);
 
-# No block ranges to speak of: one chunk.
+# Relations without useful block ranges: one chunk.
 $source->safe_psql(
 	'postgres', q(
 	CREATE VIEW heap_view AS SELECT id, payload FROM heap WHERE id > 0;
@@ -189,7 +180,7 @@ copies_equal($source, $target, name => 'materialized view', from => 'heap_summar
 copies_equal($source, $target, name => 'empty materialized view', from => 'heap_nothing', to => 'heap',
 	kinds => 'whole', workers => [ 1, 4 ]);
 
-# A filter goes into every statement, and one that ends in a comment must not swallow the rest of it.
+# A filter is part of every statement, and one that ends in a comment must not comment out the rest.
 for my $table (qw(heap range deep ancestor heap_view heap_summary))
 {
 	(my $to = $table) =~ s/_(?:view|summary)$//;
@@ -198,7 +189,7 @@ for my $table (qw(heap range deep ancestor heap_view heap_summary))
 		expected => "SELECT * FROM $table WHERE id % 3 = 1 OR id < 0");
 }
 
-# A table that the source itself has elsewhere: alone, as a partition, as a child, and as a parent.
+# A foreign table of the source: alone, as a partition, as a child, and as a parent.
 SKIP:
 {
 	my $available = $source->safe_psql('postgres',
@@ -228,8 +219,7 @@ SKIP:
 		to => 'heap', kinds => 'blocks,whole');
 }
 
-# A role that may read the table, and only by way of its root: PostgreSQL asks for no privilege on the
-# partitions then.
+# A role that may read the table only through its root: PostgreSQL then checks no privilege on the partitions.
 $source->safe_psql(
 	'postgres', q(
 	CREATE ROLE reader LOGIN;
@@ -238,7 +228,7 @@ copies_equal($source, $target, name => 'role with privileges on the root of a pa
 	from => 'deep', to => 'flat_deep', source_words => { user => 'reader' }, workers => [ 1, 4 ]);
 copies_equal($source, $target, name => 'role with privileges on the root of an inheritance tree only',
 	from => 'ancestor', source_words => { user => 'reader' }, workers => [ 1, 4 ]);
-# And one that may read some of its columns only.
+# A role that may read only some of its columns.
 $source->safe_psql(
 	'postgres', q(
 	CREATE ROLE partial LOGIN;
@@ -247,7 +237,7 @@ copies_equal($source, $target, name => 'role with privileges on a column only', 
 	args => q(columns => ARRAY['id']), expected => 'SELECT id FROM heap', actual => 'SELECT id FROM heap',
 	source_words => { user => 'partial' }, workers => [ 1, 4 ]);
 
-# A table being its own source, in another database or in the same one.
+# A table that is its own source, in another database or in the same one.
 $target->safe_psql('postgres', 'CREATE TABLE heap_too (LIKE heap)');
 copies_equal($target, $target, name => 'from the target server itself', from => 'heap', to => 'heap_too');
 

@@ -1,13 +1,12 @@
 # A table split by ranges of a key holds the same rows, whatever the key.
 #
-# Bounds come from the source's statistics, or from arithmetic, or there are none; they travel as text
-# and come back as literals of the key's type. So every case here is copied twice over: before
-# ANALYZE, and after it; each with 1, 2, 4 and 8 workers. What a case is about are the values where
-# such a round trip goes wrong: NULLs, the ends of a type, NaN and infinity, values that sort
-# differently under another collation, and those that need quoting.
+# Bounds come from the source's statistics, from arithmetic, or there are none; they are sent as text and become
+# literals of the key's type. So every case is copied before ANALYZE and after it, each with 1, 2, 4 and 8 workers.
+# The cases are values for which such a round trip goes wrong: NULLs, the ends of a type, NaN and infinity, values
+# that sort differently under another collation, and those that need quoting.
 #
-# A bound that is badly chosen makes uneven chunks, which is no error; the number of chunks is asserted
-# only where it has to be more than one.
+# A badly chosen bound makes uneven chunks, which is no error; so the number of chunks is asserted only where it must
+# be more than one.
 use strict;
 use warnings;
 
@@ -21,13 +20,6 @@ use Test::More;
 
 my ($source, $target) = start_pair();
 
-sub on_both
-{
-	my ($sql) = @_;
-	$_->safe_psql('postgres', $sql) for $source, $target;
-	return;
-}
-
 sub has
 {
 	my ($sql) = @_;
@@ -37,7 +29,7 @@ sub has
 my $has_icu    = has(q(SELECT FROM pg_collation WHERE collname = 'en-x-icu'));
 my $has_citext = has(q(SELECT FROM pg_available_extensions WHERE name = 'citext'));
 
-# Text that wants quoting in SQL, in COPY or in an array, or that sorts by case and accent.
+# Text that needs quoting in SQL, in COPY or in an array, or that sorts by case and accent.
 my $hostile = q(ARRAY[E'\'', E'\\\\', '"', E'a\'\'b', E'\\\\''--', '{', '}', ',', ' ', '', 'NULL', 'null', '\N', '\.', E'\n', E'\t', E'\r\n',
 	E'\u00e9', 'e', 'E', 'É', 'ß', 'ss', 'ÿ', '日本', E'\U0001F600', 'aA', 'Aa', 'AA', 'aa', 'Ab', 'aB', $$'; DROP TABLE t; --$$, '%s', '$1', E'\u0001',
 	'a b', 'a-b', 'ab', '-ab', 'co-op', 'coop', 'CO-OP', 'Ǆ', 'İ', 'i', 'I', E'\u00a0'])
@@ -57,8 +49,8 @@ on_both(q(CREATE COLLATION types.any_case (provider = icu, locale = 'und-u-ks-le
   if $has_icu;
 on_both('CREATE EXTENSION citext') if $has_citext;
 
-# Of each: a name, the type of the column, an expression of g (1 .. 3000), and how many chunks there
-# are at the least before ANALYZE and after it. Where a case has more to it, that is a comment.
+# Each case: a name, the type of the column, an expression of g (1 .. 3000), and the least number of chunks before
+# ANALYZE and after it.
 my @keys = (
 	[ 'integers about zero', 'integer', 'g - 1500', 20, 20 ],
 	[ 'smallint, all of it', 'smallint', '(g * 21.8)::integer - 32767', 20, 20 ],
@@ -94,7 +86,7 @@ my @keys = (
 	[ 'hostile text and NULL', 'text', "($hostile)[1 + g % 60] || (g % 500)::text", 1, 20 ],
 	[ 'long text', 'text', q(repeat(md5(g::text), 30)), 1, 20 ],
 	[ 'varchar(12)', 'varchar(12)', q(left(md5(g::text), 12)), 1, 20 ],
-	# Padded, and more than the one character that the type has without a length.
+	# Padded, and longer than the one character that the type has without a length.
 	[ 'char(6)', 'char(6)', q(left(CASE WHEN g % 2 = 0 THEN 'Aa' ELSE 'aA' END || md5(g::text), 2 + g % 5)), 1, 20 ],
 	[ '"char"', '"char"', q((g % 256 - 128)::"char"), 1, 2 ],
 	[ 'name', 'name', q(md5(g::text)::name), 1, 20 ],
@@ -128,7 +120,7 @@ my @keys = (
 	[ 'pg_lsn', 'pg_lsn', q('0/0'::pg_lsn + g::numeric * 12345678), 1, 20 ],
 	[ 'integer array', 'integer[]', 'ARRAY[g % 10, -g, NULL]', 1, 1 ],
 	[ 'text array', 'text[]', q(ARRAY[md5(g::text), '{', '"', NULL]), 1, 1 ],
-	# PostgreSQL keeps statistics of another kind for ranges, which hold no bounds of ours.
+	# PostgreSQL keeps other statistics for ranges, which have no bounds for us.
 	[ 'range', 'int4range', 'int4range(g - 1500, g + g % 3 - 1500)', 1, 1 ],
 	[ 'jsonb', 'jsonb', q(jsonb_build_object('k', g % 700, 'quote', '''')), 1, 20 ],
 	[ 'composite', 'types.pair', q((g % 50, 'a"b' || g)::types.pair), 1, 1 ],
@@ -176,8 +168,8 @@ for my $key (@keys)
 	$_->safe_psql('postgres', "DROP TABLE $table") for $source, $target;
 }
 
-# A key without NULLs has no chunk for them; the primary key of a table that has grown out of its
-# statistics, at both ends and in between; with a filter.
+# A key without NULLs has no chunk for NULLs. The primary key of a table that has grown beyond its statistics at both
+# ends and in between; with a filter.
 on_both('CREATE TABLE grown (id bigint PRIMARY KEY, payload text)');
 $source->safe_psql(
 	'postgres', q(
@@ -193,7 +185,7 @@ copies_equal($source, $target, name => 'key and filter', from => 'grown',
 $source->safe_psql('postgres', 'DELETE FROM grown WHERE id > 0; ANALYZE grown; DELETE FROM grown');
 copies_equal($source, $target, name => 'statistics of rows that are gone', from => 'grown', args => q(key => 'id'));
 
-# Indexes that begin with the key and yet are not in its order, or not alone.
+# Indexes that begin with the key but are not in its default order, or have more columns.
 on_both('CREATE TABLE indexed (k text COLLATE "C", i integer, payload text)');
 $source->safe_psql(
 	'postgres', q(
@@ -207,7 +199,7 @@ for my $index ('k DESC NULLS FIRST', 'k text_pattern_ops', $has_icu ? 'k COLLATE
 	$source->safe_psql('postgres', 'DROP INDEX key_index');
 }
 
-# Leaves are cut each by its own statistics and extremes.
+# Each leaf is split by its own statistics and extremes.
 on_both(
 	q(
 	CREATE TABLE leaves (id integer, k bigint, payload text) PARTITION BY RANGE (id);
@@ -247,7 +239,7 @@ $source->safe_psql(
 copies_equal($source, $target, name => 'materialized view, split by key', from => 'summary', to => 'trunk',
 	args => q(key => 'k'), kinds => 'nulls,range');
 
-# A key whose name and whose table's name want quoting, and that need not be copied itself.
+# A key and a table whose names need quoting; the key need not be copied itself.
 on_both(q(CREATE TABLE "Sch ""o'dd" ("the ""key\""'; --" integer, payload text)));
 $source->safe_psql(
 	'postgres', q(

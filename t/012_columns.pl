@@ -1,9 +1,9 @@
-# Columns match by name, whatever their order, their numbers and their names.
+# Columns match by name, whatever their order, number and names.
 #
-# COPY itself matches columns by position, and a catalog numbers them by their history. So the two sides
-# differ here in every way that two tables of the same name can after years of ALTER TABLE: order,
-# dropped columns, additional ones, identity, generation, defaults. Then filters, which are somebody
-# else's SQL inside of ours, and names that no program should use and every program should bear.
+# COPY itself matches columns by position, and a catalog numbers them in the order of creation. So the two sides
+# differ in every way that two tables of the same name can after years of ALTER TABLE: order, dropped columns,
+# additional ones, identity, generation, defaults. Filters follow, which are SQL of the caller's within ours, and
+# names that need care everywhere.
 use strict;
 use warnings;
 
@@ -17,16 +17,9 @@ use Test::More;
 
 my ($source, $target) = start_pair();
 
-sub on_both
-{
-	my ($sql) = @_;
-	$_->safe_psql('postgres', $sql) for $source, $target;
-	return;
-}
-
 my $rows = 'generate_series(1, 1000) g';
 
-# Order, and columns that one side once had.
+# Order, and dropped columns.
 $source->safe_psql(
 	'postgres', qq(
 	CREATE TABLE history (gone_1 text, id integer, gone_2 jsonb, name text, amount numeric);
@@ -40,7 +33,7 @@ $target->safe_psql(
 copies_equal($source, $target, name => 'reordered and dropped columns on both sides', from => 'history',
 	actual => 'SELECT id, name, amount, added FROM history', format => 'binary');
 
-# Additional columns on the target take their defaults, in the one transaction per chunk as in any other.
+# Additional columns of the target take their defaults; a chunk is one transaction like any other.
 $target->safe_psql(
 	'postgres', q(
 	CREATE SEQUENCE tickets;
@@ -53,7 +46,7 @@ copies_equal($source, $target, name => 'additional columns on the target', from 
 is( $target->safe_psql('postgres', 'SELECT count(DISTINCT ticket) = count(*) FROM history_plus'),
 	't', 'a default that is volatile is evaluated for each row');
 
-# A subset, in an order of its own.
+# A subset, in another order.
 copies_equal($source, $target, name => 'subset of columns', from => 'history',
 	args     => q(columns => ARRAY['amount', 'id']),
 	expected => 'SELECT id, amount FROM history', actual => 'SELECT id, amount FROM history WHERE name IS NULL AND added IS NULL');
@@ -65,7 +58,7 @@ fails_with($target,
 	'42703', qr/^column "name" of source table "history" does not exist in target table "public.history_part"$/,
 	'a source column with no place to go', hint => qr/columns => ARRAY/);
 
-# Identity: COPY takes the values that come, also where INSERT would not.
+# Identity: COPY stores the values it reads, even where INSERT would not.
 $source->safe_psql(
 	'postgres', qq(
 	CREATE TABLE counted (id bigint GENERATED ALWAYS AS IDENTITY, name text, other integer);
@@ -84,7 +77,7 @@ copies_equal($source, $target, name => 'identity made anew when its column is le
 	to     => 'counted', args => q(columns => ARRAY['name', 'other']), expected => 'SELECT name, other FROM counted',
 	actual => 'SELECT name, other FROM counted WHERE id > 0', workers => [2]);
 
-# Generated: made anew by a target that generates the column, copied into one that does not.
+# Generated columns: computed by a target that generates the column, copied into one that does not.
 $source->safe_psql(
 	'postgres', qq(
 	CREATE TABLE made (id integer, twice integer GENERATED ALWAYS AS (id * 2) STORED, name text);
@@ -109,7 +102,7 @@ fails_with($target,
 	sprintf(q(SELECT fastcopy.copy('%s', 'made', 'made', columns => ARRAY['id', 'twice'])), conninfo($source)),
 	'42P10', qr/^cannot copy into generated column "twice" of target table/, 'a generated column of the target asked for by name');
 
-# Checks, not-null constraints and domains of the target that hold.
+# Checks, not-null constraints and domains of the target that are satisfied.
 $target->safe_psql(
 	'postgres', q(
 	CREATE DOMAIN positive AS integer CHECK (VALUE > 0);
@@ -117,7 +110,7 @@ $target->safe_psql(
 copies_equal($source, $target, name => 'constraints on the target', from => 'counted', to => 'checked', workers => [ 1, 4 ],
 	format => 'text');
 
-# Filters: each is wrapped in our own conditions, and none may get out.
+# Filters: each is part of our own conditions, and must not be able to leave them.
 my %filters = (
 	'ending in a comment'         => 'id > 100 -- and nothing else',
 	'that is a comment and true'  => "true /* id = 3 */ -- '",
@@ -178,7 +171,7 @@ copies_equal($source, $target, name => 'hostile names in columns, key and filter
 	actual   => qq(SELECT "user", "a""b", "o'clock" FROM $table));
 is($_->safe_psql('postgres', 'SELECT count(*) FROM victim'), '0', 'no name was taken for SQL') for $source, $target;
 
-# Names as long as a name can be, and as many columns as a table can have.
+# The longest names, and the greatest number of columns.
 my $long = 'n' x 60;
 on_both("CREATE TABLE ${long}abc (${long}id integer, ${long}nam text)");
 $source->safe_psql('postgres', "INSERT INTO ${long}abc SELECT g, g FROM $rows");
@@ -188,7 +181,7 @@ on_both("CREATE TABLE many ($many)");
 $source->safe_psql('postgres', 'INSERT INTO many (c1, c2, c800, c1600) SELECT g, -g, g, g FROM generate_series(1, 50) g');
 copies_equal($source, $target, name => '1600 columns', from => 'many', workers => [ 1, 4 ]);
 
-# Found by the search_path of the role on the source, and of the caller on the target.
+# Tables are found by the search_path of the role on the source, and of the caller on the target.
 $source->safe_psql(
 	'postgres', qq(
 	CREATE SCHEMA private;

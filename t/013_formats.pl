@@ -1,9 +1,9 @@
-# What crosses the wire in binary, what in text, and that both arrive.
+# What is sent in binary, what as text, and that both arrive.
 #
-# COPY's format is one for all columns. Binary is several times cheaper, and wrong wherever the two
-# servers do not agree on the bytes: OIDs of types, of relations and of roles differ between clusters.
-# To make them differ here, the target has made and dropped things before, so that no OID above those
-# that PostgreSQL hands out itself is the same on both sides.
+# The format of a COPY applies to all of its columns. Binary is several times cheaper, and wrong wherever the two
+# servers do not agree on the bytes: OIDs of types, of relations and of roles differ between clusters. To make them
+# differ here, the target has created and dropped objects before, so that no OID assigned after initdb is the same on
+# both sides.
 use strict;
 use warnings;
 
@@ -16,13 +16,6 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 my ($source, $target) = start_pair();
-
-sub on_both
-{
-	my ($sql) = @_;
-	$_->safe_psql('postgres', $sql) for $source, $target;
-	return;
-}
 
 $target->safe_psql('postgres', join "\n", map { "CREATE TYPE spent_$_ AS ENUM ('a', 'b');" } 1 .. 50);
 on_both(
@@ -47,8 +40,8 @@ for my $extension (grep { $has{$_} } qw(citext hstore ltree cube isn seg))
 my $has_xml = $source->safe_psql('postgres',
 	q(SELECT count(*) FROM pg_config WHERE name = 'CONFIGURE' AND setting LIKE '%--with-libxml%'));
 
-# Of each: the type on the source, the type on the target where it is another, an expression of g,
-# and the format that must be chosen.
+# Each case: the type on the source, the type on the target if it differs, an expression of g, and the expected
+# format.
 my @columns = (
 	[ 'integer', undef, 'g', 'binary' ],
 	[ 'smallint', undef, 'g', 'binary' ],
@@ -108,7 +101,7 @@ my @columns = (
 	[ 'varchar(5)[]', undef, q(ARRAY['abc', NULL]), 'binary' ],
 	[ 'numeric(8,2)[]', undef, 'ARRAY[g / 3.0]', 'binary' ],
 
-	# Names in text, numbers in binary, which are other numbers elsewhere.
+	# These are names as text and OIDs in binary, which differ between clusters.
 	[ 'regclass', undef, q('thing'::regclass), 'text' ],
 	[ 'regtype', undef, q('mood'::regtype), 'text' ],
 	[ 'regtype[]', undef, q(ARRAY['mood'::regtype, 'integer']), 'text' ],
@@ -120,8 +113,8 @@ my @columns = (
 	[ 'aclitem', undef, q(makeaclitem('"some body"'::regrole, 10, 'SELECT', false)), 'text' ],
 	[ 'aclitem[]', undef, q(ARRAY[makeaclitem('"some body"'::regrole, 10, 'SELECT', false)]), 'text' ],
 
-	# User-defined types: labels of an enum and a base type's own bytes are the same everywhere, all that
-	# is made of other types is not.
+	# User-defined types: the labels of an enum and the bytes of a base type are the same everywhere; those of all
+	# types made of other types are not.
 	[ 'mood', undef, q((enum_range(NULL::mood))[1 + g % 3]), 'binary' ],
 	[ 'mood', 'text', q((enum_range(NULL::mood))[1 + g % 3]), 'text' ],
 	[ 'text', 'mood', q((enum_range(NULL::mood))[1 + g % 3]::text), 'text' ],
@@ -151,8 +144,8 @@ push @columns, [ 'xml', undef, q(('<?xml version="1.0" encoding="UTF-8"?><a b="Ã
   [ 'xml', undef, q(xmlparse(DOCUMENT '<!DOCTYPE a><a>' || g || '</a>')), 'binary' ]
   if $has_xml;
 
-# All columns of one format in one table would be quicker, and would not tell which one failed. All of
-# one format are copied in one table as well, further below.
+# One table with all columns of a format would be faster, but would not show which column failed; further below there
+# is such a table too.
 my $number = 0;
 my %together;
 for my $column (@columns)
@@ -187,7 +180,7 @@ for my $format (sort keys %together)
 		format => $format, workers => [ 1, 4 ]);
 }
 
-# The same name is not the same type, and another name may be.
+# Types of the same name may differ, and types of different names may be the same.
 $source->safe_psql(
 	'postgres', q(
 	CREATE TYPE elsewhere.colour AS ENUM ('red', 'green');
@@ -208,7 +201,7 @@ fails_with($target,
 	sprintf(q(SELECT fastcopy.copy('%s', 'coloured', 'colourless')), conninfo($source)),
 	'22P02', qr/invalid input value for enum hue_less: "red"/, 'enum without that label', context => qr/column v/);
 
-# The length of a type holds in binary as it does in text.
+# The length of a type is enforced in binary as in text.
 my $conninfo = conninfo($source);
 $source->safe_psql(
 	'postgres', q(

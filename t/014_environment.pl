@@ -1,10 +1,9 @@
-# The same rows arrive whatever the servers, databases and roles around the two tables are set to.
+# The same rows arrive whatever the settings of the servers, databases and roles.
 #
-# Encodings: what the source has is converted to what the target speaks, or is refused with an error;
-# bytes that are no text of the target's encoding never get in. Settings: a database or a role may
-# carry any of them, and those that change how a value prints, how a string is read, or how long a
-# statement may take would garble or end a copy. Targets that do more than store: triggers, partitions,
-# unlogged tables. And a source that is a standby.
+# Settings: a database or a role may have any of them, and those that change how a value prints, how a
+# string is read, or how long a statement may take would garble or end a copy. Targets that do more than
+# store: triggers, partitions, unlogged tables. And a source that is a standby. Encodings are in
+# 097_encodings.pl.
 use strict;
 use warnings;
 
@@ -19,86 +18,8 @@ use Test::More;
 my ($source, $target) = start_pair(
 	source_conf => "wal_level = replica\nmax_wal_senders = 4\nhot_standby = on\n");
 
-sub on_both
-{
-	my ($sql) = @_;
-	$_->safe_psql('postgres', $sql) for $source, $target;
-	return;
-}
-
-# What the tests write is UTF-8, whatever a database speaks.
-$ENV{PGCLIENTENCODING} = 'UTF8';
-
-sub make_database
-{
-	my ($node, $name, $encoding) = @_;
-	$node->safe_psql('postgres', "CREATE DATABASE $name TEMPLATE template0 ENCODING '$encoding' LC_COLLATE 'C' LC_CTYPE 'C'");
-	$node->safe_psql($name, 'CREATE EXTENSION pg_fastcopy') if $node == $target;
-	return $name;
-}
-
-# Encodings, in binary and (the other width of id) in text.
-my @tables = ('CREATE TABLE words (id integer, word text); CREATE INDEX ON words (word)',
-	'CREATE TABLE words (id integer, word text); CREATE TABLE words_text (id bigint, word text)');
-make_database($source, 'latin', 'LATIN1');
-make_database($source, 'ascii', 'SQL_ASCII');
-make_database($source, 'euc', 'EUC_JP');
-make_database($target, 'utf', 'UTF8');
-make_database($target, 'latin', 'LATIN1');
-make_database($target, 'ascii', 'SQL_ASCII');
-$source->safe_psql($_, $tables[0]) for qw(latin ascii euc postgres);
-$target->safe_psql($_, $tables[1]) for qw(latin ascii utf);
-$source->safe_psql('latin', q(INSERT INTO words SELECT g, 'caf' || chr(160 + g % 96) FROM generate_series(1, 1000) g));
-$source->safe_psql('postgres', q(INSERT INTO words SELECT g, 'caf' || chr(160 + g % 96) || ' Ǆ日' FROM generate_series(1, 1000) g));
-$source->safe_psql('ascii', qq(SET client_encoding = 'SQL_ASCII'; INSERT INTO words SELECT g, E'caf\\xc3\\xa9 ' || g FROM generate_series(1, 1000) g));
-$source->safe_psql('euc', qq(INSERT INTO words SELECT g, '日本' || g FROM generate_series(1, 1000) g));
-$source->safe_psql($_, 'ANALYZE words') for qw(latin ascii euc postgres);
-for my $case ([ 'latin', 'utf' ], [ 'latin', 'latin' ], [ 'euc', 'utf' ], [ 'postgres', 'utf' ])
-{
-	my ($from, $to) = @$case;
-	for my $table ('words', 'words_text')
-	{
-		copies_equal($source, $target, name => "encoding of $from to that of $to, " . ($table eq 'words' ? 'binary' : 'text'),
-			from => 'words', to => $table, source_dbname => $from, target_dbname => $to, workers => [ 1, 4 ],
-			format => $table eq 'words' ? 'binary' : 'text');
-	}
-	# Bounds of key ranges, and the words of a filter, are converted too.
-	copies_equal($source, $target, name => "encoding of $from to that of $to, split by key", from => 'words',
-		source_dbname => $from, target_dbname => $to, workers => [ 1, 4 ], args => q(key => 'word'));
-}
-copies_equal($source, $target, name => 'filter in another encoding', from => 'words', source_dbname => 'latin',
-	target_dbname => 'utf', workers => [2], args => q(filter => 'word = ''café'''), expected => q(SELECT * FROM words WHERE word = 'café'));
-
-# What SQL_ASCII holds is anybody's guess: it is taken for the target's encoding where it can be.
-for my $table ('words', 'words_text')
-{
-	my $name = $table eq 'words' ? 'binary' : 'text';
-	my ($status, $stdout, $stderr) = run_verbose($target,
-		sprintf(q(SELECT fastcopy.copy('%s', 'words', '%s', truncate => true)), conninfo($source, dbname => 'ascii'), $table), dbname => 'utf');
-	is($stdout, '1000', "SQL_ASCII to UTF8, valid, $name") or diag $stderr;
-	is($target->safe_psql('utf', "SELECT count(*) FROM $table WHERE word = 'café ' || id"), '1000', '... and right');
-	($status, $stdout, $stderr) = run_verbose($target,
-		sprintf(q(SELECT fastcopy.copy('%s', 'words', '%s', truncate => true)), conninfo($source, dbname => 'latin'), $table), dbname => 'ascii');
-	is($stdout, '1000', "LATIN1 to SQL_ASCII, $name") or diag $stderr;
-	is($target->safe_psql('ascii', qq(SELECT count(*) FROM $table WHERE word = E'caf\\xe9')),
-		$source->safe_psql('latin', q(SELECT count(*) FROM words WHERE word = 'café')), '... byte by byte');
-}
-$source->safe_psql('ascii', qq(SET client_encoding = 'SQL_ASCII'; INSERT INTO words VALUES (7777, E'caf\\xe9')));
-for my $table ('words', 'words_text')
-{
-	fails_with($target,
-		sprintf(q(SELECT fastcopy.copy('%s', 'words', '%s')), conninfo($source, dbname => 'ascii'), $table),
-		'22021', qr/invalid byte sequence for encoding "UTF8"/, "SQL_ASCII to UTF8, invalid, into $table", dbname => 'utf');
-	fails_with($target,
-		sprintf(q(SELECT fastcopy.copy('%s', 'words', '%s')), conninfo($source), $table),
-		'22P05', qr/has no equivalent in encoding "LATIN1"/, "UTF8 to LATIN1, no such character, into $table", dbname => 'latin');
-}
-fails_with($target,
-	sprintf(q(SELECT fastcopy.copy('%s', 'words', 'words', key => 'word')), conninfo($source)),
-	'22P05', qr/has no equivalent in encoding "LATIN1"/, 'UTF8 to LATIN1, no such character, split by key', dbname => 'latin');
-
-# Settings. What they could break: values that print in many ways, in text and in binary, strings with
-# backslashes, arrays with NULLs.
+# Settings. The values are those that settings could affect: values with several output formats, in text and in
+# binary, strings with backslashes, arrays with NULLs.
 my @columns = (
 	'id integer', 'd date', 't timestamp', 'tz timestamptz', 'i interval', 'b bytea', 'f float8', 'r real', 's text',
 	'a text[]', 'n integer[]', 'x xml', 'ts tsvector');
@@ -128,19 +49,19 @@ my @odd = (
 	[ default_tablespace => q('pg_default') ], [ check_function_bodies => 'off' ], [ plan_cache_mode => 'force_generic_plan' ],
 	[ jit_above_cost => '0' ], [ zero_damaged_pages => 'on' ], [ allow_system_table_mods => 'on' ],
 	[ transaction_timeout => q('300ms') ]);
-# Not every version has all of them.
+# Not every version has all of these.
 my %known = map { $_ => 1 } split /\n/, $target->safe_psql('postgres', 'SELECT name FROM pg_settings');
 @odd = grep { $known{ $_->[0] } } @odd;
 
-# Sets one on both sides, for the database or for the role, copies by blocks in binary and by key in text.
-# The source waits a little in each copy, so that a timeout has its chance.
+# Sets each on both sides, for the database or for the role, and copies by blocks in binary and by key in text. The
+# source waits a little in each copy, so that a timeout would fire.
 my $slowly = q(id > 0 AND (id <> 700 OR pg_catalog.pg_sleep(0.4) IS NOT NULL));
 my $turn   = 0;
 for my $setting (@odd)
 {
 	my ($name, $value) = @$setting;
 	my $whom = $turn++ % 2 ? 'ROLE CURRENT_USER' : 'DATABASE postgres';
-	# The calling session overrides what would stop itself: a timeout, or being read only.
+	# The calling session overrides settings that would stop it: a timeout, and read-only transactions.
 	on_both("SET default_transaction_read_only = off; ALTER $whom SET $name = $value");
 	my $timeout = $name =~ /timeout/;
 	my $filter = $timeout ? q(, filter => ) . sql_string($slowly) : '';
@@ -150,7 +71,7 @@ for my $setting (@odd)
 		args => q(key => ') . (qw(tz b f s i))[ $turn % 5 ] . "'$filter", format => 'text', kinds => 'nulls,range');
 	$_->safe_psql('postgres', "SET default_transaction_read_only = off; ALTER $whom RESET $name") for $source, $target;
 }
-# All the timeouts at once, on a source that sends nothing for longer than any of them.
+# All the timeouts at once, on a source that sends nothing for longer than each of them.
 $source->safe_psql(
 	'postgres', q(
 	CREATE ROLE hurried LOGIN SUPERUSER;
@@ -158,12 +79,12 @@ $source->safe_psql(
 	ALTER ROLE hurried SET lock_timeout = '200ms';
 	ALTER ROLE hurried SET idle_in_transaction_session_timeout = '200ms';
 	ALTER ROLE hurried SET idle_session_timeout = '200ms'));
-# The coordinator's session on the source has nothing to do while the workers sleep.
+# The coordinator's session on the source is idle while the workers sleep.
 copies_equal($source, $target, name => 'timeouts of the source role', from => 'odd', workers => [ 1, 4 ], chunk_size => 64,
 	source_words => { user => 'hurried' },
 	args => 'filter => ' . sql_string('id % 400 > 0 OR pg_catalog.pg_sleep(0.3) IS NOT NULL'));
 
-# Serializable by default: the workers write their marks next to one another, which is no conflict.
+# Serializable by default: workers that write adjacent marks do not conflict.
 on_both(q(ALTER DATABASE postgres SET default_transaction_isolation = 'serializable'));
 copies_equal($source, $target, name => 'serializable by default, many small chunks', from => 'odd', workers => [ 4, 8 ],
 	chunk_size => 8);
@@ -206,8 +127,8 @@ is($target->safe_psql('postgres', sprintf(q(SELECT fastcopy.copy('%s', 'fired', 
 	'2000', 'into a view with an INSTEAD OF trigger');
 is(table_digest($target, 'behind'), table_digest($source, 'fired'), '... and all rows have passed');
 
-# Unlogged; with a foreign key that holds; partitioned with a trigger on a partition; truncated with
-# identity and the rows that were there; appended to.
+# An unlogged target; one with a foreign key that is satisfied; a partitioned one with a trigger on a partition; one
+# that is truncated, with an identity column; one that is appended to.
 $target->safe_psql(
 	'postgres', q(
 	CREATE UNLOGGED TABLE unlogged (id integer, word text);

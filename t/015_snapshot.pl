@@ -1,11 +1,11 @@
-# The copy of a table that is being written is the table at one instant.
+# The copy of a table under writes is the table at one instant.
 #
-# Three writers keep the source busy for as long as this file runs: money goes from account to account,
-# pairs of rows that add up to zero come and go, and rows move between partitions. Each of their
-# transactions keeps an invariant, so any instant has it, and a copy whose chunks saw different instants
-# breaks it sooner or later. VACUUM works against the copies too, on the rows that only they still see.
+# Three writers keep the source busy for as long as this file runs: money moves from account to account, pairs of rows
+# that add up to zero come and go, and rows move between partitions. Each of their transactions keeps an invariant. So
+# the invariant holds at every instant, and a copy whose chunks saw different instants breaks it sooner or later.
+# VACUUM works against the copies too, on rows that only they still see.
 #
-# That the writers have written during the copies is asserted as well: on an idle table every copy is
+# The test also asserts that the writers have written during the copies: the copy of an idle table is always
 # consistent.
 use strict;
 use warnings;
@@ -97,7 +97,7 @@ my %invariants = (
 	places => q(SELECT count(*) = 3000 AND count(DISTINCT id) = 3000 FROM places));
 my $conninfo = conninfo($source);
 
-# The invariants hold on the source, or the test is wrong.
+# If the invariants do not hold on the source, the test is wrong.
 is($source->safe_psql('postgres', $invariants{$_}), 't', "the writers keep the invariant of $_")
   for sort keys %invariants;
 
@@ -131,7 +131,7 @@ for my $method ('blocks', 'key')
 cmp_ok($during, '>', 100, 'the writers have written during the copies');
 note "$during transactions during the copies";
 
-# A view of two tables is of one instant as well.
+# A view of two tables is read at one instant too.
 $source->safe_psql(
 	'postgres', q(
 	CREATE VIEW both_tables AS SELECT id, balance, note FROM accounts
@@ -145,8 +145,8 @@ for my $n (1 .. 3)
 		't', "copy $n of a view of two tables that are written");
 }
 
-# What is written after start() has returned is not in the copy, however late the workers get to it.
-# The last chunk waits until the test lets it go: by the lock on a table of which the filter reads.
+# Rows written after start() has returned are not copied, however late the workers begin. The workers wait in the
+# filter until the test releases its lock.
 $source->safe_psql('postgres', q(INSERT INTO stop DEFAULT VALUES));
 $_->quit for @writers;
 is($source->safe_psql('postgres', $invariants{$_}), 't', "in the end, the invariant of $_ holds")
@@ -165,7 +165,7 @@ my $job    = $target->safe_psql(
 	'postgres', qq(
 	SET fastcopy.chunk_size = 8;
 	SELECT fastcopy.start('$conninfo', 'instant', 'instant', 3, filter => 'public.hold(id)')));
-# Each worker has its lock on the table by then.
+# Each worker then holds its lock on the table.
 $source->poll_query_until('postgres', q(SELECT count(*) = 3 FROM pg_locks WHERE NOT granted AND locktype = 'advisory'))
   or die 'the workers do not wait';
 $source->safe_psql(
@@ -175,7 +175,7 @@ $source->safe_psql(
 	INSERT INTO instant SELECT g, 'late' FROM generate_series(10001, 12000) g));
 $source->safe_psql('postgres', 'VACUUM instant');
 
-# Nor can the table be emptied, rewritten or dropped from under the workers: whoever tries waits.
+# TRUNCATE, ALTER and DROP of the table wait for the workers.
 my @intruders;
 for my $sql ('TRUNCATE instant', 'ALTER TABLE instant ALTER id TYPE bigint', 'DROP TABLE instant')
 {

@@ -1,10 +1,9 @@
 # Many jobs in a row, half of them failing or cancelled, leave nothing behind.
 #
-# What could pile up: sessions on the source, entries in the registry of jobs and workers, slots for
-# background workers, open files of the postmaster and of the backend that calls (a connection that an
-# error has orphaned, a shared memory segment that is still mapped), and the segments themselves. All
-# of it is counted after a few jobs, which open what is then kept for good, and after many. The same
-# with far more jobs, and with memory, is bench/must_hold.
+# What could accumulate: sessions on the source, entries in the registry of jobs and workers, slots for background
+# workers, open files of the postmaster and of the calling backend (an orphaned connection, a shared memory segment
+# that is still mapped), and the segments themselves. All of it is counted after a few jobs, which open what is kept
+# for good, and after many. bench/must_hold does the same with far more jobs, and with memory.
 use strict;
 use warnings;
 
@@ -17,7 +16,7 @@ use Test::More;
 
 my $rounds = 8;    # of eight jobs each
 
-# So few worker slots that a slot lost in a round is missed a few rounds later.
+# There are so few worker slots that a leaked slot is missed a few rounds later.
 my ($source, $target) = start_pair(target_conf => "max_worker_processes = 8\n");
 my $conninfo = conninfo($source);
 
@@ -40,7 +39,7 @@ my $caller_pid = $caller->query('SELECT pg_backend_pid()');
 my ($postmaster_pid) = split /\n/, slurp_file($target->data_dir . '/postmaster.pid');
 $caller->query('SET fastcopy.chunk_size = 64');
 
-# A postmaster that a test has stopped could not be shut down.
+# A stopped postmaster cannot be shut down, so it is continued first.
 END
 {
 	my $status = $?;
@@ -81,7 +80,7 @@ sub expect
 	return;
 }
 
-# Four jobs that end well, and four that do not, each in a way of its own.
+# Four jobs that succeed, and four that do not, each in another way.
 sub round
 {
 	my ($output, $error);
@@ -143,8 +142,8 @@ is( $target->safe_psql('postgres', q(SELECT string_agg(state || ' ' || n, ', ' O
 	sprintf('cancelled %d, done %d, failed %d', $rounds, $rounds * 4, $rounds * 2),
 	'the ledger tells of each job that started');
 
-# Nor do starts that are given up before the postmaster has come to start their coordinators: each would have a
-# slot of the registry for ever, of which there are eight.
+# Nor do starts that are cancelled before the postmaster has started their coordinators: each would keep one of the
+# eight slots of the registry for good.
 for my $round (1 .. 2)
 {
 	my $victim = $target->background_psql('postgres', on_error_stop => 0);
@@ -165,10 +164,10 @@ for my $round (1 .. 2)
 	kill 'CONT', $postmaster_pid;
 	quit_quietly($victim);
 }
-no_leftovers($source, $target, 'starts given up before their coordinators ran');
-ok(!$wrong{'giving up'}, 'they were given up') or diag @{ $wrong{'giving up'} };
+no_leftovers($source, $target, 'starts cancelled before their coordinators ran');
+ok(!$wrong{'giving up'}, 'they were cancelled') or diag @{ $wrong{'giving up'} };
 
-# All slots of the registry and of the server are free: a job with all the workers there can be.
+# All slots of the registry and of the server are free: a job with the greatest possible number of workers.
 ($output, $error) = call("SELECT fastcopy.copy('$conninfo', 'numbers', 'numbers', 7, truncate => true)");
 is($output, '5000', 'a job with every worker slot of the server');
 unlike($error, qr/WARNING/, '... has got them all');

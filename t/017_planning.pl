@@ -1,10 +1,9 @@
 # Planning asks the source for statistics and sizes, never for rows.
 #
-# Two things are counted. How many statements the coordinator sends, in the log of the source: as many
-# for a large table as for a small one. And what these touch of the table itself, in the source's own
-# statistics: no sequential scan, and of an index only its two ends. For the latter the workers must not
-# have read anything, so those jobs fail after the plan is made and before there is any worker: with
-# truncate, on a table that is its own target.
+# Two things are counted. First, the statements that the coordinator sends, in the source's log: as many for a large
+# table as for a small one. Second, what these statements read of the table, in the source's statistics: no sequential
+# scan, and only the two ends of an index. For the latter the workers must not have read anything, so those jobs fail
+# once the plan is made and before any worker starts: they have truncate => true on a table that is its own target.
 use strict;
 use warnings;
 
@@ -18,7 +17,7 @@ use Test::More;
 my ($source, $target) = start_pair(source_conf => "log_statement = all\nlog_min_duration_statement = -1\nlog_line_prefix = '%m [%p] %q%a '\n");
 my $conninfo = conninfo($source);
 
-# The statements that coordinators have sent since that place in the log.
+# The statements that coordinators have sent since that position in the log.
 sub coordinator_statements
 {
 	my ($offset) = @_;
@@ -67,22 +66,22 @@ for my $analyzed (0, 1)
 				SELECT fastcopy.copy('$conninfo', '${table}_$size', '${table}_$size', 2, key => $key, filter => 'id < 100',
 					truncate => true)));
 			my @statements = coordinator_statements($offset);
-			# Names and bounds apart, they are the same.
+			# Apart from names and bounds, they are the same.
 			s/_$size/_size/g, s/\d+(?:\.0)?/n/g for @statements;
-			# How often it looks whether the WAL is on disk depends on the moment.
+			# The number of looks at the WAL's position depends on timing.
 			@statements = grep { !/pg_current_wal_flush_lsn\(\), [(]?n/ } @statements;
 			$sent{$size} = \@statements;
 		}
 		is_deeply($sent{large}, $sent{small},
 			"same statements for small and large, $table by $key" . ($analyzed ? ', analyzed' : ''));
 		cmp_ok(scalar @{ $sent{small} }, '<', 60, '... which are few');
-		cmp_ok(scalar @{ $sent{small} }, '>', 5, '... and more than none');
+		cmp_ok(scalar @{ $sent{small} }, '>', 5, '... and there are some');
 	}
 	$source->safe_psql('postgres', 'ANALYZE');
 }
 
-# Now the target is its own source. Infinity at the end of a validity and NULLs at the end of an index
-# are what many tables have by the million, and must not be walked over.
+# Now the target is its own source. Many tables have infinity at the end of a validity, or NULLs at the end of an
+# index, by the million: the planner must not read all of them.
 my $self = conninfo($target);
 $target->safe_psql(
 	'postgres', q(
@@ -101,7 +100,7 @@ $target->safe_psql(
 	CREATE INDEX ON watched (word);
 	VACUUM watched));
 
-# What has been read of the table and its indexes, by any session that has ended.
+# What all ended sessions have read of the table and its indexes.
 my $touched = q(
 	SELECT pg_stat_get_numscans('watched'::regclass),
 	       pg_stat_get_tuples_returned('watched'::regclass) + pg_stat_get_tuples_fetched('watched'::regclass)
@@ -115,10 +114,10 @@ for my $analyzed (0, 1)
 		my ($scans_before, $rows_before, $blocks_before) = split /\|/, $target->safe_psql('postgres', $touched);
 		fails_with($target, qq(SET fastcopy.chunk_size = 64; SELECT fastcopy.start('$self', 'watched', 'watched', 2, key => $key, truncate => true)),
 			'55006', qr/it is the source of the copy/, "plan for key $key" . ($analyzed ? ', analyzed' : ''));
-		# start() returns when the coordinator has gone; its session on the source may be a moment longer.
+		# start() returns when the coordinator has exited; its session on the source may end a moment later.
 		ok( $target->poll_query_until('postgres', q(SELECT count(*) = 0 FROM pg_stat_activity WHERE application_name LIKE 'fastcopy%')),
 			'... its session has ended');
-		# Up to version 14, a process of its own collects these, some time later.
+		# Up to version 14, a separate process collects these statistics, with a delay.
 		next if major_version($target) < 15;
 		my ($scans, $rows, $blocks) = split /\|/, $target->safe_psql('postgres', $touched);
 		is($scans - $scans_before, 0, '... has scanned no table');

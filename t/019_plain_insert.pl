@@ -1,6 +1,6 @@
-# Binary rows go into an ordinary table without COPY's parser. What arrives, and what is refused with which words,
-# must not depend on that: each table is copied both ways, into a target without triggers and into one with a
-# trigger that does nothing, which takes COPY's way.
+# The fast insert path: binary rows go into an ordinary table without COPY's parser. What is stored, and which errors
+# are raised, must be the same as with COPY FROM. So each table is copied both ways: into a target without triggers,
+# and into one with a trigger that does nothing, for which COPY FROM is used.
 
 use strict;
 use warnings;
@@ -20,7 +20,7 @@ my $conninfo = conninfo($source);
 $target->safe_psql('postgres', 'CREATE FUNCTION nothing() RETURNS trigger LANGUAGE plpgsql AS '
 	  . "'BEGIN RETURN NULL; END'");
 
-# Makes the target's table, for one of the ways.
+# Creates the target's table for one of the ways.
 my $log_offset;
 sub make_target
 {
@@ -32,7 +32,7 @@ sub make_target
 	return;
 }
 
-# Which way the rows went that have been copied since.
+# Which way the rows took that were copied since.
 sub way_taken
 {
 	my %ways = ('multi-insert' => 'plain', 'COPY FROM' => 'copy');
@@ -50,7 +50,7 @@ sub copied_alike
 		make_target($way, $definition);
 		my $copied = $target->safe_psql('postgres', "SELECT fastcopy.copy('$conninfo', 't', 't', 1)");
 		is(table_digest($target, 't'), table_digest($source, 't'), "$name: $way, $copied rows");
-		# Rows without columns take neither: there is nothing to decode.
+		# Rows without columns take neither way: there is nothing to decode.
 		is(way_taken(), $columns eq '' ? '' : $way, "$name: $way indeed");
 	}
 	return;
@@ -79,7 +79,7 @@ copied_alike('strings', 'a text, b varchar, c varchar(4), d char(4), e bytea, f 
 copied_alike('other types', 'a uuid, b mood, c small, d inet, e integer[], f int4range, g point, h bit(3)',
 	q{VALUES ('00000000-0000-0000-0000-0000000000ff', 'ok', 999, '::1', '{1,NULL}', '[1,5)', '(1,2)', B'101'),
 	(NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL)});
-# What is put together by us must be, byte for byte, what PostgreSQL stores.
+# Stored forms that we write ourselves must be byte for byte what PostgreSQL stores.
 sub stored_alike
 {
 	my ($name, $columns, $rows, @casts) = @_;
@@ -96,7 +96,7 @@ sub stored_alike
 	return;
 }
 
-# Such scales came with version 15.
+# Version 15 introduced these scales.
 my ($below, $above, $large) = major_version($target) < 15 ? ('numeric(5,0)', 'numeric(5,5)', 99999) : ('numeric(5,-2)', 'numeric(3,5)', 9999900);
 stored_alike('numeric', "a numeric, b numeric(12,2), c numeric(4,4), d $below, e $above",
 	qq{SELECT CASE i % 8 WHEN 0 THEN (random() * 10 ^ ((random() * 60)::int - 30))::numeric WHEN 1 THEN i * 10000::numeric
@@ -129,7 +129,7 @@ copied_alike('fields as large as the buffer', 'a integer, b text, c bytea, d jso
 	FROM generate_series(65520, 65545) i});
 copied_alike('rows without columns', '', 'SELECT FROM generate_series(1, 3)');
 
-# Dropped columns on both sides, another order, and columns that only the target has.
+# Dropped columns on both sides, another order, and additional columns of the target.
 $source->safe_psql('postgres', 'DROP TABLE t; CREATE TABLE t (x integer, a integer, b text, c boolean); '
 	  . "ALTER TABLE t DROP x; INSERT INTO t SELECT i, i || 'b', i % 2 = 0 FROM generate_series(1, 2500) i");
 foreach my $way ('plain', 'copy')
@@ -143,7 +143,7 @@ foreach my $way ('plain', 'copy')
 		"an index on some rows: $way");
 }
 
-# What the target refuses: the same error, down to the line.
+# Rows that the target rejects: the same error, and the same line.
 sub refused_alike
 {
 	my ($name, $columns, $rows, $target_columns) = @_;
@@ -156,7 +156,7 @@ sub refused_alike
 		  run_verbose($target, "SELECT fastcopy.copy('$conninfo', 't', 't', 1)");
 		isnt($status, 0, "$name: $way");
 		$error{$way} = error_parts($stderr);
-		# Whose context is below that of the job.
+		# The job's own context lines follow.
 		$error{$way}{context} = join "\n", grep { /^COPY|^SQL|^PL/ } split /\n/, $error{$way}{context};
 		is($target->safe_psql('postgres', 'SELECT count(*) FROM t'), '0', "$name: $way leaves no row");
 		is(way_taken(), $way, "$name: $way indeed");
@@ -178,7 +178,7 @@ refused_alike('a domain', 'a integer, b text', $numbers,
 	'a integer, b given CHECK (b <> $$77$$)');
 refused_alike('NULL in a domain', 'a integer, b given', $numbers, 'a integer, b given NOT NULL CHECK (b <> $$88$$)');
 
-# Partitions: of all kinds, levels and layouts, with generated columns and indexes of their own.
+# Partitions of all kinds, levels and layouts, with generated columns and indexes of their own.
 my $partitioned = q(
 CREATE TABLE t (x integer, a integer, b text, c integer GENERATED ALWAYS AS (a % 10) STORED, d integer) PARTITION BY RANGE (a);
 ALTER TABLE t DROP x;
@@ -198,7 +198,7 @@ my $default = 'CREATE TABLE t_default PARTITION OF t DEFAULT;';
 my $placed = q(SELECT string_agg(part || ' ' || n || ' ' || h, ', ' ORDER BY part) FROM (
 	SELECT tableoid::regclass::text AS part, count(*) AS n, sum(hashtextextended(ROW(a, b, c, d)::text, 0)::numeric) AS h
 	FROM t GROUP BY 1) p);
-# In order, and in no order; with rows that the buffer cannot hold.
+# Ordered rows and unordered ones; rows that exceed the buffer.
 foreach my $order ('i', 'md5(i::text)')
 {
 	$source->safe_psql('postgres', "DROP TABLE t; CREATE TABLE t (a integer, b text, d integer); INSERT INTO t
@@ -233,16 +233,16 @@ refused_alike('the bounds of a partition', 'a integer, b text', $numbers,
 	'CREATE TABLE IF NOT EXISTS parent (a integer, b text) PARTITION BY RANGE (a); CREATE TABLE t PARTITION OF parent FOR VALUES FROM (1) TO (2500)');
 $target->safe_psql('postgres', 'DROP TABLE parent');
 
-# A leaf that generates a column which the target has as an ordinary one, and does not get from the source (ATTACH
-# PARTITION allows that up to 15): the value belongs to that leaf alone. Rows of other leaves come later, in the same
-# slots. The judge is COPY FROM in a session.
+# A leaf that generates a column which is an ordinary one in the target and is not sent by the source (ATTACH
+# PARTITION allows that up to version 15): only that leaf has the value. Rows of other leaves follow in the same
+# slots. COPY FROM in a session shows what is right.
 if (major_version($target) < 16)
 {
 	my $copy_of_t = $target->basedir . '/t.copy';
 	foreach my $case ([ 'text', q(repeat('x', a)) ], [ 'integer', 'a + 41' ])
 	{
 		my ($type, $expression) = @$case;
-		# p2 has the target's layout, p3 one of its own.
+		# p2 has the target's layout, p3 has another.
 		my $shape = "CREATE TABLE t (a integer, b $type) PARTITION BY LIST (a);
 			CREATE TABLE p1 (a integer, b $type GENERATED ALWAYS AS ($expression) STORED);
 			CREATE TABLE p2 (a integer, b $type);
@@ -261,7 +261,7 @@ if (major_version($target) < 16)
 	}
 }
 
-# Partitions that are not plain are for COPY FROM.
+# Partitions that are not plain need COPY FROM.
 $source->safe_psql('postgres', "DROP TABLE t; CREATE TABLE t (a integer, b text, d integer); INSERT INTO t SELECT * FROM ($items) i(a) WHERE a < 1000");
 $target->safe_psql('postgres', 'CREATE TABLE seen (a integer); CREATE FUNCTION see() RETURNS trigger LANGUAGE plpgsql AS '
 	  . "'BEGIN INSERT INTO public.seen VALUES (NEW.a); RETURN NEW; END'");
@@ -271,7 +271,7 @@ is($target->safe_psql('postgres', "SELECT fastcopy.copy('$conninfo', 't', 't', 1
 	'a trigger of a partition');
 is(way_taken(), 'copy', 'a trigger of a partition: through COPY FROM');
 
-# A partition that gets a trigger when it is too late to go the other way: the chunk is tried again.
+# A partition that gets a trigger after the way has been chosen: the chunk is retried.
 {
 	make_target('plain', $partitioned);
 	$target->safe_psql('postgres', 'TRUNCATE seen');
@@ -287,16 +287,16 @@ is(way_taken(), 'copy', 'a trigger of a partition: through COPY FROM');
 	$target->safe_psql('postgres', $see);
 	open_gate($gatekeeper);
 	is(wait_state($target, $job, 'done|failed'), 'done', 'a trigger comes late: the job is done');
-	is($target->safe_psql('postgres', 'SELECT count(*) FROM t'), '999', 'a trigger comes late: all rows are there');
+	is($target->safe_psql('postgres', 'SELECT count(*) FROM t'), '999', 'a trigger is added late: all rows are copied');
 	is($target->safe_psql('postgres', 'SELECT count(*), sum(a) FROM seen'), '500|374750', 'a trigger comes late: it has seen its rows');
 	is(way_taken(), 'copy and plain', 'a trigger comes late: both ways were tried');
 	like(slurp_file($target->logfile, $log_offset), qr/will retry chunk 1: partition "t_attached" of the target was altered/,
-		'a trigger comes late: the log says so');
+		'a trigger is added late: the log has the retry');
 	$gatekeeper->quit;
 }
 
-# jsonb from servers of other encodings. Keys are in the order of their lengths, and those change with the encoding; what is
-# no text of the target's encoding does not get in.
+# jsonb from servers of other encodings. Keys are sorted by their lengths, which depend on the encoding; invalid text
+# of the target's encoding is rejected.
 $source->safe_psql('postgres', "CREATE DATABASE latin TEMPLATE template0 ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C'");
 $source->safe_psql('postgres', "CREATE DATABASE ascii TEMPLATE template0 ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C'");
 $source->safe_psql('latin', q(SET client_encoding = 'UTF8'; CREATE TABLE t (a integer, b jsonb, c varchar);
@@ -317,7 +317,8 @@ foreach my $way ('plain', 'copy')
 }
 is_deeply([ @{ $refusal{plain} }{qw(message detail)} ], [ @{ $refusal{copy} }{qw(message detail)} ], 'jsonb of no encoding: the same error');
 
-# Small rows that a generated column makes large: a batch is limited by what it holds, not by what was sent.
+# Small rows that a generated column makes large: a batch is limited by the size of its tuples, not of the bytes
+# received.
 SKIP:
 {
 	skip 'no /proc', 1 unless -e '/proc/self/status';
@@ -328,10 +329,10 @@ SKIP:
 	my $job = $target->safe_psql('postgres', "SELECT fastcopy.start('$conninfo', 't', 't', 1, filter => 'public.gate(a)')");
 	wait_at_gate($source, 1)
 	  or die 'the source did not come to the gate';
-	# The rest of the rows so far is on its way.
+	# The remaining rows are on their way.
 	$target->poll_query_until('postgres', 'SELECT rows_copied >= 400 FROM fastcopy.status ORDER BY job DESC LIMIT 1') or die 'no rows';
 	my $pid = $target->safe_psql('postgres', 'SELECT pid FROM fastcopy.workers');
-	# Until the worker waits for more.
+	# Wait until the worker waits for more.
 	$target->poll_query_until('postgres', "SELECT wait_event_type = 'Extension' FROM pg_stat_activity WHERE pid = $pid") or die 'the worker does not wait';
 	my ($peak) = slurp_file("/proc/$pid/status") =~ /^VmHWM:\s+(\d+) kB/m;
 	cmp_ok($peak, '<', 150_000, 'large generated values: the batch is small') unless ($ENV{FASTCOPY_TEST_UNDER} // '') ne '';
@@ -339,6 +340,38 @@ SKIP:
 	is(wait_state($target, $job, 'done|failed'), 'done', 'large generated values: done');
 	is($target->safe_psql('postgres', 'SELECT count(*), sum(length(c)) FROM t'), '600|240180300', 'large generated values: all rows');
 	$gatekeeper->quit;
+}
+
+# Large values are compressed with lz4 unless the column, the role or the database specifies a method, or
+# fastcopy.lz4_toast is off.
+SKIP:
+{
+	$target->safe_psql('postgres', 'CREATE TABLE probe (v text COMPRESSION pglz)');
+	my ($result) = $target->psql('postgres', 'ALTER TABLE probe ALTER COLUMN v SET COMPRESSION lz4');
+	skip 'this server was built without lz4', 8 if $result != 0;
+
+	$source->safe_psql('postgres',
+		"CREATE TABLE large AS SELECT i, repeat('row ' || i || ' ', 2000) AS v FROM generate_series(1, 20) i");
+
+	# How the values of a fresh copy are compressed.
+	my $compression_of_copy = sub {
+		my ($column, @settings) = @_;
+		$target->safe_psql('postgres', join('; ',
+			'DROP TABLE IF EXISTS large', "CREATE TABLE large (i integer, v text $column)"));
+		$target->safe_psql('postgres', join('; ', @settings,
+			"SELECT fastcopy.copy('$conninfo', 'large', 'large', 1)"));
+		is(table_digest($target, 'large'), table_digest($source, 'large'), 'compressed values are the same');
+		return $target->safe_psql('postgres', 'SELECT DISTINCT pg_column_compression(v) FROM large');
+	};
+
+	is($compression_of_copy->(''), 'lz4', 'lz4 is the default');
+	is($compression_of_copy->('COMPRESSION pglz'), 'pglz', 'a setting of the column takes precedence');
+	# From version 19 on, lz4 is the server's default.
+	my $default = $target->safe_psql('postgres', q(SELECT boot_val FROM pg_settings WHERE name = 'default_toast_compression'));
+	is($compression_of_copy->('', 'SET fastcopy.lz4_toast = off'), $default, 'with fastcopy.lz4_toast = off, the server\'s default applies');
+	$target->safe_psql('postgres', 'ALTER DATABASE postgres SET default_toast_compression = pglz');
+	is($compression_of_copy->(''), 'pglz', 'a setting of the database takes precedence');
+	$target->safe_psql('postgres', 'ALTER DATABASE postgres RESET default_toast_compression');
 }
 
 no_leftovers($source, $target);

@@ -1,9 +1,8 @@
-# The nightly pull: fastcopy.copy scheduled with the real pg_cron, in both of its ways to run a job, by
-# libpq connections and by background workers of its own; and fastcopy.sync, by a role that is no superuser, also while a run
-# outlives the interval. What succeeds says so in cron.job_run_details,
-# and what fails says there why, with the job's own error.
+# The nightly pull: fastcopy.copy is scheduled with the real pg_cron, in both of its modes, libpq connections and
+# background workers; and fastcopy.sync by a role that is not a superuser, also while a run outlives the interval.
+# cron.job_run_details shows success, or the failed job's own error.
 #
-# pg_cron starts jobs at full minutes, so this file takes about one; both servers wait for the same one.
+# pg_cron starts jobs at full minutes, so this file takes about one minute; both servers wait for the same one.
 
 use strict;
 use warnings;
@@ -72,7 +71,7 @@ for my $mode ('libpq', 'workers')
 			$$SELECT fastcopy.copy('service=old', 'public.orders', 'public.strict', 2)$$);
 		SELECT cron.schedule('missing', '* * * * *',
 			$$SELECT fastcopy.copy('service=old', 'public.missing', 'public.missing', 2)$$);));
-	# A foreign server has the password, so that the schedule does not.
+	# The foreign server has the password, so the schedule does not need it.
 	$target->safe_psql('postgres', sprintf(q(
 		CREATE SERVER events_source FOREIGN DATA WRAPPER pg_fastcopy OPTIONS (host '%s', port '%s', dbname 'postgres');
 		GRANT USAGE ON FOREIGN SERVER events_source TO clerk;
@@ -108,7 +107,7 @@ for my $mode (sort keys %targets)
 			  . " WHERE j.jobname = '$name' AND d.status IN ('succeeded', 'failed')")
 		  or die "pg_cron did not run job $name";
 	}
-	# Nothing more at the next full minute, while the tables are compared.
+	# Nothing runs at the next full minute, while the tables are compared.
 	$target->safe_psql('postgres', 'SELECT cron.alter_job(jobid, active := false) FROM cron.job');
 
 	is($run->('orders', 'status'), 'succeeded', "$mode: the nightly pull succeeds");

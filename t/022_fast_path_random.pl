@@ -1,6 +1,6 @@
-# The fast insert path stores what COPY FROM stores, and refuses what it refuses with the same error: over tables of
-# random shapes (see FastcopyShapes), with COPY typed in psql as the judge. It copies the same bytes into a twin of the
-# target, and then each row, its leaf and each error are compared.
+# The fast insert path stores what COPY FROM stores, and raises the same errors, for tables of random shapes (see
+# FastcopyShapes). COPY in psql copies the same bytes into a twin of the target; then each row, its leaf and each
+# error are compared.
 #
 #   FASTCOPY_RANDOM_SECONDS   how long to go on (default: 5) after the cases of a fixed seed
 #   FASTCOPY_RANDOM_SEED      instead of a random seed; no fixed one is run then
@@ -53,7 +53,7 @@ my $conninfo = conninfo($node, dbname => 'src');
 my $version  = major_version($node);
 my $file     = $node->basedir . '/rows.copy';
 
-# Rows that one has and the other has not, or elsewhere, or otherwise; what is wrong with heaps and indexes.
+# Rows that only one of them has, or that differ in leaf or content; and corrupt heaps and indexes.
 my $rows = 'SELECT (SELECT relname FROM pg_class WHERE oid = t.tableoid) AS leaf, t.rn, t AS whole FROM %s.t';
 my $compare = 'SELECT count(*), min(rn) FROM (' . sprintf($rows, 'f') . ') f FULL JOIN (' . sprintf($rows, 'c') . q() . ') c USING (rn)
 	WHERE f.leaf IS DISTINCT FROM c.leaf OR record_image_ne(f.whole, c.whole);
@@ -65,7 +65,7 @@ my $compare = 'SELECT count(*), min(rn) FROM (' . sprintf($rows, 'f') . ') f FUL
 	WHERE c.relkind = 'r' AND c.relnamespace = 'f'::regnamespace;) : 'VALUES (0), (0);');
 my $same = "0|\n0\n0\n0";
 
-# What is the same for both in an error: not the name of the job's chunk, nor the schema.
+# The parts of an error that must be the same: without the name of the job's chunk and the schema.
 sub error_of
 {
 	my ($stderr) = @_;
@@ -83,7 +83,7 @@ sub run_case
 	my $case    = random_case($seed, $number, $version);
 	my $columns = join ', ', @{ $case->{columns} };
 	my $array   = $case->{source} =~ /left_out/ ? "ARRAY['" . join("', '", @{ $case->{columns} }) . "']" : 'NULL';
-	# A bad row's line is its number in the chunk; without one, there may be several chunks.
+	# The line of a bad row is its number in the chunk; without a bad row, there may be several chunks.
 	my $chunks = $case->{bad} || $number % 3 != 0 ? '1GB' : '64kB';
 	my $make   = "SET client_min_messages = error; DROP SCHEMA f, c CASCADE; RESET client_min_messages;\n"
 	  . join '', map { "CREATE SCHEMA $_; SET search_path = $_; CREATE TABLE seen (rn bigint);\n$case->{target}\n" } 'f', 'c';
@@ -113,7 +113,7 @@ sub run_case
 	ok(!@wrong, "$case->{name}: $way, " . ($copy_error eq '' ? 'stored' : 'refused ' . substr($copy_error, 0, 5)))
 	  or diag join("\n", @wrong), "\nto repeat: FASTCOPY_RANDOM_SEED=$seed FASTCOPY_RANDOM_CASE=$number\n$case->{source}$case->{target}";
 	diag $sql if defined $given_case;
-	# A server that has crashed stays down.
+	# A server that has crashed must stay down.
 	BAIL_OUT('the server has crashed') if @wrong && $node->psql('postgres', 'SELECT 1') != 0;
 	return !@wrong;
 }

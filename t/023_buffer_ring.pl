@@ -1,5 +1,5 @@
-# A copy is kind to the buffers of the server that it writes to: each worker goes through one ring, however many chunks it
-# copies, so that a table of twice the size of shared_buffers leaves those of a table in use where they are.
+# A copy spares the shared buffers of the target: each worker uses one ring of buffers, whatever its number of chunks,
+# so that a table of twice the size of shared_buffers does not evict a table in use.
 
 use strict;
 use warnings;
@@ -41,19 +41,19 @@ sub buffers_of
 
 my $hot_pages = $target->safe_psql('postgres', q(SELECT pg_relation_size('hot') / 8192));
 
-# Copies in chunks of a sixteenth of a ring, or in those that are chosen by default.
+# Copies in chunks of a sixteenth of a ring, or of the default size.
 sub copies_kindly
 {
 	my ($name, $table, $leaves, $workers, $limit, %settings) = @_;
 	my $set = join '', map { "SET $_ = '$settings{$_}';" } sort keys %settings;
-	# Used twice, each of its buffers survives one round of the clock.
+	# Each of its buffers has been used twice, so it survives one round of the clock sweep.
 	$target->safe_psql('postgres', "TRUNCATE $table; CHECKPOINT; SELECT count(b) FROM hot; SELECT count(b) FROM hot");
 	is(buffers_of('hot', 'true'), $hot_pages, "$name: the hot table is in the buffers");
 	my $offset = -s $target->logfile;
 	is($target->safe_psql('postgres', "$set SELECT fastcopy.copy('$conninfo', 't', '$table', $workers)"), '32200', "$name: copied");
 	my $all   = buffers_of($leaves, 'true');
 	my $dirty = buffers_of($leaves, 'isdirty');
-	# ANALYZE's own ring comes on top.
+	# ANALYZE has a ring of its own.
 	cmp_ok($all, '<=', $limit + 64, "$name: $all buffers of the table, $dirty of them dirty");
 	is(buffers_of('hot', 'true'), $hot_pages, "$name: the hot table is in the buffers still");
 	return slurp_file($target->logfile, $offset);
@@ -66,15 +66,15 @@ copies_kindly('two workers', 't', 't', 2, 2 * $ring, $chunks => '128kB');
 copies_kindly('default chunks', 't', 't', 2, 2 * $ring);
 copies_kindly('partitions', 'parts', 'parts_.', 1, $ring, $chunks => '128kB');
 
-# COPY FROM takes a ring for each chunk, so there are fewer of them.
+# COPY FROM makes a ring for each chunk, so there are fewer chunks.
 is($target->safe_psql('postgres', "TRUNCATE t; SELECT fastcopy.copy('$conninfo', 't', 't', 1); SELECT count(*) FROM fastcopy.chunks c
 	WHERE job = (SELECT max(job) FROM fastcopy.status)"), "32200\n5", 'chunks for the fast path');
 is($target->safe_psql('postgres', "TRUNCATE t; CREATE TRIGGER same BEFORE UPDATE OR INSERT ON t FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger();
 	ALTER TABLE t DISABLE TRIGGER same; SELECT fastcopy.copy('$conninfo', 't', 't', 1); DROP TRIGGER same ON t;
 	SELECT count(*) FROM fastcopy.chunks c WHERE job = (SELECT max(job) FROM fastcopy.status)"), "32200\n2", 'chunks for COPY FROM');
 
-# Chunks that fail in the middle and are retried leave nothing pinned, and the ring goes on: the check of each thousandth
-# row fails once, with an error that is retried.
+# Chunks that fail in the middle and are retried leave no buffer pinned, and the worker keeps its ring: the check of
+# each thousandth row fails once, with a transient error.
 $target->safe_psql('postgres', q(TRUNCATE t; CREATE SEQUENCE tries;
 	CREATE FUNCTION may_fail(a integer) RETURNS boolean LANGUAGE plpgsql AS
 	$$BEGIN

@@ -1,5 +1,5 @@
-# A job runs as the role that called: its privileges, its row security, its name in defaults and triggers, and no
-# way for a trigger to step out of it. The role is no superuser, so it brings a password.
+# A job runs as the calling role: with its privileges, its row security, and its name in defaults and triggers. No
+# trigger can leave that role. The role is not a superuser, so it gives a password.
 
 use strict;
 use warnings;
@@ -7,12 +7,13 @@ use warnings;
 use FindBin;
 use lib "$FindBin::RealBin/lib";
 
+use FastcopyGate;
 use FastcopyTest;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-# The log tells all but the statements of sessions, which hold the password by their callers' choice.
+# The log has everything but the sessions' statements, in which the callers wrote the password.
 my ($source, $target) = start_pair(
 	target_conf => "log_statement = none\nlog_min_error_statement = panic\nlog_min_messages = debug5\n");
 
@@ -22,7 +23,7 @@ $source->safe_psql('postgres', q(
 	GRANT SELECT ON numbers TO reader));
 my $conninfo = conninfo($source, user => 'reader', password => 'sesame');
 
-# group_role may not log in; member can become it.
+# group_role cannot log in; member can SET ROLE to it.
 $target->safe_psql('postgres', q(
 	CREATE ROLE group_role;
 	CREATE ROLE member LOGIN IN ROLE group_role;
@@ -45,11 +46,11 @@ my $as = sub {
 };
 
 is($as->('member', $copy), '100', 'as a member of a role with the privileges');
-is($target->safe_psql('postgres', 'SELECT DISTINCT who FROM numbers'), 'member', '... rows know who inserted them');
+is($target->safe_psql('postgres', 'SELECT DISTINCT who FROM numbers'), 'member', '... rows have the role that inserted them');
 $target->safe_psql('postgres', 'TRUNCATE numbers');
 
 is($as->('member', "SET ROLE group_role; $copy"), '100', 'as a role that may not log in');
-is($target->safe_psql('postgres', 'SELECT DISTINCT who FROM numbers'), 'group_role', '... rows know it');
+is($target->safe_psql('postgres', 'SELECT DISTINCT who FROM numbers'), 'group_role', '... rows have that role');
 is($target->safe_psql('postgres', 'SELECT DISTINCT owner FROM fastcopy.status'), "group_role\nmember",
 	'... and the jobs have owners');
 is($as->('member', "SELECT count(*) FROM fastcopy.status WHERE owner = 'group_role'"), '1',
@@ -61,19 +62,19 @@ is($target->safe_psql('postgres', 'SELECT DISTINCT who FROM numbers'), 'group_ro
 
 fails_with($target,
 	"SET ROLE group_role; SELECT fastcopy.copy('$conninfo', 'numbers', 'sly', statistics => false)",
-	'42501', qr/cannot set parameter "role"/, 'a trigger cannot step out of the role', user => 'postgres');
+	'42501', qr/cannot set parameter "role"/, 'a trigger cannot leave the role', user => 'postgres');
 $target->safe_psql('postgres', q(
 	CREATE OR REPLACE FUNCTION step_out() RETURNS trigger LANGUAGE plpgsql
 		AS $$BEGIN SET SESSION AUTHORIZATION postgres; RETURN NEW; END$$));
 fails_with($target,
 	"SET ROLE group_role; SELECT fastcopy.copy('$conninfo', 'numbers', 'sly', statistics => false)",
-	'42501', qr/cannot set parameter "session_authorization"/, '... nor become another', user => 'postgres');
+	'42501', qr/cannot set parameter "session_authorization"/, '... nor set another', user => 'postgres');
 fails_with($target,
 	"SELECT fastcopy.start('$conninfo', 'numbers', 'sly', triggers => false)",
 	'42501', qr/permission denied to set parameter "session_replication_role"/,
-	'triggers are not for everybody to switch off', user => 'member');
-# What a role puts in its own search_path before pg_catalog does not reach the statements on the ledger, which
-# run as the owner of the extension. The trap would be one operator away.
+	'only superusers may disable triggers', user => 'member');
+# Schemas that a role puts before pg_catalog in its search_path do not affect the statements on the ledger, which run
+# as the extension's owner. One operator would be enough.
 $target->safe_psql('postgres', q(
 	CREATE SCHEMA trap AUTHORIZATION member;
 	CREATE TABLE trap.caught (who text);
@@ -92,13 +93,13 @@ $as->('member', q(
 is($as->('member', "SELECT 1 = 1; SELECT count(*) > 0 FROM trap.caught"), "t\nt", 'the trap works');
 $target->safe_psql('postgres', 'TRUNCATE trap.caught');
 is($as->('member', "$copy; SELECT count(*) FROM trap.caught WHERE who <> 'member'"), "100\n0",
-	'the ledger does not step into it');
+	'statements on the ledger are not affected');
 is($as->('member', "SELECT count(*) > 0 FROM fastcopy.status; SELECT count(*) > 0 FROM fastcopy.chunks;"
-		. " SELECT count(*) FROM trap.caught WHERE who <> 'member'"), "t\nt\n0", 'nor do the views');
+		. " SELECT count(*) FROM trap.caught WHERE who <> 'member'"), "t\nt\n0", 'nor are the views');
 $target->safe_psql('postgres', 'ALTER ROLE member RESET search_path; TRUNCATE numbers');
 
-# The trap of a role that owns its database: operators that would fit better than PostgreSQL's own, there before the
-# extension was. In a view they would run as whoever looks.
+# The role that owns the database has created operators that match better than PostgreSQL's own, before the extension
+# was created. In a view they would run as the user of the view.
 $target->safe_psql('postgres', 'CREATE DATABASE trapped OWNER member');
 $target->safe_psql('trapped', q(
 	SET ROLE member;
@@ -128,17 +129,17 @@ $target->safe_psql('trapped', q(
 is( $target->safe_psql('trapped', q(
 		SELECT refobjid::regoperator FROM pg_depend
 		WHERE refclassid = 'pg_operator'::regclass AND classid = 'pg_rewrite'::regclass)),
-	'', 'no view is made with what stood in the search_path');
+	'', 'no view uses an operator of the search_path');
 $target->safe_psql('postgres', 'DROP DATABASE trapped');
 
-# A role that turns into another at log-in is still the role that called.
+# A role that changes to another at log-in is still the calling role.
 $target->safe_psql('postgres', 'CREATE ROLE low; ALTER ROLE member SET role = low; GRANT low TO member');
-is($as->('member', "SET ROLE NONE; $copy"), '100', 'ALTER ROLE ... SET role does not change whose job it is');
-is($target->safe_psql('postgres', 'SELECT DISTINCT who FROM numbers'), 'member', '... nor who inserts');
+is($as->('member', "SET ROLE NONE; $copy"), '100', 'ALTER ROLE ... SET role does not change the owner of the job');
+is($target->safe_psql('postgres', 'SELECT DISTINCT who FROM numbers'), 'member', '... nor the role that inserts');
 $target->safe_psql('postgres', 'ALTER ROLE member RESET role; TRUNCATE numbers');
 
-# What the source lets be read through a parent, but not directly, comes through the parent: partitions in a
-# closed schema, or under row security of their own.
+# Tables that may be read through a parent only are read through the parent: partitions in a schema without USAGE, or
+# with row security of their own.
 $source->safe_psql('postgres', q(
 	CREATE SCHEMA closed;
 	CREATE TABLE family (i integer) PARTITION BY RANGE (i);
@@ -160,7 +161,7 @@ is($pull->('family'), '100', 'a partition with row security of its own');
 is($pull->('wide'), '5000', 'a column, and not that of the primary key');
 $target->safe_psql('postgres', 'TRUNCATE numbers');
 
-# Roles come and go while a job runs. It is held at a lock on the source, in the middle of its rows.
+# Roles are renamed and dropped while a job runs. It waits for a lock on the source, in the middle of its rows.
 my $hold = sub {
 	my ($change) = @_;
 	$target->safe_psql('postgres', q(
@@ -171,24 +172,23 @@ my $hold = sub {
 	$gate->query_safe('SELECT pg_advisory_lock(7)');
 	my $job = $as->('passing', "SELECT fastcopy.start('$conninfo', 'numbers', 'numbers', 1,"
 		. " filter => 'pg_try_advisory_lock_shared(7) OR pg_advisory_lock_shared(7) IS NOT NULL', statistics => false)");
-	$source->poll_query_until('postgres', "SELECT count(*) > 0 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
-	  or die 'the worker did not come to the gate';
+	await_lock($source);
 	$target->safe_psql('postgres', $change);
 	$gate->quit;
 	return $job;
 };
 my $job = $hold->('ALTER ROLE passing RENAME TO passed');
 is(wait_state($target, $job, 'done|failed'), 'done', 'a renamed role is the same role');
-is($target->safe_psql('postgres', 'SELECT DISTINCT who FROM numbers'), 'passed', '... by its new name');
+is($target->safe_psql('postgres', 'SELECT DISTINCT who FROM numbers'), 'passed', '... under its new name');
 $target->safe_psql('postgres', 'TRUNCATE numbers; DROP OWNED BY passed; DROP ROLE passed');
 $job = $hold->('DROP OWNED BY passing; DROP ROLE passing');
-like(wait_state($target, $job, 'done|failed'), qr/^(?:done|failed)$/, 'a dropped role ends its job, or the job was past the checks');
+like(wait_state($target, $job, 'done|failed'), qr/^(?:done|failed)$/, 'dropping a role ends its job, unless the checks are over');
 is($target->safe_psql('postgres', "SELECT rows_copied FROM fastcopy.status WHERE job = $job"),
-	$target->safe_psql('postgres', 'SELECT count(*) FROM numbers'), '... and what is counted is there');
-is($target->safe_psql('postgres', "SELECT fastcopy.forget($job)"), '', '... and a superuser cleans up after it');
+	$target->safe_psql('postgres', 'SELECT count(*) FROM numbers'), '... and all counted rows are stored');
+is($target->safe_psql('postgres', "SELECT fastcopy.forget($job)"), '', '... and a superuser may forget it');
 
-# A job that has stopped stays its owner's. It is there for the owner, members of it and superusers; it goes on as the
-# owner, whoever resumes it; and the source's string, given anew, is nowhere to be seen.
+# A stopped job belongs to its owner. The owner, its members and superusers see it; it runs as the owner, whoever
+# resumes it; and the source's connection string, given again, is shown nowhere.
 $target->safe_psql('postgres', q(
 	CREATE ROLE stranger LOGIN;
 	CREATE ROLE bystander LOGIN;
@@ -200,19 +200,19 @@ fails_with($target, "SET ROLE group_role; $copy", '23514', qr/violates check con
 my $stopped = $target->safe_psql('postgres', 'SELECT max(job) FROM fastcopy.status');
 $target->safe_psql('postgres', 'ALTER TABLE numbers DROP CONSTRAINT small');
 my $resume = "SELECT fastcopy.resume($stopped, '$conninfo')";
-fails_with($target, $resume, '42501', qr/permission denied for function resume/, 'resume is not for PUBLIC', user => 'bystander');
-fails_with($target, $resume, '42704', qr/^fastcopy job $stopped does not exist$/, 'to a stranger there is no such job',
+fails_with($target, $resume, '42501', qr/permission denied for function resume/, 'PUBLIC has no EXECUTE on resume', user => 'bystander');
+fails_with($target, $resume, '42704', qr/^fastcopy job $stopped does not exist$/, 'for a role without privileges the job does not exist',
 	user => 'stranger');
-fails_with($target, $resume, '42501', qr/^permission denied for fastcopy job $stopped$/, "who may see it, may not resume it: $_",
+fails_with($target, $resume, '42501', qr/^permission denied for fastcopy job $stopped$/, "a role that sees the job may not resume it: $_",
 	user => $_) for 'watcher', 'signaller';
-fails_with($target, "SELECT fastcopy.resume($stopped)", '2F003', qr/^password is required$/, 'the ledger has no password to resume with',
+fails_with($target, "SELECT fastcopy.resume($stopped)", '2F003', qr/^password is required$/, 'the ledger does not keep the password',
 	user => 'member');
 is($as->('member', $resume), $stopped, 'a member of the owner resumes the job');
-is(wait_state($target, $stopped, 'done|failed'), 'done', '... and it goes on');
+is(wait_state($target, $stopped, 'done|failed'), 'done', '... and it continues');
 is($target->safe_psql('postgres', 'SELECT DISTINCT who FROM numbers'), 'group_role', '... as its owner');
 $target->safe_psql('postgres', 'TRUNCATE numbers');
 
-# Who resumes a superuser's job would have its rows written, and its triggers run, by a superuser.
+# A role that resumes a superuser's job would have its rows inserted, and its triggers run, as a superuser.
 $target->safe_psql('postgres', 'CREATE ROLE boss LOGIN SUPERUSER; GRANT boss TO member;
 	ALTER TABLE numbers ADD CONSTRAINT small CHECK (i < 50) NOT VALID');
 fails_with($target, $copy, '23514', qr/violates check constraint "small"/, 'a job of a superuser that fails', user => 'boss');
@@ -221,8 +221,8 @@ fails_with($target, "SELECT fastcopy.resume($stopped, '$conninfo')", '42501', qr
 	'a member of a superuser does not resume its job', user => 'member');
 $target->safe_psql('postgres', 'ALTER TABLE numbers DROP CONSTRAINT small; TRUNCATE numbers');
 
-# What anybody may call shows and does nothing that the views do not show. A function that is added is added to one
-# of these lists, and none runs as another than its caller.
+# Functions that PUBLIC may call show only what the views show. A new function must be added to one of these lists,
+# and no function runs as another role than its caller.
 my $callable = sub {
 	return $target->safe_psql('postgres', qq(
 		SELECT string_agg(DISTINCT proname, ' ' ORDER BY proname) FROM pg_proc
@@ -237,7 +237,7 @@ is($callable->('prosecdef'), '', 'functions that run as their owner');
 unlike($target->safe_psql('postgres', 'SELECT j, s FROM fastcopy.job j JOIN fastcopy.status s USING (job)'),
 	qr/sesame/, 'no password in the ledger');
 unlike(slurp_file($target->logfile), qr/sesame/, 'no password in the log');
-# A role that may alter its mapping cannot slip another option into one of its values: not with any white space.
+# A role that may alter its mapping cannot put another option into one of its values, whatever the white space.
 my $reader = $source->safe_psql('postgres', 'SELECT current_user');
 $target->safe_psql('postgres', sprintf(q(
 	CREATE ROLE sneak LOGIN;
@@ -254,6 +254,51 @@ for my $space (' ', '\t', '\n', '\r', '\x0b', '\f')
 		"an option behind '$space'", user => 'sneak', detail => qr/role "$reader\s(?:host=\/elsewhere)?.*does not exist/s);
 }
 
-no_leftovers($source, $target, 'in the end');
+# The certificate of the server's account serves superusers only: libpq finds it in that account's home, and a source may
+# ask for one besides the password.
+SKIP:
+{
+	# An authority, and a server and a client that it certifies. The client's certificate is where libpq looks for it.
+	my $dir  = PostgreSQL::Test::Utils::tempdir();
+	my $home = "$dir/home";
+	my $openssl = sub { return system('openssl', @_) == 0 };
+	mkdir $_ for $home, "$home/.postgresql";
+	my $made = $openssl->(qw(req -new -x509 -days 2 -nodes -subj /CN=authority), '-keyout', "$dir/ca.key", '-out', "$dir/ca.crt");
+	for my $name ('127.0.0.1', 'reader')
+	{
+		$made &&= $openssl->(qw(req -new -nodes -subj), "/CN=$name", '-keyout', "$dir/$name.key", '-out', "$dir/$name.csr")
+		  && $openssl->(qw(x509 -req -days 2), '-in', "$dir/$name.csr", '-CA', "$dir/ca.crt", '-CAkey', "$dir/ca.key",
+			'-CAcreateserial', '-out', "$dir/$name.crt");
+	}
+	skip 'openssl makes no certificates here', 3 unless $made;
+	skip 'the server has no TLS', 3
+	  if $source->safe_psql('postgres', q(SELECT setting FROM pg_settings WHERE name = 'ssl_library')) eq '';
+	rename "$dir/reader.crt", "$home/.postgresql/postgresql.crt" or die $!;
+	rename "$dir/reader.key", "$home/.postgresql/postgresql.key" or die $!;
+	chmod 0600, "$dir/127.0.0.1.key", "$home/.postgresql/postgresql.key";
+
+	# TLS is for TCP only.
+	my $hba   = $source->data_dir . '/pg_hba.conf';
+	my $lines = slurp_file($hba) =~ s/^host .*\n//mgr;
+	unlink $hba;
+	append_to_file($hba, "hostssl all reader all scram-sha-256 clientcert=verify-full\n$lines");
+	$source->append_conf('postgresql.conf', "listen_addresses = '127.0.0.1'\nssl = on\nssl_ca_file = '$dir/ca.crt'\n"
+		  . "ssl_cert_file = '$dir/127.0.0.1.crt'\nssl_key_file = '$dir/127.0.0.1.key'\n");
+	$source->restart;
+	# The home directory of the account is that of the target's environment.
+	local $ENV{HOME} = $home;
+	$target->restart;
+
+	$target->safe_psql('postgres', 'CREATE TABLE over_tls (i integer); GRANT INSERT ON over_tls TO group_role');
+	my $over_tls = 'SELECT '
+	  . call_sql('copy', $source, source => conninfo($source, host => '127.0.0.1', user => 'reader', password => 'sesame'),
+		source_table => 'numbers', target_table => 'over_tls', statistics => 'false');
+	is($target->safe_psql('postgres', $over_tls), '100', 'a superuser uses the certificate of the account');
+	fails_with($target, $over_tls, '08001', qr/^could not connect to the source server$/, '... and nobody else does',
+		user => 'member', detail => qr/requires a valid client certificate/);
+	no_leftovers($source, $target, 'copies over TLS');
+}
+
+no_leftovers($source, $target, 'at the end');
 
 done_testing();

@@ -1,15 +1,14 @@
-# A source that lies, babbles, stalls or breaks off, at any point of a job. Whatever it says, the job
+# A source that sends wrong, endless or no data, or disconnects, at any point of a job. Whatever it sends, the job
 #
-#     - ends with an error that makes sense, or with the right rows where no harm was done,
+#     - ends with an error that makes sense, or with the right rows if no harm was done,
 #     - or, where the source keeps it waiting, ends soon after fastcopy.cancel,
 #     - takes no more memory than a bound,
 #     - crashes no process, and leaves nothing behind.
 #
-# The source is a real one behind FakeSource, which falsifies the conversation at one point.
+# The source is a real server behind FakeSource, which falsifies the conversation at one point.
 #
-# With FASTCOPY_SCENARIO, a regular expression, only scenarios whose names match are run; with FASTCOPY_MEASURED_ONLY
-# only those that measure memory, which sanitizers do not run; more of them exist where PG_TEST_EXTRA has the word
-# malicious.
+# FASTCOPY_SCENARIO, a regular expression, selects scenarios by name; FASTCOPY_MEASURED_ONLY those that measure
+# memory, which sanitized runs skip. If PG_TEST_EXTRA contains the word malicious, there are more scenarios.
 use strict;
 use warnings;
 
@@ -34,7 +33,7 @@ my $rows = 2000;
 
 my ($source, $target) = start_pair(target_conf => "restart_after_crash = on\n");
 
-# A key with gaps and NULLs, so that no statistics serve as they are, for tables split by ranges.
+# A key with gaps and NULLs, whose statistics are not sufficient, for tables split by ranges.
 $source->safe_psql('postgres', qq(
 	CREATE TABLE items (id integer, name text);
 	INSERT INTO items SELECT g, 'row ' || g || repeat('x', 100) FROM generate_series(1, $rows) g;
@@ -47,7 +46,7 @@ $source->safe_psql('postgres', qq(
 	INSERT INTO readings SELECT g, jsonb_build_object('id', g) FROM generate_series(1, $rows) g;
 	ANALYZE items));
 
-# Types that differ have the rows sent as text.
+# Differing types cause rows to be sent as text.
 $target->safe_psql('postgres', q(
 	CREATE TABLE items (id integer, name text);
 	CREATE TABLE items_text (id bigint, name text);
@@ -55,7 +54,7 @@ $target->safe_psql('postgres', q(
 
 my $right_rows = table_digest($source, 'items');
 
-# What the coordinator asks, and the workers.
+# The statements of the coordinator and of the workers.
 my %question = (
 	start    => qr/^startup$/,
 	table    => qr/\$1::pg_catalog\.regclass::pg_catalog\.oid$/,
@@ -109,7 +108,7 @@ sub instead_of
 	};
 }
 
-# Says something before the first message of a type, which follows.
+# Sends something before the first message of a type.
 sub before
 {
 	my ($type, $what) = @_;
@@ -119,7 +118,7 @@ sub before
 	}, 1);
 }
 
-# Answers with this, up to the point where the server is ready for the next question.
+# Answers with this until the server is ready for the next query.
 sub answer
 {
 	my (@messages) = @_;
@@ -131,7 +130,7 @@ sub answer
 	};
 }
 
-# Rows of COPY: the nth message, header and all if it is the first.
+# Rows of COPY: the nth message, including the header if it is the first.
 sub nth_row
 {
 	my ($n, $change) = @_;
@@ -148,7 +147,7 @@ sub change_header
 my $signature = "PGCOPY\n\377\r\n\0";
 sub header { return $signature . pack('N2', @_) }
 
-# Rows without end, many to a piece. The function makes one.
+# Endless rows, many in each piece. The function makes one row.
 sub endless
 {
 	my ($row) = @_;
@@ -156,7 +155,7 @@ sub endless
 	return sub { my ($c) = @_; $c->flood(sub { return $piece }) };
 }
 
-# Lots of messages that are no two alike.
+# Many messages, all different.
 sub endless_different
 {
 	my ($make) = @_;
@@ -169,7 +168,7 @@ sub endless_different
 
 my $big = 'x' x 28_000;
 
-# libpq keeps every parameter.
+# libpq keeps every ParameterStatus.
 my $ever_more = endless_different(sub { parameter_status("x$_[0]", $big) });
 my $too_much = qr/more than \d+ MB of memory/;
 
@@ -198,7 +197,7 @@ sub scenario
 	return;
 }
 
-# The beginning of a conversation. The first is the coordinator's, the same code serves the workers.
+# The start of a conversation. The first is the coordinator's; workers use the same code.
 
 my %soon = (conninfo => { connect_timeout => 2 });
 my $says_hello = authentication(0) . parameter_status('server_version', '15.0') . message('K', pack('N2', 1, 1));
@@ -215,7 +214,7 @@ my %startups = (
 	'offers unknown SASL mechanisms'   => sub { $_[0]->send(authentication(10, "SCRAM-MD4\0X\0\0")) },
 	'offers SASL without an end'       => sub { $_[0]->send(authentication(10, 'SCRAM-SHA-256')) },
 	'ends SASL that has not begun'     => sub { $_[0]->send(authentication(12, 'v=AAAA')) },
-	'goes on with SASL not begun'      => sub { $_[0]->send(authentication(11, 'r=x,s=AAAA,i=4096')) },
+	'continues SASL that has not begun'      => sub { $_[0]->send(authentication(11, 'r=x,s=AAAA,i=4096')) },
 	'answers SCRAM with nonsense'      => sub { $_[0]->send(authentication(10, "SCRAM-SHA-256\0\0") . authentication(11, 'r=x,s=!,i=-1')) },
 	'negotiates the protocol'          => sub { $_[0]->send(message('v', pack('N N Z*', 0, 1, 'x'))) },
 	'authentication of no length'      => sub { $_[0]->send(message('R', '', 0)) },
@@ -282,7 +281,7 @@ scenario('at the start: settings that lie', on => 'start', expect => 'done',
 	change => before('Z', parameter_status('client_encoding', 'SQL_ASCII') . parameter_status('integer_datetimes', 'off')
 		  . parameter_status('standard_conforming_strings', 'off')));
 
-# The answers to the coordinator's questions. What may go wrong with any:
+# The answers to the coordinator's queries. Faults that each of them may have:
 
 my %any_answer = (
 	'no row'              => sub { instead_of('D', '') },
@@ -302,7 +301,7 @@ for my $question (qw(table snapshot same columns leaves plan key bounds extremes
 {
 	for my $what (sort keys %any_answer)
 	{
-		# All of them with all questions only when asked for: it takes its time.
+		# All of them with all queries only on request: that takes long.
 		next if $what =~ /empty|one column|completion/ && $question ne 'table' && ($ENV{PG_TEST_EXTRA} // '') !~ /\bmalicious\b/;
 		scenario(
 			"question $question: $what",
@@ -312,7 +311,7 @@ for my $question (qw(table snapshot same columns leaves plan key bounds extremes
 			call   => $call{$question} // '');
 	}
 }
-# Without statistics, the extremes are asked for.
+# Without statistics, the coordinator asks for the extremes.
 for my $scenario (grep { $_->{on} && $_->{on} eq 'extremes' } @scenarios)
 {
 	$scenario->{on} = 'bounds|extremes';
@@ -320,13 +319,13 @@ for my $scenario (grep { $_->{on} && $_->{on} eq 'extremes' } @scenarios)
 	my $bounds = 0;
 	$scenario->{change} = sub {
 		my ($c, $type, $body) = @_;
-		# The first question is about statistics; it ends with the server ready.
+		# The first query asks for statistics; the server is ready after it.
 		if (!$bounds) { $bounds = $type eq 'Z'; return $type eq 'D' ? '' : undef }
 		return $change->(@_);
 	};
 }
 
-# And what may go wrong with an answer at all, shown with one.
+# Faults that any answer may have, shown with one query.
 my $no_number = qr/out-of-range value/;
 my %answers = (
 	'two rows'                 => [ 'table', before('C', data_row(1, 'r', 'public.items', 't')), error => qr/\w/, expect => 'either' ],
@@ -352,7 +351,7 @@ my %answers = (
 	'a FATAL error and an end' => [ 'columns', sub { $_[0]->send(error_response(S => 'FATAL', V => 'FATAL', C => '57P01', M => 'bye')); $_[0]->hang_up }, error => qr/bye/ ],
 	'an error of 10 MB'        => [ 'columns', answer(error_response(M => 'huge ' . 'x' x 10_000_000)), error => qr/^huge x/ ],
 	'an error of 10 MB in every field' => [ 'columns', answer(error_response(M => 'huge', map { $_ => 'x' x 10_000_000 } qw(D H W))), error => qr/^huge/ ],
-	'an error that is none'    => [ 'columns', answer(error_response(C => '00000', M => 'all is well')), error => qr/all is well/ ],
+	'an error with SQLSTATE 00000'    => [ 'columns', answer(error_response(C => '00000', M => 'all is well')), error => qr/all is well/ ],
 	'an error called cancel'   => [ 'columns', answer(error_response(C => '57014', M => 'no, not cancelled')), error => qr/no, not/ ],
 	'an error without a code'  => [ 'columns', answer(message('E', "SERROR\0Mno code\0\0")), error => qr/no code/ ],
 	'an error with an odd code' => [ 'columns', answer(error_response(C => "\x01\xff%s", M => 'odd')), error => qr/odd/ ],
@@ -362,9 +361,9 @@ my %answers = (
 	'a column in no encoding'  => [ 'columns', set_field(0, "na\xc3") ],
 	'a column called twice the same' => [ 'columns', set_field(0, 'id') ],
 	'a column of 1 MB'         => [ 'columns', set_field(0, 'x' x 1_000_000) ],
-	'a kind that is none'      => [ 'table', set_field(1, '%') ],
-	'an OID that is none'      => [ 'table', set_field(0, '-99999999999999999999'), error => $no_number ],
-	'a name that is none'      => [ 'table', set_field(2, q(items; SELECT 'a quote) ) ],
+	'an invalid kind'      => [ 'table', set_field(1, '%') ],
+	'an invalid OID'      => [ 'table', set_field(0, '-99999999999999999999'), error => $no_number ],
+	'an invalid name'      => [ 'table', set_field(2, q(items; SELECT 'a quote) ) ],
 	'a name with a NUL'        => [ 'table', set_field(2, "items\0"), expect => 'either' ],
 	'a snapshot of 100 kB'     => [ 'snapshot', set_field(0, '0' x 100_000), error => qr/snapshot/ ],
 	'a snapshot with a quote'  => [ 'snapshot', set_field(0, q(x'; DROP TABLE items; --)), error => qr/snapshot/ ],
@@ -378,10 +377,10 @@ my %answers = (
 	'a block size that is text' => [ 'leaves', set_field(6, '8k'), error => $no_number ],
 	'a block size of 2^40'     => [ 'leaves', set_field(6, '1099511627776'), error => $no_number ],
 	'a leaf that is not the table' => [ 'leaves', set_field(3, 'public.nothing'), error => qr/does not exist/ ],
-	'an operator that is none' => [ 'key', set_field(7, 'OPERATOR(nothing'), call => q(, key => 'id') ],
-	'a type that is none'      => [ 'key', set_field(1, "x'; --"), call => q(, key => 'id') ],
-	'a key that is none'       => [ 'key', set_field(0, '"nothing"'), call => q(, key => 'id') ],
-	'bounds that are none'     => [ 'bounds', set_field(0, 'x'), call => q(, key => 'id'), error => $no_number ],
+	'an invalid operator' => [ 'key', set_field(7, 'OPERATOR(nothing'), call => q(, key => 'id') ],
+	'an invalid type'      => [ 'key', set_field(1, "x'; --"), call => q(, key => 'id') ],
+	'an invalid key'       => [ 'key', set_field(0, '"nothing"'), call => q(, key => 'id') ],
+	'invalid bounds'     => [ 'bounds', set_field(0, 'x'), call => q(, key => 'id'), error => $no_number ],
 	'a bound and more'         => [ 'bounds', fields(sub { return ("$_[0]; --") x 2 }), call => q(, key => 'id'), error => $no_number ],
 	'a bound of 2^63'          => [ 'bounds', set_field(0, '9223372036854775808'), call => q(, key => 'id'), error => $no_number ],
 	'bounds out of order'      => [ 'bounds', fields(sub { return (2000 - $_[0]) x 2 }), call => q(, key => 'id'), expect => 'either' ],
@@ -403,7 +402,7 @@ my %answers = (
 	'answers with rows without end' => [ 'columns', before('T', endless(row_description('x') . data_row('y') . command_complete('SELECT 1'))), expect => 'hangs', flood => 1 ],
 	'errors without end'       => [ 'columns', before('T', endless(error_response(M => 'again'))), expect => 'either', flood => 1 ],
 );
-# A question may be large; a source that does not take it must not hold us up.
+# A query may be large; a source that does not read it must not block us.
 $answers{'no ear for a filter of 5 MB'} = [ 'columns', sub {
 	my ($c, $type, $body) = @_;
 	return undef if $type ne 'Z';
@@ -411,7 +410,7 @@ $answers{'no ear for a filter of 5 MB'} = [ 'columns', sub {
 	$c->deafen;
 }, call => q(, filter => 'name <> ''' || repeat('x', 5000000) || ''''), expect => 'hangs', flood => 1 ];
 $answers{'a column with a long name'} = [ 'key', set_field(0, 'x' x 5000), error => qr/invalid identifier/, call => q(, key => 'id') ];
-# A name is kept with each chunk, for statements that another source may be sent when the job is resumed.
+# Each chunk keeps a name, for statements that may be sent to another source when the job is resumed.
 for my $case ([ table => 'table', 2 ], [ leaf => 'leaves', 3 ], [ type => 'key', 1 ], [ collation => 'key', 3 ],
 	[ operator => 'key', 6 ], [ 'second operator' => 'key', 7 ])
 {
@@ -425,11 +424,11 @@ for my $what (sort keys %answers)
 	my ($on, $change, @more) = @{ $answers{$what} };
 	scenario("question $on: $what", on => $on, change => $change, @more);
 }
-# Many leaves of any size make more chunks than anybody needs.
+# Many leaves of any size make more chunks than useful.
 scenario('question leaves: thousands of leaves of 32 TB', on => 'leaves', expect => 'hangs', flood => 1,
 	change => before('C', join '', map { data_row($_, 'r', 't', "public.t$_", 35184372072448, 0, 8192, 't', 'f', $_, 'public', 'items', 'f') } 1 .. 5000));
 
-# The workers' questions.
+# The workers' queries.
 scenario('question import: an error called cancel', on => 'import', error => qr/no, not/,
 	change => answer(error_response(C => '57014', M => 'no, not cancelled')));
 scenario('question files: another file', on => 'files', error => qr/was truncated or rewritten/,
@@ -508,7 +507,7 @@ my %copies = (
 	'a completion with a wrong number' => [ instead_of('C', command_complete('COPY 1'), 3), error => qr/the source sent 1 rows/ ],
 	'a completion without a number' => [ instead_of('C', command_complete('COPY'), 3), error => qr/without a number of rows/ ],
 	'a completion of too many' => [ instead_of('C', command_complete('COPY 99999999999999999999'), 3), error => qr/without a number of rows/ ],
-	'a completion of fewer than none' => [ instead_of('C', command_complete('COPY -1'), 3), error => qr/without a number of rows/ ],
+	'a completion with a negative number' => [ instead_of('C', command_complete('COPY -1'), 3), error => qr/without a number of rows/ ],
 	'a completion of another command' => [ instead_of('C', command_complete('DROP TABLE'), 3), error => qr/without a number of rows/ ],
 	'a completion that does not end' => [ instead_of('C', message('C', 'COPY 5'), 3) ],
 	'an end without completion' => [ instead_of('c', sub { $_[0]->send(copy_done()); $_[0]->hang_up }), error => qr/lost the connection/ ],
@@ -524,7 +523,7 @@ my %copies = (
 
 	'an error among the rows' => [ nth_row(5, sub { $_[0]->send(error_response(M => 'so far', D => 'and no further', H => 'go') . ready('E')); $_[0]->stall }), error => qr/^so far/ ],
 	'an error of 10 MB'       => [ nth_row(5, sub { $_[0]->send(error_response(M => 'huge ' . 'x' x 10_000_000) . ready('E')); $_[0]->stall }), error => qr/^huge/ ],
-	'an error that is none'   => [ nth_row(5, sub { $_[0]->send(error_response(C => '00000', M => 'all is well') . ready('E')); $_[0]->stall }), error => qr/all is well/ ],
+	'an error with SQLSTATE 00000'   => [ nth_row(5, sub { $_[0]->send(error_response(C => '00000', M => 'all is well') . ready('E')); $_[0]->stall }), error => qr/all is well/ ],
 	'an error called cancel'  => [ nth_row(5, sub { $_[0]->send(error_response(C => '57014', M => 'no, not cancelled') . ready('E')); $_[0]->stall }), error => qr/no, not/ ],
 	'an error in no encoding' => [ nth_row(5, sub { $_[0]->send(error_response(M => "bad \xff\xc3", D => "\xe2\x82") . ready('E')); $_[0]->stall }), error => qr/bad/ ],
 	'an unknown message'      => [ nth_row(5, message('?', 'what')) ],
@@ -536,13 +535,13 @@ my %copies = (
 	'parameters without end'  => [ nth_row(5, endless(parameter_status('x', $big))), expect => 'hangs', flood => 1 ],
 	'different parameters without end' => [ nth_row(5, endless_different(sub { parameter_status("x$_[0]", 'x') })), expect => 'hangs', flood => 1 ],
 );
-# A row may have 1 GB, so it takes as much again to be too much.
+# A row may have 1 GB, so only twice as much is too much.
 $copies{'large parameters without end'} = [ nth_row(5, $ever_more), error => $too_much, measures => 1, memory => 1 ]
   if ($ENV{PG_TEST_EXTRA} // '') =~ /\bmalicious\b/;
 for my $what (sort keys %copies)
 {
 	my ($change, %more) = @{ $copies{$what} };
-	# What is to come after a change comes with the next message.
+	# Messages after a change take effect with the next message.
 	if (my $after = delete $more{after})
 	{
 		my ($first, $struck) = ($change, 0);
@@ -556,7 +555,7 @@ for my $what (sort keys %copies)
 	scenario("COPY: $what", on => 'copy', change => $change, %more);
 }
 
-# Values of types that are decoded by us, if they are ordinary, and else by PostgreSQL, whose words these are.
+# Values of types that we decode if they are ordinary; otherwise PostgreSQL decodes them, and these are its messages.
 {
 	my $one = pack('n n n n n', 1, 0, 0, 2, 1);
 	my $json = "\1{}";
@@ -582,7 +581,7 @@ for my $what (sort keys %copies)
 		'jsonb with an escaped NUL' => [ $one, qq(\1"\\u0000"), error => qr/unsupported Unicode escape sequence/ ],
 		'jsonb in no encoding'     => [ $one, qq(\1"\xff\xfe\xc3"), error => qr/invalid byte sequence/ ],
 		'a key in no encoding'     => [ $one, qq(\1{"\xc3": 1}), error => qr/invalid byte sequence/ ],
-		'a number that is none'    => [ $one, "\1[1, -]", error => qr/invalid input syntax for type json/ ],
+		'an invalid number'    => [ $one, "\1[1, -]", error => qr/invalid input syntax for type json/ ],
 		'a number of 200000 digits' => [ $one, "\1" . '9' x 200_000, error => qr/overflow|out of range/ ],
 		'arrays in arrays'         => [ $one, "\1" . '[' x 60_000, error => qr/stack depth limit|invalid input syntax/ ],
 		'arrays in arrays, without end' => [ $one, "\1" . '[' x 10_000_000, error => qr/stack depth limit/, memory => 1 ],
@@ -605,7 +604,7 @@ my %texts = (
 	'too few columns'     => [ nth_row(5, copy_data("1\n")), error => qr/missing data/ ],
 	'too many columns'    => [ nth_row(5, copy_data("1\t2\t3\n")), error => qr/extra data/ ],
 	'an empty line'       => [ nth_row(5, copy_data("\n")), error => qr/\w/ ],
-	'an integer that is none' => [ nth_row(5, copy_data("one\tx\n")), error => qr/invalid input syntax/ ],
+	'an invalid integer' => [ nth_row(5, copy_data("one\tx\n")), error => qr/invalid input syntax/ ],
 	'an integer too large' => [ nth_row(5, copy_data("99999999999999999999\tx\n")), error => qr/out of range/ ],
 	'a text in no encoding' => [ nth_row(5, copy_data("1\t\xff\xfe\n")), error => qr/invalid byte sequence/ ],
 	'half a character at the end' => [ before('c', copy_data("1\t\xe2\x82")), error => qr/invalid byte sequence|incomplete/ ],
@@ -623,7 +622,7 @@ for my $what (sort keys %texts)
 	scenario("COPY in text: $what", on => 'copy', change => $change, into => 'items_text', %more);
 }
 
-# The coordinator's connection while the workers copy: it is idle, and should hear nothing.
+# The coordinator's connection while the workers copy: it is idle, and nothing is expected on it.
 {
 	my %idle = (
 		'notifications without end' => [ endless(notification('x', 'y' x 8000)), expect => 'hangs', flood => 1 ],
@@ -649,7 +648,7 @@ for my $what (sort keys %texts)
 	}
 }
 
-# Takes SQL, which may fail while the server is down or comes back; undef then.
+# Runs SQL that may fail while the server is down or recovers; returns undef then.
 sub ask
 {
 	my ($sql) = @_;
@@ -658,8 +657,8 @@ sub ask
 
 my ($postmaster) = split /\n/, slurp_file($target->data_dir . '/postmaster.pid');
 
-# Our processes, found without asking the server: it may be busy with a crash. But valgrind keeps the title of a
-# process from being seen.
+# Our processes, found without the server's help, which may be recovering from a crash. Under valgrind a process's
+# title cannot be seen.
 sub processes
 {
 	my @found;
@@ -710,7 +709,7 @@ sub run_scenario
 		'<', \undef, '>', \$stdout, '2>', \$stderr);
 	my $ended = sub { $psql->pump_nb if $psql->pumpable; return !$psql->pumpable };
 
-	# Until it ends, or waits for what will not come.
+	# Wait until it ends, or waits for data that will not come.
 	my ($memory, $struck_at, $hung) = (0, undef, 0);
 	my $ends = seconds_until(
 		sub {
@@ -769,7 +768,7 @@ sub run_scenario
 	else
 	{
 		push @wrong, "it failed: $told" if $s->{expect} eq 'done';
-		# XX000 is for bugs; the real server may find one of its own in what we were made to ask.
+		# XX000 means a bug of ours; the real server may also report one for a falsified query.
 		push @wrong, "SQLSTATE makes no sense: $told"
 		  if $error->{sqlstate} =~ /^00/ || ($error->{sqlstate} eq 'XX000' && $error->{context} !~ /statement on the source/);
 		push @wrong, "not the error that was expected: $told"
@@ -783,7 +782,7 @@ sub run_scenario
 	push @wrong, sprintf 'it filled the log: %d MB', length($log) / 1e6 if length $log > 100e6;
 	push @wrong, sprintf 'it took %d MB', $memory / 1e6 if $memory > $memory_limit && !$s->{memory};
 
-	# What the ledger keeps must be text that can be read, and be what has happened.
+	# The ledger's text must be readable, and say what has happened.
 	my $ledger = ask(qq(
 		SELECT (SELECT count(*) FROM fastcopy.status WHERE state NOT IN ('done', 'failed', 'cancelled')),
 			(SELECT count(*) FROM $into) - coalesce((SELECT sum(rows) FROM fastcopy.chunks WHERE state = 'done'), 0),

@@ -1,9 +1,9 @@
-# Resuming a job: after failure, cancel, crash and restart of either server only what is not done is copied,
-# and never on top of a source or target that has changed without that being said.
+# Resuming a job: after failure, cancel, crash and restart of either server, only the chunks that are not done are
+# copied, and never after a change of source or target that the caller has not accepted.
 #
-# Jobs are stopped at a known place: a trigger on the target waits for an advisory lock, or fails, at one
-# row. With one worker and chunks of a page, all chunks before that row's are done then, and none after it.
-# The column `copied_at` of the target tells which rows a resumed job has inserted.
+# Jobs stop at a known place: a trigger on the target waits for an advisory lock, or fails, at one row. With one
+# worker and chunks of a page, all chunks before that row's are then done, and none after it. The column `copied_at`
+# of the target shows which rows a resumed job has inserted.
 
 use strict;
 use warnings;
@@ -38,7 +38,7 @@ $target->safe_psql('postgres', q(
 	END $$;
 ));
 
-# Makes the table anew on both sides: 3000 rows of some 100 bytes, about 40 pages.
+# Recreates the table on both sides: 3000 rows of some 100 bytes, about 40 pages.
 sub make_tables
 {
 	my (%opts) = @_;
@@ -84,7 +84,7 @@ sub start_job
 		"SET fastcopy.chunk_size = '8kB'; $settings SELECT fastcopy.start('$conninfo', 't', 't', 1$args)");
 }
 
-# Starts a job that fails at the row, and waits for that.
+# Starts a job that fails at the row, and waits for the failure.
 sub fail_at
 {
 	my ($id, %opts) = @_;
@@ -95,7 +95,7 @@ sub fail_at
 	return $job;
 }
 
-# Starts a job that waits at the row: returns its id and the session that holds the lock.
+# Starts a job that waits at the row. Returns its id and the session that holds the lock.
 sub hang_at
 {
 	my ($id, %opts) = @_;
@@ -108,12 +108,6 @@ sub hang_at
 			WHERE backend_type = 'fastcopy worker' AND wait_event = 'advisory')) eq '1'
 	}) or die "the worker did not come to row $id";
 	return ($job, $session);
-}
-
-sub state_of
-{
-	my ($job) = @_;
-	return $target->safe_psql('postgres', "SELECT state FROM fastcopy.status WHERE job = $job");
 }
 
 sub chunks_done
@@ -146,7 +140,7 @@ make_tables();
 my $job = fail_at(1500);
 cmp_ok(chunks_done($job), '>', 5, 'some chunks are done before a failure');
 is($target->safe_psql('postgres', "SELECT sqlstate FROM fastcopy.status WHERE job = $job"), 'P0042',
-	'the failure is told');
+	'the error is in the status');
 resumes_to_the_end($job, 'after a failure');
 fails_with($target, "SELECT fastcopy.resume($job)", '55000', qr/^fastcopy job $job is done$/, 'a job that is done is not resumed');
 is($target->safe_psql('postgres', "SELECT resumes FROM fastcopy.status WHERE job = $job"), '1', 'resumes are counted');
@@ -166,7 +160,7 @@ make_tables();
 $job = fail_at(1500, args => "key => 'k'");
 resumes_to_the_end($job, 'with key ranges');
 
-# A cancel.
+# A cancelled job.
 make_tables();
 ($job, my $session) = hang_at(1500);
 fails_with($target, "SELECT fastcopy.resume($job)", '55006', qr/^fastcopy job $job is running$/, 'a running job is not resumed');
@@ -175,7 +169,7 @@ wait_state($target, $job, 'cancelled');
 $session->quit;
 resumes_to_the_end($job, 'after a cancel');
 
-# The coordinator's end; its worker is still there when the job is resumed.
+# The coordinator is terminated; its worker still exists when the job is resumed.
 make_tables();
 ($job, $session) = hang_at(1500);
 $target->safe_psql('postgres', q(SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'fastcopy coordinator'));
@@ -183,7 +177,7 @@ wait_state($target, $job, 'interrupted');
 $session->quit;
 resumes_to_the_end($job, 'after the end of the coordinator');
 
-# The target's crash, and its restart.
+# The target crashes and restarts.
 for my $mode ('immediate', 'fast')
 {
 	make_tables();
@@ -191,12 +185,12 @@ for my $mode ('immediate', 'fast')
 	$target->stop($mode);
 	quit_quietly($session);
 	$target->start;
-	is(state_of($job), 'interrupted', "after stop -m $mode of the target the job is interrupted");
+	is(state_of($target, $job), 'interrupted', "after stop -m $mode of the target the job is interrupted");
 	set_stop();
 	resumes_to_the_end($job, "after stop -m $mode of the target");
 }
 
-# The source's crash, and its restart.
+# The source crashes and restarts.
 for my $mode ('immediate', 'fast')
 {
 	make_tables();
@@ -206,13 +200,13 @@ for my $mode ('immediate', 'fast')
 	wait_state($target, $job, 'failed');
 	fails_with($target, "SELECT fastcopy.resume($job)", '08001', qr/^could not connect to the source server$/,
 		"while the source is down after stop -m $mode, resuming says so");
-	is(state_of($job), 'failed', 'and the job is as it was');
+	is(state_of($target, $job), 'failed', 'and the job is unchanged');
 	$source->start;
 	set_stop();
 	resumes_to_the_end($job, "after stop -m $mode of the source");
 }
 
-# What changes the source, and what is made of it. Row 100 is in a chunk that is done, row 2500 in none.
+# Changes of the source, and their effect. Row 100 is in a done chunk, row 2500 is not.
 my @unharmful = (
 	[ 'writes to other tables', 'INSERT INTO elsewhere VALUES (1)' ],
 	[ 'an insert where nothing was copied', "INSERT INTO t VALUES (5000, 5000, repeat('new', 500))" ],
@@ -251,12 +245,12 @@ for my $case (@harmful)
 	$source->safe_psql('postgres', $_) for ref $sql ? @$sql : ($sql);
 	fails_with($target, "SELECT fastcopy.resume($job)", '55000', $changed, "after $name resuming is an error",
 		detail => $detail, hint => qr/accept_changes => true.*truncate => true/);
-	is(state_of($job) . ' ' . chunks_done($job), "failed $done", "after $name: the job is as it was");
+	is(state_of($target, $job) . ' ' . chunks_done($job), "failed $done", "after $name: the job is unchanged");
 	$source->safe_psql('postgres', 'DROP TABLE IF EXISTS t_child');
 }
 no_leftovers($source, $target, 'after refused resumes');
 
-# With a word that changes are accepted, the rest is copied as it is now.
+# With accept_changes, the rest is copied as it is now.
 make_tables();
 $job = fail_at(1500);
 $source->safe_psql('postgres', 'UPDATE t SET note = $$changed$$ WHERE id IN (100, 2500)');
@@ -265,8 +259,8 @@ is($target->safe_psql('postgres', q(SELECT count(DISTINCT id), count(*) FILTER (
 		count(*) FILTER (WHERE note = 'changed' AND id = 100 AND copied_at < (SELECT resumed_at FROM fastcopy.job ORDER BY job DESC LIMIT 1)) FROM t)),
 	'3000|1|0', 'changes that are accepted are copied where nothing was copied before');
 
-# A transaction that was in progress when the snapshot was taken, in a subtransaction whose id the snapshot
-# does not name.
+# A transaction was in progress when the snapshot was taken, in a subtransaction whose id the snapshot does not
+# contain.
 make_tables();
 $source->safe_psql('postgres', 'DELETE FROM t WHERE id = 100');
 $source->safe_psql('postgres', 'VACUUM t');
@@ -336,7 +330,7 @@ $target->stop('immediate');
 $target->start;
 resumes_to_the_end($job, 'an unlogged target after a crash with nothing done');
 
-# A job of which nothing is done may start on anything.
+# A job without done chunks may start with any source and target.
 make_tables();
 $job = fail_at(1);
 is(chunks_done($job), '0', 'nothing is done of a job that fails at once');
@@ -362,7 +356,7 @@ is($target->safe_psql('postgres', "SELECT max(retries), count(*) FILTER (WHERE r
 
 make_tables();
 ($job, $session) = hang_at(1500, settings => 'SET fastcopy.retry_limit = 2;');
-ok(defined seconds_until(sub { $target->safe_psql('postgres', $terminate); state_of($job) eq 'failed' }),
+ok(defined seconds_until(sub { $target->safe_psql('postgres', $terminate); state_of($target, $job) eq 'failed' }),
 	'a worker is not replaced for ever');
 $session->quit;
 like($target->safe_psql('postgres', "SELECT error || ' ' || detail FROM fastcopy.status WHERE job = $job"),
@@ -370,7 +364,7 @@ like($target->safe_psql('postgres', "SELECT error || ' ' || detail FROM fastcopy
 set_stop();
 resumes_to_the_end($job, 'after too many terminations');
 
-# Two at once: one resumes, the other is told.
+# Two sessions resume the job at once: one succeeds, the other gets an error.
 make_tables();
 $job = fail_at(1500);
 set_stop('wait', 2000);
@@ -382,11 +376,11 @@ $session->quit;
 is($target->safe_psql('postgres', "SELECT fastcopy.wait($job)"), 'done', 'and comes to its end');
 same_rows('after one of two resumes');
 
-# Jobs that are not there.
-fails_with($target, 'SELECT fastcopy.resume(4711)', '42704', qr/^fastcopy job 4711 does not exist$/, 'a job that is not there');
+# Jobs that do not exist.
+fails_with($target, 'SELECT fastcopy.resume(4711)', '42704', qr/^fastcopy job 4711 does not exist$/, 'a job that does not exist');
 fails_with($target, "SELECT fastcopy.resume($job, workers => 0)", '22023', qr/^number of workers must be between/, 'no workers');
 
-# A standby as the source: changes arrive there too, and one that lags is found out.
+# A standby as the source: it replays changes, and a lagging one is detected.
 make_tables();
 $source->backup('b');
 my $standby = PostgreSQL::Test::Cluster->new('standby');
@@ -410,7 +404,7 @@ $standby->safe_psql('postgres', 'SELECT pg_wal_replay_pause()');
 $source->safe_psql('postgres', 'INSERT INTO elsewhere VALUES (7)');
 $job = fail_at(1500);
 fails_with($target, "SELECT fastcopy.resume($job, '" . conninfo($standby) . "')", '55000', $changed,
-	'a standby that lags behind the copy is found out', detail => qr/^The source is behind the state that was copied/);
+	'a standby that lags behind the copy is detected', detail => qr/^The source is behind the state that was copied/);
 $standby->safe_psql('postgres', 'SELECT pg_wal_replay_resume()');
 $standby->promote;
 fails_with($target, "SELECT fastcopy.resume($job, '" . conninfo($standby) . "')", '55000', $changed,

@@ -1,7 +1,7 @@
-# A crash of the target server at any step of a chunk leaves the chunk wholly there and marked, or absent and
-# unmarked; and the job, once it is resumed, ends with every row once.
+# After a crash of the target server at any step of a chunk, the chunk's rows and its mark are either both stored or
+# both not; and the job, once resumed, ends with every row once.
 #
-# A worker is held at each step of one chunk by a lock that the test has:
+# The test holds a worker at each step of one chunk, by a lock:
 #
 #     before COPY      a BEFORE STATEMENT trigger waits
 #     in COPY          a row trigger waits, at a row in the middle of the chunk
@@ -9,8 +9,8 @@
 #     after the mark   a deferred constraint trigger of the ledger waits, which fires at commit: the mark is written too
 #     after commit     nothing waits, the chunk just reads done
 #
-# and then the postmaster is killed, with SIGKILL, and the server started again. One worker copies the chunks in
-# order, so that it is known what it has in hand; the others of a run with several are held at the same step.
+# Then the test kills the postmaster with SIGKILL and starts the server again. One worker copies the chunks in order,
+# so its chunk is known; the other workers of a job with several are held at the same step.
 use strict;
 use warnings;
 
@@ -33,14 +33,9 @@ CREATE TABLE public.items (id bigint, name text);
 INSERT INTO public.items SELECT g, 'name ' || g FROM generate_series(1, $rows) g));
 my $expected = table_digest($source, 'public.items');
 
-# Waits for the lock that the test has, if the wait is wanted at this step. What a trigger sees of the
-# table tells it which chunk it is in.
-$target->safe_psql('postgres', q(
-CREATE FUNCTION public.hold() RETURNS trigger LANGUAGE plpgsql AS
-'BEGIN
-	PERFORM pg_catalog.pg_advisory_xact_lock_shared(1);
-	RETURN NEW;
-END'));
+# Waits for the test's lock, if a wait is set for this step. The trigger recognizes its chunk by what it sees of the
+# table.
+add_hold($target);
 
 my %steps = (
 	'before COPY' => 'CREATE TRIGGER hold BEFORE INSERT ON public.items
@@ -53,7 +48,7 @@ my %steps = (
 		FOR EACH ROW WHEN (NEW.chunk = 3 AND NEW.done) EXECUTE FUNCTION public.hold()',
 	'after commit' => '');
 
-# What the source has in the block ranges of the chunks that are done, as sets of ids, and what the target has.
+# The ids that the source has in the block ranges of the done chunks, and those that the target has.
 sub done_chunks_are_there
 {
 	my ($job, $name) = @_;
@@ -77,7 +72,7 @@ sub done_chunks_are_there
 	return scalar @done;
 }
 
-# A SIGKILL of the postmaster, whose processes then end by themselves.
+# Kills the postmaster with SIGKILL; its processes then exit by themselves.
 sub crash
 {
 	my $pid = $target->{_pid};
@@ -98,7 +93,7 @@ for my $workers (1, 3)
 		my $gatekeeper = $target->background_psql('postgres');
 		hold_gate($gatekeeper) if $steps{$step};
 
-		# Where nothing on the target waits, the source does, after the first chunks.
+		# If nothing waits on the target, the source waits after the first chunks.
 		my $source_gate;
 		my $filter = '';
 		if (!$steps{$step})
@@ -123,7 +118,7 @@ for my $workers (1, 3)
 			wait_at_gate($source, 1)
 			  or die 'no worker has come to the gate';
 		}
-		# Those that are not held do all the other chunks meanwhile.
+		# The workers that are not held copy all other chunks meanwhile.
 		if ($held < $workers || !$steps{$step})
 		{
 			$target->poll_query_until('postgres', qq(
@@ -131,14 +126,14 @@ for my $workers (1, 3)
 				FROM fastcopy.status WHERE job = $job)) or die 'the other chunks do not get done';
 		}
 
-		# A commit that waits for the disk takes along those of chunks, which do not.
+		# A synchronous commit also flushes the asynchronous commits of chunks.
 		$target->safe_psql('postgres', q(SELECT pg_logical_emit_message(true, 'fastcopy test', 'flush')));
 		crash();
 		quit_quietly($gatekeeper);
 		is($target->safe_psql('postgres', "SELECT state FROM fastcopy.status WHERE job = $job"),
 			'interrupted', "$name: the job reads interrupted");
 		my $done = done_chunks_are_there($job, $name);
-		# With this step reached by the first chunk, none is done.
+		# If the first chunk is held at this step, no chunk is done.
 		if ($step eq 'before COPY' || $step eq 'after COPY') { is($done, 0, "$name: no chunk is done") }
 		else { cmp_ok($done, '>', 0, "$name: others are done") }
 		if ($source_gate)

@@ -1,9 +1,9 @@
-# A target that has no more disk or memory: the job fails with PostgreSQL's own error, the server goes on, nothing
-# is left behind, and when there is room again resume ends the job with every row once.
+# A target without free disk space or memory: the job fails with PostgreSQL's own error, the server keeps running,
+# nothing is left behind, and once there is space again resume ends the job with every row once.
 #
-# The disk is a tablespace on a file system of a few MB, which this test mounts in a namespace of its own; a table
-# that fills it is the filler. Memory is short because the postmaster's limit on its address space, which new
-# processes inherit, is set to little more than it has.
+# The disk is a tablespace on a file system of a few MB, which this test mounts in a namespace of its own; a filler
+# table fills it. Memory is short because the postmaster's limit on its address space, which new processes inherit, is
+# set to little more than it uses.
 use strict;
 use warnings;
 
@@ -28,7 +28,7 @@ INSERT INTO public.large SELECT 0, repeat('0123456789', 6000000);
 INSERT INTO public.large SELECT g, 'small ' || g FROM generate_series(2001, 4000) g;
 ));
 
-# Waits for the failure of a job, and asserts that it is this one, and that what is there is what is done.
+# Waits until a job fails, and asserts the error and that the target has the rows of the done chunks.
 sub fails
 {
 	my ($job, $table, $sqlstate, $message, $name) = @_;
@@ -82,7 +82,7 @@ SKIP:
 			SELECT fastcopy.start('$conninfo', 'public.items', 'public.items', $workers)");
 		fails($job, 'items', '53100', qr/^could not (?:extend|write).*No space left on device/, $name);
 
-		# Nor does it get further while there is no room.
+		# While there is no space, a resumed job fails again.
 		$target->safe_psql('postgres', "SELECT fastcopy.resume($job)");
 		fails($job, 'items', '53100', qr/^could not (?:extend|write).*No space left on device/, "$name, resumed too soon");
 

@@ -1,10 +1,9 @@
-# A source that falls silent while its connections stay open: jobs answer to whoever stops them, and
-# TCP's own means find out when the host is gone.
+# A source that falls silent while its connections stay open: jobs can be stopped, and TCP's keepalives detect a lost
+# host.
 #
-# First the network is a proxy that stops passing bytes on. TCP sees nothing wrong with that, so a job may wait as
-# long as it likes; but it must wait so that cancel, terminate and resume work. Then the network is the kernel's:
-# in a namespace of its own the test takes the loopback interface down, so that packets are lost without a word, and
-# keepalives must notice.
+# First the network is a proxy that stops forwarding bytes. TCP sees no fault, so a job may wait indefinitely; but
+# cancel, terminate and resume must work meanwhile. Then the network is the kernel's: in a namespace of its own the
+# test takes the loopback interface down, so that packets are dropped silently, and keepalives must detect it.
 use strict;
 use warnings;
 
@@ -21,7 +20,7 @@ use PostgreSQL::Test::Utils;
 use Socket qw(AF_INET IPPROTO_TCP SOCK_DGRAM SOL_SOCKET SO_KEEPALIVE);
 use Test::More;
 
-# Sets the loopback interface up or down, as ip link would.
+# Sets the loopback interface up or down, like ip link.
 sub loopback
 {
 	my ($up) = @_;
@@ -41,8 +40,8 @@ my $proxy = FastcopyProxy->new($source->host . '/.s.PGSQL.' . $source->port);
 
 sub through_proxy { return conninfo($source, host => '127.0.0.1', port => $proxy->port, @_) }
 
-# Rows come slowly, but all the time, as long as the test has a lock on the source. A job then takes a quarter of a
-# minute at least, so that none of its workers has finished when the network stalls, however slow the test is.
+# Rows come slowly but continuously while the test holds a lock on the source. A job then takes at least a quarter of
+# a minute, so that no worker has finished when the network stalls, however slow the test is.
 $source->safe_psql('postgres', q(
 CREATE TABLE public.items (id bigint, name text);
 INSERT INTO public.items SELECT g, repeat('x', 200) FROM generate_series(1, 20000) g;
@@ -78,7 +77,7 @@ sub processes
 		q(SELECT pid FROM pg_stat_activity WHERE backend_type LIKE 'fastcopy%'));
 }
 
-# Stalls the network, and returns when the workers have read what was on its way.
+# Stalls the network, and returns when the workers have read what had been sent.
 sub stall
 {
 	my ($job) = @_;
@@ -125,7 +124,7 @@ sub resume_and_complete
 	return;
 }
 
-# The user cancels; and while the network still stalls, a resume cannot start, but can be given up.
+# The user cancels the job. While the network still stalls, a resume cannot start, but can be cancelled.
 {
 	my $name = 'cancel()';
 	my $job = start_job();
@@ -142,7 +141,7 @@ sub resume_and_complete
 	resume_and_complete($job, $name);
 }
 
-# A worker, or the coordinator, is told to stop.
+# A worker, or the coordinator, is terminated.
 {
 	my $name = 'worker cancelled';
 	my $job = start_job();
@@ -174,7 +173,7 @@ sub resume_and_complete
 	completes($job, $name);
 }
 
-# What passes by itself: the network comes back, or breaks and comes back.
+# Transient faults: the network comes back, or breaks and comes back.
 {
 	my $name = 'stall that passes';
 	my $job = start_job();

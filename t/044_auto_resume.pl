@@ -1,5 +1,5 @@
-# Auto-resume: with the library preloaded, interrupted jobs whose source is a foreign server go on by
-# themselves after a restart of the target, and after a crash that it recovers from by itself.
+# Auto-resume: with the library preloaded, interrupted jobs whose source is a foreign server are resumed after a
+# restart of the target, and after crash recovery.
 
 use strict;
 use warnings;
@@ -21,7 +21,7 @@ my $reader = $source->safe_psql('postgres', 'SELECT current_user');
 $source->safe_psql('postgres', q(
 	CREATE TABLE t (id bigint, note text);
 	INSERT INTO t SELECT n, repeat('x', 60) || n FROM generate_series(1, 3000) n;));
-# The trigger holds the row 1500 up for as long as there is a row in the table `held`.
+# The trigger waits at row 1500 as long as the table `held` has a row.
 $target->safe_psql('postgres', qq(
 	CREATE ROLE app LOGIN;
 	GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA fastcopy TO app;
@@ -38,7 +38,7 @@ $target->safe_psql('postgres', qq(
 	END \$\$;
 	CREATE DATABASE without_extension;));
 
-# Starts a job as the role from the source, and returns its id once it is held up.
+# Starts a job as the role from the source. Returns its id once it waits at the row.
 sub held_job
 {
 	my ($user, $from) = @_;
@@ -81,7 +81,7 @@ sub launcher_is_done
 	});
 }
 
-sub state_of
+sub state_and_resumes
 {
 	my ($job) = @_;
 	return $target->safe_psql('postgres', "SELECT state, resumes FROM fastcopy.status WHERE job = $job");
@@ -96,7 +96,7 @@ for my $user ($superuser, 'app')
 		$target->stop($mode);
 		$target->start;
 		is_held($job);
-		is(state_of($job), 'copying|1', "$user, stop -m $mode: the job goes on by itself");
+		is(state_and_resumes($job), 'copying|1', "$user, stop -m $mode: the job is resumed automatically");
 		let_go();
 		is($target->safe_psql('postgres', "SELECT fastcopy.wait($job)"), 'done', "$user, stop -m $mode: it comes to its end");
 		is(table_digest($target, 't'), table_digest($source, 't'), "$user, stop -m $mode: the rows are those of the source");
@@ -104,19 +104,19 @@ for my $user ($superuser, 'app')
 	}
 }
 
-# A crash of a process: the postmaster starts all over by itself.
+# A process crashes: the postmaster restarts all others.
 my $job = held_job('app', 'old');
 my $worker = $target->safe_psql('postgres', 'SELECT pid FROM fastcopy.workers');
 kill 'KILL', $worker;
 ok(defined seconds_until(sub {
-	(eval { state_of($job) } || '') eq 'copying|1' }), 'after SIGKILL of a worker and the recovery, the job goes on by itself');
+	(eval { state_and_resumes($job) } || '') eq 'copying|1' }), 'after SIGKILL of a worker and the recovery, the job is resumed automatically');
 is_held($job);
 let_go();
 is($target->safe_psql('postgres', "SELECT fastcopy.wait($job)"), 'done', 'and comes to its end');
 is(table_digest($target, 't'), table_digest($source, 't'), 'with the rows of the source');
 
-# One that gets nowhere is given up, and can still be resumed by hand. Chunks that a crash takes back, as they
-# were not on disk yet, would make it get somewhere.
+# A job without progress is not resumed again, but can be resumed by hand. Chunks that a crash rolls back, as they
+# were not flushed yet, would count as progress.
 $job = held_job('app', 'old');
 for my $times (1 .. 3)
 {
@@ -124,29 +124,29 @@ for my $times (1 .. 3)
 	$target->stop('immediate');
 	$target->start;
 	is_held($job);
-	is(state_of($job), "copying|$times", "resumed in vain, $times times");
+	is(state_and_resumes($job), "copying|$times", "resumed without progress, $times times");
 }
 $target->safe_psql('postgres', 'CHECKPOINT');
 $target->stop('immediate');
 $target->start;
 ok(defined launcher_is_done(), 'the launcher has looked');
-is(state_of($job), 'interrupted|3', 'a job that gets nowhere is left alone');
+is(state_and_resumes($job), 'interrupted|3', 'a job without progress is not resumed again');
 let_go();
 is($target->safe_psql('postgres', "SELECT fastcopy.resume($job); SELECT fastcopy.wait($job)"), "$job\ndone", 'and resumed by hand');
 
-# Those that cannot go on.
+# Jobs that cannot be resumed.
 $job = held_job($superuser, conninfo($source));
 $target->stop('immediate');
 let_go_after_start();
-is(state_of($job), 'interrupted|0', 'a job with a connection string waits for somebody to give it');
-is($target->safe_psql('postgres', "SELECT fastcopy.resume($job); SELECT fastcopy.wait($job)"), "$job\ndone", 'and goes on then');
+is(state_and_resumes($job), 'interrupted|0', 'a job with a connection string is not resumed automatically');
+is($target->safe_psql('postgres', "SELECT fastcopy.resume($job); SELECT fastcopy.wait($job)"), "$job\ndone", 'and continues when resumed by hand');
 
 $job = held_job('app', 'old');
 $target->stop('immediate');
 $source->safe_psql('postgres', 'UPDATE t SET note = note WHERE id = 1');
 my $log_end = -s $target->logfile;
 let_go_after_start();
-is(state_of($job), 'interrupted|0', 'a job whose source table has changed does not go on');
+is(state_and_resumes($job), 'interrupted|0', 'a job whose source table has changed is not resumed');
 like(slurp_file($target->logfile, $log_end), qr/fastcopy job $job could not be resumed: source table "t" may have changed/, 'and the log says why');
 $target->safe_psql('postgres', "SELECT fastcopy.forget($job)");
 
@@ -155,7 +155,7 @@ $target->safe_psql('postgres', 'ALTER ROLE app NOLOGIN');
 $target->stop('immediate');
 $log_end = -s $target->logfile;
 let_go_after_start();
-is(state_of($job), 'interrupted|0', 'a job whose role cannot log in does not go on');
+is(state_and_resumes($job), 'interrupted|0', 'a job whose role cannot log in is not resumed');
 like(slurp_file($target->logfile, $log_end), qr/fastcopy job $job could not be resumed: role of the job cannot log in/, 'and the log says why');
 $target->safe_psql('postgres', 'ALTER ROLE app LOGIN');
 
@@ -163,7 +163,7 @@ $job = held_job('app', 'old');
 $target->append_conf('postgresql.conf', "fastcopy.auto_resume = off\n");
 $target->stop('immediate');
 let_go_after_start();
-is(state_of($job), 'interrupted|0', 'with fastcopy.auto_resume = off no job goes on');
+is(state_and_resumes($job), 'interrupted|0', 'with fastcopy.auto_resume = off no job is resumed');
 
 sub let_go_after_start
 {

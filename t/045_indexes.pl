@@ -1,5 +1,5 @@
-# indexes => 'rebuild': the target's indexes are set aside while rows are loaded and built anew afterwards. No
-# index is ever lost, whatever ends the job, and all that belongs to one is still there afterwards.
+# indexes => 'rebuild': the target's indexes are set aside while rows are loaded, and rebuilt afterwards. No index is
+# ever lost, however the job ends, and all of its properties are kept.
 
 use strict;
 use warnings;
@@ -22,7 +22,7 @@ $source->safe_psql('postgres', q(
 	INSERT INTO doubles SELECT * FROM t WHERE id = 77;
 ));
 
-# A table with every kind of index that there is, and all that can hang on one.
+# A table with every kind of index, and with all objects that can depend on one.
 $target->safe_psql('postgres', q(
 	CREATE FUNCTION stop() RETURNS trigger LANGUAGE plpgsql AS $$
 	BEGIN
@@ -41,7 +41,7 @@ $target->safe_psql('postgres', q(
 	CREATE TABLE control (stop_at bigint, build_at bigint);
 ));
 
-# NULLS NOT DISTINCT came with version 15.
+# Version 15 introduced NULLS NOT DISTINCT.
 my $not_distinct = major_version($target) < 15 ? '' : 'NULLS NOT DISTINCT';
 sub make_target
 {
@@ -69,7 +69,7 @@ sub make_target
 	return;
 }
 
-# All that the catalogs say about the table's indexes, but for the files they are in.
+# All that the catalogs have about the table's indexes, except their files.
 my $everything = q(
 	SELECT i.indexrelid::regclass, pg_get_indexdef(i.indexrelid), indisunique, indisprimary, indisexclusion, indimmediate,
 		indisclustered, indisvalid, indisready, indislive, indisreplident, indnullsnotdistinct,
@@ -95,8 +95,8 @@ sub copies_in_full
 		"$name: the rows are those of the source");
 }
 
-# Starts a job that comes to wait while it copies (lock 42) or while it builds an index (lock 43). Returns
-# its id and the session with the lock.
+# Starts a job that waits while it copies (lock 42) or while it builds an index (lock 43). Returns its id and the
+# session that holds the lock.
 sub hang_in
 {
 	my ($lock, $settings) = @_;
@@ -113,20 +113,14 @@ sub hang_in
 	return ($job, $session);
 }
 
-sub state_of
-{
-	my ($job) = @_;
-	return $target->safe_psql('postgres', "SELECT state FROM fastcopy.status WHERE job = $job");
-}
-
 make_target();
 my $before = $target->safe_psql('postgres', $everything);
 my $count = () = $before =~ /^/mg;
 
-# The way it should be.
+# A job that succeeds.
 my $answer = $target->safe_psql('postgres', "SELECT fastcopy.copy('$conninfo', 't', 't', 2, indexes => 'rebuild')");
 is($answer, '5000', 'a copy that rebuilds the indexes');
-is($target->safe_psql('postgres', $everything), $before, 'all that belongs to the indexes is as it was');
+is($target->safe_psql('postgres', $everything), $before, 'all properties of the indexes are unchanged');
 copies_in_full('a rebuild');
 is($target->safe_psql('postgres', 'SELECT indexes_done = indexes, indexes, state FROM fastcopy.status'), "t|$count|done", 'the status counts the indexes');
 is($target->safe_psql('postgres', q(SELECT count(*) FILTER (WHERE state = 'done' AND bytes > 0 AND finished_at >= started_at), count(DISTINCT definition) FROM fastcopy.indexes)),
@@ -141,21 +135,21 @@ fails_with($target, q(INSERT INTO t VALUES (9000, 5, 'x', NULL, now())), '23505'
 is($target->safe_psql('postgres', q(INSERT INTO refers VALUES (5); SELECT count(*) FROM refers)), '1', 'the foreign key finds its row');
 fails_with($target, 'DELETE FROM t WHERE id = 5', '23503', qr/"refers_id_fkey"/, 'and holds it');
 
-# With truncate, into a table that has rows; REINDEX has the caller's settings, divided.
+# With truncate, into a table that has rows; REINDEX uses the caller's settings, divided.
 $target->safe_psql('postgres', 'TRUNCATE refers; ALTER TABLE refers DROP CONSTRAINT refers_id_fkey');
 $target->safe_psql('postgres', "SET maintenance_work_mem = '40MB'; SELECT fastcopy.copy('$conninfo', 't', 't', 4, truncate => true, indexes => 'rebuild')");
 copies_in_full('truncate and rebuild');
-is($target->safe_psql('postgres', $everything), $before, 'after truncate and rebuild all is as it was');
+is($target->safe_psql('postgres', $everything), $before, 'after truncate and rebuild they are unchanged');
 
-# What is seen meanwhile.
+# What other sessions see meanwhile.
 make_target();
 my ($job, $session) = hang_in(42);
 is(set_aside_count(), "$count|$count", 'while rows are copied all indexes are set aside');
-is(state_of($job), 'copying', 'the state is copying');
-is($target->safe_psql('postgres', "SELECT DISTINCT state FROM fastcopy.indexes WHERE job = $job"), 'set aside', 'fastcopy.indexes says so');
+is(state_of($target, $job), 'copying', 'the state is copying');
+is($target->safe_psql('postgres', "SELECT DISTINCT state FROM fastcopy.indexes WHERE job = $job"), 'set aside', 'fastcopy.indexes shows it');
 $session->quit;
 is($target->safe_psql('postgres', "SELECT fastcopy.wait($job)"), 'done', 'the job comes to its end');
-is($target->safe_psql('postgres', $everything), $before, 'and all is as it was');
+is($target->safe_psql('postgres', $everything), $before, 'and the indexes are unchanged');
 
 make_target();
 ($job, $session) = hang_in(43);
@@ -170,7 +164,7 @@ $session->quit;
 is($target->safe_psql('postgres', "SELECT fastcopy.wait($job)"), 'done', 'that job comes to its end');
 no_leftovers($source, $target, 'after indexing');
 
-# Whatever ends the job, at either time: the definitions are there, and resume finishes.
+# However the job ends, at either time: the definitions exist, and resume finishes.
 my %ends = (
 	cancel       => sub { $target->safe_psql('postgres', "SELECT fastcopy.cancel($_[0])"); },
 	coordinator  => sub { $target->safe_psql('postgres', q(SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'fastcopy coordinator')); },
@@ -197,7 +191,7 @@ for my $lock (42, 43)
 	}
 }
 
-# Once all rows are there, the source is not needed to finish.
+# Once all rows are copied, the source is not needed to finish.
 make_target();
 ($job, $session) = hang_in(43);
 $target->safe_psql('postgres', "SELECT fastcopy.cancel($job)");
@@ -205,18 +199,18 @@ wait_state($target, $job, 'cancelled');
 $session->quit;
 $source->stop;
 is($target->safe_psql('postgres', "SELECT fastcopy.resume($job); SELECT fastcopy.wait($job)"), "$job\ndone", 'indexing is resumed without the source');
-is($target->safe_psql('postgres', $everything), $before, 'and all is as it was');
+is($target->safe_psql('postgres', $everything), $before, 'and the indexes are unchanged');
 $source->start;
 
-# A worker that is terminated while it builds is replaced.
+# A worker that is terminated during a build is replaced.
 make_target();
 ($job, $session) = hang_in(43);
 $target->safe_psql('postgres', q(SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'fastcopy worker'));
 $session->quit;
 is($target->safe_psql('postgres', "SELECT fastcopy.wait($job)"), 'done', 'terminated workers are replaced while indexing');
-is($target->safe_psql('postgres', $everything), $before, 'and all is as it was');
+is($target->safe_psql('postgres', $everything), $before, 'and the indexes are unchanged');
 
-# REINDEX TABLE is the way out without the job, and what is forgotten must not be needed any more.
+# REINDEX TABLE replaces the job, and a forgotten job must not be needed any more.
 make_target();
 ($job, $session) = hang_in(42);
 $target->safe_psql('postgres', "SELECT fastcopy.cancel($job)");
@@ -229,7 +223,7 @@ is($target->safe_psql('postgres', $everything), $before, 'REINDEX TABLE brings a
 $target->safe_psql('postgres', "SELECT fastcopy.forget($job)");
 is($target->safe_psql('postgres', "SELECT count(*) FROM fastcopy.indexes WHERE job = $job"), '0', 'then it is forgotten');
 
-# Rows that break a constraint: the job fails and says which; the others come back on resume.
+# Rows that violate a constraint: the job fails and names it; the other indexes are built on resume.
 $target->safe_psql('postgres', 'DROP TABLE refers, t CASCADE; CREATE TABLE t (id bigint PRIMARY KEY, code int, name text, span int4range, at date); CREATE INDEX at ON t (at)');
 $job = $target->safe_psql('postgres', "SELECT fastcopy.start('$conninfo', 'doubles', 't', 2, indexes => 'rebuild')");
 wait_state($target, $job, 'failed');
@@ -255,7 +249,7 @@ copies_in_full('partitions');
 $target->safe_psql('postgres', 'DROP TABLE t; CREATE TABLE t (id bigint, code int, name text, span int4range, at date)');
 is($target->safe_psql('postgres', "SELECT fastcopy.copy('$conninfo', 't', 't', 2, indexes => 'rebuild')"), '5000', 'into a table without an index');
 
-# Who may.
+# Privileges.
 my $reader = $source->safe_psql('postgres', 'SELECT current_user');
 my ($host, $port) = ($source->host, $source->port);
 $target->safe_psql('postgres', qq(
@@ -268,7 +262,7 @@ $target->safe_psql('postgres', qq(
 	CREATE INDEX at ON t (at);
 	GRANT INSERT, SELECT ON t TO writer;));
 fails_with($target, "SELECT fastcopy.copy('old', 't', 't', 2, indexes => 'rebuild')", '42501', $target->safe_psql('postgres', 'SHOW server_version_num') < 170000 ? qr/^must be owner of table t$/ : qr/^permission denied for table t$/,
-	'who does not own the table may not set its indexes aside', user => 'writer');
+	'a role that does not own the table may not rebuild its indexes', user => 'writer');
 is(set_aside_count(), '0|1', 'nor are they then');
 is($target->safe_psql('postgres', 'SELECT count(*) FROM t'), '0', 'and there is no job');
 SKIP:
@@ -276,14 +270,14 @@ SKIP:
 	skip 'there is no privilege MAINTAIN before version 17', 2 if $target->safe_psql('postgres', 'SHOW server_version_num') < 170000;
 	$target->safe_psql('postgres', 'GRANT MAINTAIN ON t TO writer');
 	is($target->safe_psql('postgres', "SELECT fastcopy.copy('old', 't', 't', 2, indexes => 'rebuild')", extra_params => [ '-U', 'writer' ]),
-		'5000', 'who may maintain the table may');
+		'5000', 'a role with MAINTAIN may');
 	is(set_aside_count(), '0|1', 'and they are built');
 	$target->safe_psql('postgres', 'TRUNCATE t; REVOKE MAINTAIN ON t FROM writer');
 }
 $target->safe_psql('postgres', 'ALTER TABLE t OWNER TO writer');
 is($target->safe_psql('postgres', "SELECT fastcopy.copy('old', 't', 't', 2, indexes => 'rebuild')", extra_params => [ '-U', 'writer' ]), '5000', 'the owner may');
 fails_with($target, "SELECT fastcopy.copy('$conninfo', 't', 't', indexes => 'drop')", '22023', qr/^invalid value for argument "indexes": "drop"$/, 'a wrong word');
-fails_with($target, "SELECT fastcopy.copy('$conninfo', 't', 't', indexes => NULL)", '22004', qr/^argument "indexes" must not be null$/, 'none');
+fails_with($target, "SELECT fastcopy.copy('$conninfo', 't', 't', indexes => NULL)", '22004', qr/^argument "indexes" must not be null$/, 'NULL');
 
 no_leftovers($source, $target, 'in the end');
 done_testing();

@@ -1,9 +1,9 @@
-# Workers of a resumed job that are terminated, at each step of their work: the job ends done with each row once,
-# or it does not say done.
+# Workers of a resumed job are terminated at each step of their work: the job ends done with each row once, or it is
+# not done.
 #
-# A job is stopped when as many chunks are left as it will have workers: were a chunk of the first run counted a second
-# time for each of them, the job would look done. When it is resumed, its workers are held at one step by something
-# that only the test can let go of, and all of them are terminated:
+# A job is stopped when as many chunks are left as it has workers: if each of them counted a chunk of the first run
+# again, the job would look done. When it is resumed, its workers are held at one step, and all of them are
+# terminated:
 #
 #     at the gate              the coordinator waits for the job's row in the ledger
 #     looking for changes      the filter waits on the source
@@ -13,7 +13,7 @@
 #     before COPY, in COPY, after COPY, at the mark, after the mark
 #                              triggers and the chunk's row in the ledger wait on the target
 #
-# Their successors do what they have left. The test counts the rows by itself.
+# Their replacements copy what is left. The test counts the rows itself.
 use strict;
 use warnings;
 
@@ -41,12 +41,7 @@ CREATE FUNCTION public.gate(id bigint) RETURNS boolean LANGUAGE plpgsql AS
 	IF id % 50 = 0 THEN PERFORM pg_catalog.pg_advisory_xact_lock_shared(1); END IF;
 	RETURN true;
 END'));
-$target->safe_psql('postgres', q(
-CREATE FUNCTION public.hold() RETURNS trigger LANGUAGE plpgsql AS
-'BEGIN
-	PERFORM pg_catalog.pg_advisory_xact_lock_shared(1);
-	RETURN NEW;
-END'));
+add_hold($target);
 my $expected = table_digest($source, 'public.items');
 my $held_id  = $rows;    # in the last chunk
 
@@ -82,7 +77,7 @@ sub chunks
 		"SELECT count(*) FILTER (WHERE done) || ' of ' || count(*) FROM fastcopy.chunk WHERE job = $job");
 }
 
-# A session that keeps the lock that the SQL takes until it ends.
+# A session that holds the lock that the SQL takes until it ends.
 sub keeper
 {
 	my ($node, $sql) = @_;
@@ -101,8 +96,8 @@ sub waiting
 
 my $in_lock = q(wait_event_type = 'Lock');
 
-# step => [ what is needed before, whether the workers are there, what lets go ]; with what the first has returned,
-# and the number of workers.
+# step => [ what must be done before, whether the workers exist, what releases them ]; the latter is called with what
+# the first has returned and the number of workers.
 my %steps = (
 	'at the gate' => [
 		sub { keeper($target, "SELECT FROM fastcopy.job WHERE job = $_[0] FOR UPDATE") },
@@ -199,7 +194,7 @@ for my $workers (1, 3)
 		my @pids = split /\n/, $target->safe_psql('postgres',
 			q(SELECT pid FROM pg_stat_activity WHERE backend_type = 'fastcopy worker'));
 		$target->safe_psql('postgres', "SELECT pg_terminate_backend($_)") for @pids;
-		# Where one is held by a row, the others may have ended.
+		# If a row holds one of them, the others may have ended.
 		cmp_ok(scalar @pids, $step =~ /^(?:in COPY|after the mark)$/ ? '>=' : '==',
 			$step =~ /^(?:in COPY|after the mark)$/ ? 1 : $workers, "$name: the workers are terminated");
 		defined seconds_until(sub { gone(@pids) }) or die "$name: they stay";

@@ -1,6 +1,6 @@
-# A standby of the target as the source: what a job does to the target is replayed there. A TRUNCATE would empty the
-# rows that are about to be read, so truncate => true is refused, however the source reaches the table, and all
-# servers keep their rows.
+# A standby of the target as the source: it replays what a job does to the target. A TRUNCATE would remove the rows
+# that are to be read, so truncate => true is rejected, however the source reaches the table, and all servers keep
+# their rows.
 use strict;
 use warnings;
 
@@ -75,7 +75,7 @@ for my $case (
 is($target->safe_psql('postgres', 'SELECT count(*) FROM fastcopy.job'), '0', 'what was refused has left no job');
 no_leftovers($standby, $target, 'after refusals');
 
-# What empties nothing is allowed: the rows of a standby, once more.
+# A job that does not truncate is allowed: it copies the standby's rows once more.
 $target->safe_psql('postgres', 'CREATE TABLE public.copied (LIKE public.items); CREATE TABLE public.rebuilt (LIKE public.items INCLUDING INDEXES)');
 catch_up();
 for my $case ([ 'copied', 'keep' ], [ 'rebuilt', 'rebuild' ])
@@ -88,7 +88,7 @@ for my $case ([ 'copied', 'keep' ], [ 'rebuilt', 'rebuild' ])
 }
 no_leftovers($standby, $target, 'after copies from the standby');
 
-# A standby of somebody else has nothing of ours.
+# A standby of another server has none of our tables.
 $other->safe_psql('postgres', q(
 CREATE TABLE public.items (id bigint PRIMARY KEY, name text);
 INSERT INTO public.items SELECT g, 'new ' || g FROM generate_series(1, 1000) g));
@@ -96,16 +96,16 @@ my $foreign = make_standby($other, 'foreign');
 $other->wait_for_catchup($foreign, 'replay', $other->lsn('insert'));
 is($target->safe_psql('postgres', 'SELECT ' . call_sql('copy', $foreign, truncate => 'true')), '1000',
 	'with truncate from the standby of another server');
-is(table_digest($target, 'public.items'), table_digest($foreign, 'public.items'), 'its rows are there');
+is(table_digest($target, 'public.items'), table_digest($foreign, 'public.items'), 'its rows are copied');
 
-# A standby that was promoted replays nothing any more.
+# A promoted standby no longer replays anything.
 $target->safe_psql('postgres', 'TRUNCATE public.items; INSERT INTO public.items VALUES (1, $$kept$$)');
 catch_up();
 $standby->promote;
 $target->safe_psql('postgres', 'INSERT INTO public.items VALUES (2, $$gone$$)');
 is($target->safe_psql('postgres', 'SELECT ' . call_sql('copy', $standby, truncate => 'true')), '1',
 	'with truncate from a standby that was promoted');
-is($target->safe_psql('postgres', 'SELECT name FROM public.items'), 'kept', 'its row is there');
+is($target->safe_psql('postgres', 'SELECT name FROM public.items'), 'kept', 'its row is kept');
 
 no_leftovers($standby, $target, 'at the end');
 done_testing();

@@ -1,6 +1,6 @@
-# Inheritance children that are temporary tables of other sessions. Nobody else can read or fill them: a SELECT by
-# the parent's name leaves them out, and so do INSERT, TRUNCATE and ANALYZE. Copies and comparisons do the same, on
-# either side, and nothing breaks when such a child goes.
+# Inheritance children that are temporary tables of other sessions. No other session can read or write them: a SELECT
+# from the parent leaves them out, and so do INSERT, TRUNCATE and ANALYZE. Copies and comparisons do the same, on
+# either side, and nothing fails when such a child is dropped.
 use strict;
 use warnings;
 
@@ -79,12 +79,11 @@ is(table_digest($target, 'public.items'), table_digest($source, 'public.items'),
 ($status, $stdout, $stderr) = run_verbose($target, $differences =~ s/\)$/, key => 'id')/r);
 is($stdout, '0|3000|3000', 'compare() by the key') or diag $stderr;
 
-# Children that go, or come, between a job's end and its resumption change nothing of it.
+# Children that are created or dropped between a job's end and its resumption do not matter.
 sub cancelled_job
 {
+	add_hold($target);
 	$target->safe_psql('postgres', q(
-		CREATE OR REPLACE FUNCTION public.hold() RETURNS trigger LANGUAGE plpgsql AS
-			'BEGIN PERFORM pg_catalog.pg_advisory_xact_lock_shared(1); RETURN NEW; END';
 		CREATE TRIGGER hold BEFORE INSERT ON public.items FOR EACH ROW WHEN (NEW.id = 1500) EXECUTE FUNCTION public.hold()));
 	my $gatekeeper = $target->background_psql('postgres');
 	hold_gate($gatekeeper);
@@ -101,7 +100,7 @@ sub resumes
 {
 	my ($job, $name) = @_;
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
-	# Something has run on the source, so that it has to count.
+	# A transaction has run on the source, so that resume counts rows.
 	$source->safe_psql('postgres', 'CREATE TABLE IF NOT EXISTS public.elsewhere (i int); INSERT INTO public.elsewhere VALUES (1)');
 	my ($status, $stdout, $stderr) = run_verbose($target, "SELECT fastcopy.resume($job); SELECT fastcopy.wait($job)");
 	is($stdout, "$job\ndone", "$name: the job is resumed") or diag $stderr;

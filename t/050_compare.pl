@@ -1,6 +1,6 @@
-# fastcopy.compare: what it finds, what it does not take for a difference, and what it leaves behind.
+# fastcopy.compare: which differences it finds, what it ignores, and what it leaves behind.
 #
-# Tables are small and chunks smaller still, so that each comparison has many pieces on both sides.
+# Tables are small and chunks smaller still, so that each comparison has many ranges on both sides.
 use strict;
 use warnings;
 
@@ -11,7 +11,7 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-# Sessions on either side begin with settings that change how values are written.
+# Sessions on both sides start with settings that change the output of values.
 my ($source, $target) = start_pair(
 	source_conf => "timezone = 'Asia/Kolkata'\ndatestyle = 'German'\nbytea_output = 'escape'\nintervalstyle = 'iso_8601'\n",
 	target_conf => "timezone = 'America/St_Johns'\ndatestyle = 'SQL, DMY'\nextra_float_digits = 0\n"
@@ -27,13 +27,6 @@ sub compare
 		  . join(', ', "'$conninfo'", "'$from'", "'$to'", @more) . ')');
 }
 
-sub both
-{
-	my ($sql) = @_;
-	$_->safe_psql('postgres', $sql) for $source, $target;
-	return;
-}
-
 # Asserts that nothing differs.
 sub same
 {
@@ -42,7 +35,7 @@ sub same
 	return is(compare($from, $to, @more), "total|$rows|$rows|f", $name);
 }
 
-# Asserts in how many ranges rows differ, and the totals.
+# Asserts the number of ranges that differ, and the totals.
 sub differ
 {
 	my ($from, $to, $ranges, $source_rows, $target_rows, $name, @more) = @_;
@@ -82,7 +75,7 @@ for my $key (qw(id a b f at span raw doc price))
 same('t', 't', 5000, '... by some columns', "columns => '{id,f}'");
 same('t', 't', 17, '... by a filter', "filter => 'id <= 17 -- seventeen'");
 
-# The search_path, settings of the role: nothing of it matters.
+# The search_path and the settings of the role do not matter.
 $target->safe_psql('postgres', q(ALTER ROLE postgres SET search_path = public; ALTER ROLE postgres SET lc_monetary = 'C.UTF-8';
 	ALTER ROLE postgres SET quote_all_identifiers = on; ALTER ROLE postgres SET default_transaction_isolation = 'serializable'));
 same('t', 't', 5000, 'under settings of the role');
@@ -107,7 +100,7 @@ $change->('UPDATE mixed SET id = 10 WHERE id = 11; UPDATE mixed SET a = (SELECT 
 	'a row twice in place of two', "columns => '{id,a}'");
 $change->("UPDATE mixed SET a = b, b = a WHERE id = 4000", 1, 5000, 'values that swapped columns');
 
-# What a range says is a condition that holds on both sides.
+# A range is a condition that is valid on both sides.
 $target->safe_psql('postgres', "UPDATE mixed SET b = 'changed' WHERE id = 4321");
 for my $key (qw(id a at f raw span))
 {
@@ -123,7 +116,7 @@ $source->safe_psql('postgres', 'UPDATE t SET b = NULL WHERE id = 1');
 like(compare('t', 'mixed', "key => 'b'"), qr/^b IS NULL\|501\|500\|t$/m, 'the range of NULLs');
 
 # Without any key, and duplicates.
-both('CREATE TABLE heap (x integer, y text); INSERT INTO heap SELECT i % 100, repeat(\'y\', i % 50) FROM generate_series(1, 3000) i');
+on_both('CREATE TABLE heap (x integer, y text); INSERT INTO heap SELECT i % 100, repeat(\'y\', i % 50) FROM generate_series(1, 3000) i');
 same('heap', 'heap', 3000, 'no key');
 $target->safe_psql('postgres', 'DELETE FROM heap WHERE ctid = (SELECT min(ctid) FROM heap)');
 differ('heap', 'heap', 1, 3000, 2999, 'a duplicate less');
@@ -134,7 +127,7 @@ differ('heap', 'heap', 2, 2999, 2999, 'a key without bounds', "key => 'y'");
 same('heap', 'heap', 0, 'nothing of it', "filter => 'false'");
 
 # No statistics, but an index: bounds are evenly spaced.
-both('CREATE TABLE fresh (id bigint PRIMARY KEY, at timestamptz); CREATE INDEX ON fresh (at);'
+on_both('CREATE TABLE fresh (id bigint PRIMARY KEY, at timestamptz); CREATE INDEX ON fresh (at);'
 	. " INSERT INTO fresh SELECT i * 1000, timestamptz '2026-01-01 00:00+00' + i * interval '1 h' FROM generate_series(-500, 500) i");
 same('fresh', 'fresh', 1001, 'a table without statistics');
 $target->safe_psql('postgres', 'DELETE FROM fresh WHERE id = -3000');
@@ -142,7 +135,7 @@ like(compare('fresh', 'fresh'), qr/^id >= '-\d+' AND id < '-?\d+'\|\d+\|\d+\|t\n
 like(compare('fresh', 'fresh', "key => 'at'"), qr/^at >= '2025-[^\n]*\|t\ntotal\|1001\|1000\|t$/, '... and by time');
 
 # Types of keys, each with a difference to find; collations that do not sort by bytes.
-both(q(CREATE COLLATION natural_order (provider = icu, locale = 'en-u-kn-true');
+on_both(q(CREATE COLLATION natural_order (provider = icu, locale = 'en-u-kn-true');
 	CREATE TYPE mood AS ENUM ('sad', 'ok', 'happy');
 	CREATE TABLE keys (i2 smallint, i8 bigint, n numeric, f4 real, d date, ts timestamp, ti time, u uuid, c char(8), na name,
 		tx text COLLATE natural_order, bo boolean, mo mood, ar integer[], ip inet);
@@ -163,7 +156,7 @@ for my $key (grep { $_ ne 'ar' } @keys)
 }
 
 # Partitioned tables, inheritance, views, materialized and foreign tables on either side.
-both(q(CREATE TABLE parts (id integer, v text) PARTITION BY RANGE (id);
+on_both(q(CREATE TABLE parts (id integer, v text) PARTITION BY RANGE (id);
 	CREATE TABLE parts_1 PARTITION OF parts FOR VALUES FROM (0) TO (1000);
 	CREATE TABLE parts_2 PARTITION OF parts FOR VALUES FROM (1000) TO (9000) PARTITION BY LIST (v);
 	CREATE TABLE parts_2x PARTITION OF parts_2 DEFAULT;
@@ -192,7 +185,7 @@ differ('plain', 'parts', 1, 4000, 3999, 'a row missing in a partition', "key => 
 differ('plain', 'parts', 1, 4000, 3999, '... without a key');
 differ('parent', 'empty', 64, 4000, 0, 'an empty table');
 
-# Encodings that differ: text crosses by way of UTF-8.
+# Different encodings: text is compared as UTF-8.
 $source->safe_psql('postgres', "CREATE DATABASE latin ENCODING 'LATIN1' TEMPLATE template0");
 my $words = q(CREATE TABLE words (w text PRIMARY KEY, i integer);
 	INSERT INTO words SELECT (ARRAY['Ärger','élan','Zoo','ñandú','alpha'])[1 + i % 5] || ' ' || i, i FROM generate_series(1, 1000) i; ANALYZE words);
@@ -210,9 +203,9 @@ my $latin = conninfo($source, dbname => 'latin');
 	like($lines, qr/^convert_to\(w::text, 'UTF8'\) >= [^\n]*\n(?:convert_to[^\n]*\n)?total\|1000\|1000\|t$/, '... with a difference');
 }
 
-# Writers on both sides: the tables are those of one instant each, and counted by it. Money moves between accounts, so that
-# the sum of the balances is the same at each.
-both(q(CREATE TABLE accounts (id integer PRIMARY KEY, balance integer NOT NULL, note text);
+# Writers on both sides: each side is read and counted at one instant. Money moves between accounts, so the sum of the
+# balances is always the same.
+on_both(q(CREATE TABLE accounts (id integer PRIMARY KEY, balance integer NOT NULL, note text);
 	INSERT INTO accounts SELECT i, 0, repeat('n', 200) FROM generate_series(1, 3000) i;
 	ANALYZE accounts;
 	CREATE TABLE stop ();
@@ -238,7 +231,7 @@ for my $node ($source, $target)
 	$node->poll_query_until('postgres', "SELECT last_value > 10 FROM written") or die 'no writer';
 }
 my $before = $source->safe_psql('postgres', 'SELECT last_value FROM written');
-# At any instant all three rows are flipped or none is: as many of the three ranges differ as of the other.
+# At any instant all three rows are flipped or none is: either all three ranges differ or none does.
 my %seen;
 for my $i (1 .. 12)
 {
@@ -248,18 +241,18 @@ for my $i (1 .. 12)
 ok(!(grep { $_ != 0 && $_ != 3 } keys %seen), 'writers on both sides: all of a transaction is seen, or nothing')
   or diag explain \%seen;
 cmp_ok($source->safe_psql('postgres', 'SELECT last_value FROM written'), '>', $before, '... which have written meanwhile');
-both('INSERT INTO stop DEFAULT VALUES');
+on_both('INSERT INTO stop DEFAULT VALUES');
 $_->quit for @writers;
 same('accounts', 'accounts', 3000, '... and at rest the tables are equal');
 no_leftovers($source, $target, 'after comparisons');
 
-# A reader's lock and no more: it waits for nobody who writes, and nobody who writes waits for it.
+# compare takes ACCESS SHARE only: it does not wait for writers, nor writers for it.
 my $hold = $target->background_psql('postgres');
 $hold->query_safe('BEGIN; LOCK TABLE t IN EXCLUSIVE MODE');
 differ('t', 't', 1, 5000, 5000, 'under EXCLUSIVE locks', "key => 'id'");
 $hold->quit;
 
-# Mistakes.
+# Errors in arguments.
 my $call = sub { "SELECT * FROM fastcopy.compare('$conninfo', " . join(', ', @_) . ')' };
 fails_with($target, $call->("'nowhere'", "'t'"), '42P01', qr/relation "nowhere" does not exist/, 'no such source table');
 fails_with($target, $call->("'t'", "'nowhere'"), '42P01', qr/relation "nowhere" does not exist/, 'no such target table');
@@ -268,11 +261,11 @@ fails_with($target, $call->("'t'", "'t'", "key => 'k'"), '42703', qr/key column 
 fails_with($target, $call->("'t'", "'t'", "columns => '{id,zz}'"), '42703', qr/column "zz" of source table "t" does not exist/, 'no such column asked for');
 fails_with($target, $call->("'t'", "'t'", "filter => 'id ='"), '42601', qr/syntax error/, 'a bad filter');
 fails_with($target, $call->("'t'", "'t'", "filter => 'true) OR (true'"), '42601', qr/syntax error/, 'a filter that closes the parenthesis');
-fails_with($target, $call->("'t'", "'t'", "filter => 'true ORDER BY id'"), '42601', qr/syntax error/, 'a filter that goes on');
+fails_with($target, $call->("'t'", "'t'", "filter => 'true ORDER BY id'"), '42601', qr/syntax error/, 'a filter with another clause');
 fails_with($target, $call->("'t'", "'t'", 'workers => 0'), '22023', qr/number of workers must be between/, 'no workers');
 fails_with($target, $call->("'t'", "'t'", 'workers => NULL'), '22004', qr/"workers" must not be null/, 'NULL workers');
 fails_with($target, "SELECT * FROM fastcopy.compare('host=/nowhere', 't', 't')", '08001', qr/could not connect to the source/, 'no source');
-fails_with($target, "BEGIN; CREATE TABLE young (id integer); " . $call->("'t'", "'young'"), '55000', qr/created or altered by the calling transaction/, 'a target nobody else can see');
+fails_with($target, "BEGIN; CREATE TABLE young (id integer); " . $call->("'t'", "'young'"), '55000', qr/created or altered by the calling transaction/, 'a target that other sessions cannot see');
 fails_with($target, "CREATE TEMP TABLE brief (LIKE t); " . $call->("'t'", "'brief'"), '0A000', qr/temporary table/, 'a temporary target');
 fails_with($target, "BEGIN; LOCK TABLE t IN ACCESS EXCLUSIVE MODE; " . $call->("'t'", "'t'"), '55006', qr/the current transaction blocks it/, 'a session in its own way');
 fails_with($target, $call->("'t'", "'t'", "filter => '1 / (id - 4000) < 5'"), '22012', qr/division by zero/, 'an error in the middle');
@@ -280,10 +273,10 @@ is($target->safe_psql('postgres', 'DO $$ BEGIN BEGIN PERFORM fastcopy.compare(' 
 	'1', 'in a subtransaction');
 no_leftovers($source, $target, 'after errors');
 
-# Privileges: those of the caller, here and there, and rows that a policy hides are an error.
-both(q(CREATE ROLE reader LOGIN; CREATE TABLE secret (id integer PRIMARY KEY, s text); INSERT INTO secret SELECT i, 's' FROM generate_series(1, 1000) i));
+# Privileges are those of the caller, on both sides; rows hidden by a policy are an error.
+on_both(q(CREATE ROLE reader LOGIN; CREATE TABLE secret (id integer PRIMARY KEY, s text); INSERT INTO secret SELECT i, 's' FROM generate_series(1, 1000) i));
 my $nobody = "SET ROLE reader; ";
-fails_with($target, $nobody . $call->("'secret'", "'secret'"), '42501', qr/permission denied for function compare/, 'not for everybody');
+fails_with($target, $nobody . $call->("'secret'", "'secret'"), '42501', qr/permission denied for function compare/, 'PUBLIC has no EXECUTE');
 $target->safe_psql('postgres', q(GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA fastcopy TO reader;
 	CREATE SERVER old FOREIGN DATA WRAPPER pg_fastcopy OPTIONS (dbname 'postgres'); GRANT USAGE ON FOREIGN SERVER old TO reader));
 $target->safe_psql('postgres', "ALTER SERVER old OPTIONS (ADD host '" . $source->host . "', ADD port '" . $source->port . "');"
@@ -301,8 +294,8 @@ is($target->safe_psql('postgres', $as_reader, extra_params => [ '-U', 'reader' ]
 fails_with($target, "SELECT * FROM fastcopy.compare('" . conninfo($source, user => 'postgres') . "', 'secret', 'secret')", '2F003', qr/password is required/,
 	'the credentials of the server are not lent', user => 'reader');
 
-# Cancelled, timed out, terminated, in the middle: workers on both sides sleep in the filter.
-both(q(CREATE FUNCTION nap(id integer) RETURNS boolean LANGUAGE plpgsql VOLATILE AS $$BEGIN PERFORM pg_sleep(600); RETURN true; END$$));
+# Cancelled, timed out, terminated in the middle: workers on both sides sleep in the filter.
+on_both(q(CREATE FUNCTION nap(id integer) RETURNS boolean LANGUAGE plpgsql VOLATILE AS $$BEGIN PERFORM pg_sleep(600); RETURN true; END$$));
 my $slow = "SELECT * FROM fastcopy.compare('$conninfo', 'plain', 'plain', 2, filter => 'public.nap(id)')";
 my $asleep = sub {
 	for my $node ($source, $target)
@@ -327,7 +320,7 @@ for my $end (qw(pg_cancel_backend pg_terminate_backend worker))
 fails_with($target, "SET statement_timeout = '300ms'; $slow", '57014', qr/statement timeout/, 'statement_timeout in the middle');
 no_leftovers($source, $target, 'after a timeout');
 
-# A source that is lost in the middle.
+# The source is lost in the middle.
 {
 	$target->safe_psql('postgres', 'CREATE OR REPLACE FUNCTION nap(id integer) RETURNS boolean LANGUAGE sql AS $$SELECT true$$');
 	my $session = $target->background_psql('postgres', on_error_stop => 0);
@@ -341,7 +334,7 @@ no_leftovers($source, $target, 'after a timeout');
 	quit_quietly($session);
 }
 
-# A standby of the target can be compared as well.
+# A standby of the target can be compared too.
 {
 	$target->backup('base');
 	my $standby = PostgreSQL::Test::Cluster->new('standby');
@@ -353,9 +346,9 @@ no_leftovers($source, $target, 'after a timeout');
 	$standby->stop;
 }
 
-# The total counts each side by the table's name, and pieces that have something else are a difference: as here, where a row
-# hides from those queries on the source that hash rows.
-both(q(CREATE TABLE judged AS SELECT g AS id, md5(g::text) AS s FROM generate_series(1, 5000) g));
+# The total counts each side by the table's name, and ranges with another sum are a difference: here a row is hidden
+# from the queries on the source that hash rows.
+on_both(q(CREATE TABLE judged AS SELECT g AS id, md5(g::text) AS s FROM generate_series(1, 5000) g));
 same('judged', 'judged', 5000, 'parts that add up');
 {
 	my $filter = q($$id <> 7 OR current_setting('cluster_name') <> 'source' OR current_query() NOT LIKE '%hashtext' || 'extended%'$$);
@@ -365,7 +358,7 @@ same('judged', 'judged', 5000, 'parts that add up');
 	like($stderr, qr/WARNING:  XX001: parts of source table "judged" do not add up to the table/, '... and there is a warning');
 }
 
-# Worker slots: fewer than asked for is a warning, none is an error. Idle workers of jobs that wait take the slots.
+# Worker slots: fewer than requested is a warning, none is an error. Idle workers of waiting jobs occupy the slots.
 $target->append_conf('postgresql.conf', "max_worker_processes = 2\n");
 $target->restart;
 my ($status, $stdout, $stderr) = run_verbose($target, $call->("'t'", "'t'", 'workers => 8'));

@@ -1,7 +1,7 @@
-# What a user asks of a job that has copied all of its rows: cancel() and pg_cancel_backend() while indexes are built
-# or the target is analyzed, and another number of workers. What is answered with yes is done.
+# Requests to a job that has copied all of its rows: cancel() and pg_cancel_backend() while indexes are built or the
+# target is analyzed, and set_workers(). A request that returns true takes effect.
 #
-# An index's expression waits for a lock of the test: while rows are inserted never, while the index is built or the
+# An index expression waits for a lock of the test: never while rows are inserted, and while the index is built or the
 # table analyzed if the table `control` says so.
 use strict;
 use warnings;
@@ -9,6 +9,7 @@ use warnings;
 use FindBin;
 use lib "$FindBin::RealBin/lib";
 
+use FastcopyGate;
 use FastcopyTest;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -38,7 +39,7 @@ END'));
 my $gatekeeper = $target->background_psql('postgres');
 my $held = q(FROM pg_stat_activity WHERE backend_type LIKE 'fastcopy%' AND wait_event = 'advisory');
 
-# Starts a job and waits until it is held in that phase; in_copy => 1: by copy() in the session $caller.
+# Starts a job and waits until it is held in that phase; with in_copy => 1, by copy() in the session $caller.
 my $caller;
 sub hold_in
 {
@@ -51,7 +52,7 @@ sub hold_in
 		CREATE INDEX two ON public.items (name, id);
 		TRUNCATE public.control;
 		INSERT INTO public.control VALUES ('$phase')));
-	$gatekeeper->query_safe('SELECT pg_advisory_lock(1)');
+	hold_gate($gatekeeper);
 	if (delete $arguments{in_copy})
 	{
 		$caller = $target->background_psql('postgres', on_error_stop => 0);
@@ -77,7 +78,7 @@ sub cancels
 	my $waiter = $target->background_psql('postgres', on_error_stop => 0);
 	$waiter->query_until(qr/sent/, "\\echo sent\nSELECT fastcopy.wait($job);\n");
 	is($target->safe_psql('postgres', $sql =~ s/JOB/$job/r), 't', "$name: it is accepted");
-	# The lock is still there: it is not waited for.
+	# The lock is still held: the job does not wait for it.
 	is(wait_state($target, $job, 'done|failed|cancelled|interrupted'), 'cancelled', "$name: the job is cancelled");
 	is($target->safe_psql('postgres', "SELECT fastcopy.wait($job)"), 'cancelled', "$name: wait() says so");
 	quit_quietly($waiter);
@@ -108,7 +109,7 @@ cancels('index',   'pg_cancel_backend() during a rebuild', $cancel_backend, inde
 	quit_quietly($caller);
 }
 
-# An ANALYZE that fails by itself costs statistics, not the job.
+# If ANALYZE fails by itself, the job does not fail.
 {
 	my $name = 'ANALYZE that fails';
 	my $job = hold_in('analyze');
@@ -128,7 +129,7 @@ cancels('index',   'pg_cancel_backend() during a rebuild', $cancel_backend, inde
 	$target->safe_psql('postgres', q(CREATE OR REPLACE FUNCTION public.slow(id bigint) RETURNS bigint IMMUTABLE LANGUAGE sql AS 'SELECT id'));
 }
 
-# Another number of workers while indexes are built: either that many build, or the call says that it is too late.
+# set_workers() while indexes are built: either that many workers build, or the call says that it is too late.
 $target->safe_psql('postgres', q(
 CREATE OR REPLACE FUNCTION public.slow(id bigint) RETURNS bigint IMMUTABLE LANGUAGE plpgsql AS
 'BEGIN
@@ -145,7 +146,7 @@ END'));
 		CREATE INDEX one ON public.items (public.slow(id));
 		CREATE INDEX two ON public.items (public.slow(id + 1));
 		CREATE INDEX three ON public.items (public.slow(id + 2))));
-	$gatekeeper->query_safe('SELECT pg_advisory_lock(1)');
+	hold_gate($gatekeeper);
 	my $job = $target->safe_psql('postgres', 'SELECT ' . call_sql('start', $source, workers => 1, indexes => 'rebuild'));
 	wait_state($target, $job, 'indexing');
 	$target->poll_query_until('postgres', "SELECT count(*) = 1 $held") or die 'no index is being built';

@@ -1,10 +1,10 @@
-# Targets that are on yet another server: foreign tables of postgres_fdw, and foreign partitions. Their server commits
-# by itself. When its connection breaks while it does, nobody here knows whether the rows are there. So this is
-# not like a lost connection to the source, after which the chunk is copied again: the job must fail, and no row may
-# be there twice.
+# Targets on a third server: foreign tables of postgres_fdw, and foreign partitions. Their server commits
+# independently. If its connection breaks during the commit, it is unknown whether the rows are stored. So unlike
+# after a lost connection to the source, the chunk must not be retried: the job must fail, and no row may be stored
+# twice.
 #
-# Between the target and the third server is FakeSource, which passes a message on, or breaks the connection in its
-# place. The answer to COMMIT comes when the rows are committed; the answer to INSERT comes before.
+# FakeSource is between the target and the third server: it forwards each message, or breaks the connection instead.
+# The answer to COMMIT comes after the rows are committed; the answer to INSERT comes before.
 use strict;
 use warnings;
 
@@ -38,7 +38,7 @@ my %targets = (
 		CREATE TABLE public.even PARTITION OF public.items FOR VALUES IN (0);
 		CREATE FOREIGN TABLE public.odd PARTITION OF public.items FOR VALUES IN (1) SERVER third));
 
-# The foreign server is there by that way.
+# The foreign server is reached through it.
 sub make_target
 {
 	my ($kind, $host, $port) = @_;
@@ -53,14 +53,14 @@ sub make_target
 	return;
 }
 
-# How many rows there are, and how many of them different ones; by the third server's own word.
+# The number of rows and of different rows, as the third server has them.
 sub counts
 {
 	return $third->safe_psql('postgres',
 		'SELECT count(*), count(DISTINCT id) FROM (TABLE public.items UNION ALL TABLE public.odd) i');
 }
 
-# What breaks the connection in place of the server's answer to a statement, once.
+# The connection breaks, once, instead of the answer to a statement.
 sub broken_at
 {
 	my ($statement) = @_;
@@ -116,8 +116,8 @@ for my $kind (sort keys %targets)
 	}
 }
 
-# A worker that is told to go while the third server commits: whatever ends the job, what is not known is said, and a
-# resume does not copy the chunk again unasked.
+# A worker is terminated while the third server commits: however the job ends, it reports what is unknown, and a
+# resume does not copy the chunk again unless told to.
 for my $end (
 	[ 'cancel()', 'SELECT fastcopy.cancel(JOB)', 'failed|08007', qr/has failed/ ],
 	[ 'a coordinator that is terminated', q(SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'fastcopy coordinator'),
@@ -138,7 +138,7 @@ for my $end (
 	$third_by->stop;
 }
 
-# A trigger may say the same of a connection of its own.
+# A trigger may raise the same error for a connection of its own.
 $target->safe_psql('postgres', q(
 SET client_min_messages = 'warning';
 DROP SERVER third CASCADE;

@@ -1,11 +1,12 @@
-# A target that others use while a job copies into it: other jobs, TRUNCATE, a new partition that is emptied, a dropped
-# index, a role without rights. Whatever they do, a job that says it is done has each row there once.
+# A target that others use during a job: other jobs, TRUNCATE, a new partition that is truncated, a dropped index, a
+# role without privileges. In every case a job that ends done has each row stored once.
 use strict;
 use warnings;
 
 use FindBin;
 use lib "$FindBin::RealBin/lib";
 
+use FastcopyGate;
 use FastcopyTest;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -32,19 +33,19 @@ sub new_target
 	return;
 }
 
-# Starts a job of one worker that stops in the middle of its chunks, some of which are done by then.
+# Starts a job of one worker that stops in the middle of its chunks, some of which are then done.
 sub start_half
 {
 	my (%arguments) = @_;
-	$gatekeeper->query_safe('SELECT pg_advisory_lock(1)');
+	hold_gate($gatekeeper);
 	my $job = $target->safe_psql('postgres', q(SET fastcopy.chunk_size = '8kB'; SELECT )
 		. call_sql('start', $source, workers => 1, filter => 'public.gate(id)', %arguments));
-	$source->poll_query_until('postgres',
-		q(SELECT count(*) = 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted)) or die 'nobody came to the gate';
+	wait_at_gate($source, 1) or die 'no worker came to the gate';
 	return $job;
 }
 
-sub open_gate { $gatekeeper->query_safe('SELECT pg_advisory_unlock_all()'); return }
+# Releases the lock however often the session has taken it.
+sub release { $gatekeeper->query_safe('SELECT pg_advisory_unlock_all()'); return }
 
 # Two jobs.
 for my $first ({}, { truncate => \'true' }, { indexes => 'rebuild' })
@@ -58,7 +59,7 @@ for my $first ({}, { truncate => \'true' }, { indexes => 'rebuild' })
 		fails_with($target, 'SELECT ' . call_sql('start', $source, workers => 1, %$second),
 			'55006', qr/^public\.items is the target of fastcopy job $job$/, "two jobs, $name: the second is refused",
 			hint => qr/cancel it/);
-		open_gate();
+		release();
 		is(wait_state($target, $job, 'done|failed'), 'done', "two jobs, $name: the first is done");
 		is(table_digest($target, 'public.items'), $expected, "two jobs, $name: each row is there once");
 	}
@@ -68,24 +69,24 @@ for my $first ({}, { truncate => \'true' }, { indexes => 'rebuild' })
 	my $job   = start_half();
 	my $other = $target->safe_psql('postgres', 'SELECT ' . call_sql('copy', $source, workers => 1));
 	is($other, $rows, 'two jobs that neither truncate nor rebuild share a target');
-	open_gate();
+	release();
 	is(wait_state($target, $job, 'done|failed'), 'done', '... and both are done');
 	is($target->safe_psql('postgres', 'SELECT count(*), count(DISTINCT id) FROM public.items'), 2 * $rows . "|$rows", '... with the rows of both');
 }
 
-# The target's partitions are the target, and so is the table that it is a partition of.
+# Partitions of the target belong to it, and so does the table that it is a partition of.
 {
 	new_target(q(CREATE TABLE public.items (id bigint, name text) PARTITION BY RANGE (id);
 		CREATE TABLE public.items_1 PARTITION OF public.items FOR VALUES FROM (1) TO (10000)));
 	my $job = start_half();
 	fails_with($target, 'SELECT ' . call_sql('start', $source, target_table => 'public.items_1', truncate => \'true'),
 		'55006', qr/is the target of fastcopy job $job$/, 'a job that truncates a partition of another target is refused');
-	open_gate();
+	release();
 	wait_state($target, $job, 'done');
 	$job = start_half(target_table => 'public.items_1');
 	fails_with($target, 'SELECT ' . call_sql('start', $source, truncate => \'true'),
 		'55006', qr/is the target of fastcopy job $job$/, 'so is one that truncates the parent');
-	open_gate();
+	release();
 	wait_state($target, $job, 'done');
 }
 
@@ -100,7 +101,7 @@ sub disturbed
 	$session->query_until(qr/sent/, "\\echo sent\n$sql;\n\\echo over\n") if $sql =~ /public\.items[; ]*$/;
 	$target->poll_query_until('postgres', q(SELECT count(*) > 0 FROM pg_locks WHERE NOT granted))
 	  if $sql =~ /public\.items[; ]*$/;
-	open_gate();
+	release();
 	is(wait_state($target, $job, 'done|failed'), 'failed', "$name: the job fails");
 	is($target->safe_psql('postgres', "SELECT sqlstate FROM fastcopy.status WHERE job = $job"), $sqlstate, '... and says why');
 	$session->quit;
@@ -125,7 +126,7 @@ for my $how ({ truncate => \'true' }, { indexes => 'rebuild' })
 	is($target->safe_psql('postgres', 'SELECT count(*) FROM public.items'), '1', '... and loses nothing');
 }
 
-# Who may not empty the table does not lock it, either.
+# A role without TRUNCATE on the table does not lock it either.
 {
 	new_target();
 	add_scram_role($source, 'reader', 'SUPERUSER');
@@ -137,7 +138,7 @@ for my $how ({ truncate => \'true' }, { indexes => 'rebuild' })
 	{
 		my ($argument) = keys %$how;
 		$target->safe_psql('postgres', 'CREATE INDEX IF NOT EXISTS items_id ON public.items (id)') if $argument eq 'indexes';
-		# Were the lock asked for first, this would wait for the reader.
+		# If the lock were requested first, this would wait for the reader.
 		fails_with($target, 'SELECT ' . call_sql('start', $source, %$how,
 				source => conninfo($source, user => 'reader', password => 'sesame')),
 			'42501', qr/^(?:permission denied for|must be owner of) table items$/, "$argument without the right waits for nobody",
@@ -146,7 +147,7 @@ for my $how ({ truncate => \'true' }, { indexes => 'rebuild' })
 	$holder->quit;
 }
 
-# Two that truncate at the same time: one is refused, none is a victim of a deadlock.
+# Two jobs truncate at the same time: one is rejected, and neither is chosen as the victim of a deadlock.
 for my $round (1 .. 5)
 {
 	new_target();
@@ -156,18 +157,18 @@ for my $round (1 .. 5)
 	$_->query_until(qr/over/, '') for @sessions;
 	my @errors = grep { /ERROR/ } map { $_->{stderr} } @sessions;
 	ok(!(grep { !/is the target of fastcopy job/ } @errors), "two that truncate, round $round: no deadlock") or diag @errors;
-	is(table_digest($target, 'public.items'), $expected, '... and each row is there once');
+	is(table_digest($target, 'public.items'), $expected, '... and each row is stored once');
 	$_->quit for @sessions;
 }
 
-# An index that is dropped before its turn.
+# An index that is dropped before it is rebuilt.
 {
 	new_target(q(CREATE TABLE public.items (id bigint, name text);
 		CREATE INDEX one ON public.items (id); CREATE INDEX two ON public.items (name)));
 	my $job = start_half(indexes => 'rebuild');
 	my $session = $target->background_psql('postgres');
 	$session->query_until(qr/sent/, "\\echo sent\nDROP INDEX public.one;\n\\echo over\n");
-	open_gate();
+	release();
 	is(wait_state($target, $job, 'done|failed'), 'done', 'an index that was dropped meanwhile needs no building');
 	$session->query_until(qr/over/, '');
 	$session->quit;
@@ -175,13 +176,13 @@ for my $round (1 .. 5)
 		't', '... and the others are built');
 }
 
-# Log lines of the coordinator name its statement, as long as it runs.
+# Log lines of the coordinator show its statement while it runs.
 {
 	new_target();
 	my $job = start_half();
 	my $pid = $target->safe_psql('postgres', q(SELECT pid FROM pg_stat_activity WHERE backend_type = 'fastcopy coordinator'));
 	$target->safe_psql('postgres', "SELECT pg_terminate_backend($pid, 10000)");
-	open_gate();
+	release();
 	like(slurp_file($target->logfile), qr/^$pid fastcopy coordinator STATEMENT:  copying public\.items$/m, 'the statement in the log is whole');
 }
 

@@ -1,4 +1,5 @@
-# ANALYZE at the end of a job: of a partitioned target, each leaf once and by several workers, then the tables above it.
+# ANALYZE at the end of a job: of a partitioned target, several workers analyze each leaf once, and then the tables
+# above.
 
 use strict;
 use warnings;
@@ -35,7 +36,7 @@ ok($target->poll_query_until('postgres', q(SELECT count(*) = 3 FROM pg_stat_user
 	'each leaf is analyzed');
 is($target->safe_psql('postgres', q(SELECT DISTINCT analyze_count FROM pg_stat_user_tables WHERE relname IN ('t_low_0', 't_low_rest', 't_high'))), '1', '... once');
 
-# Several at a time: each sampled expression waits until another leaf has come as far.
+# Several at a time: the expression of each leaf waits until another leaf is being sampled.
 $target->safe_psql('postgres', q(
 	CREATE FUNCTION meet(n int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS $$
 	BEGIN
@@ -56,10 +57,10 @@ my ($code, $rows, $stderr) = $target->psql('postgres', "SELECT fastcopy.copy('$c
 is("$rows $stderr", '8000 ', 'leaves are copied and analyzed');
 is($target->safe_psql('postgres', q(SELECT last_value, (SELECT count(*) FROM pg_stats_ext_exprs WHERE statistics_name LIKE 'met%') FROM started)), '3|3', '... three at a time');
 
-# An error of one leaf is logged, and no more.
+# An error in one leaf is only logged.
 $target->safe_psql('postgres', q(CREATE OR REPLACE FUNCTION meet(n int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN RAISE 'no statistics of this'; END$$; TRUNCATE t));
 is($target->safe_psql('postgres', "SELECT fastcopy.copy('$conninfo', 't', 't', 3)"), '8000', 'a job is done where a leaf cannot be analyzed');
-like(slurp_file($target->logfile), qr/WARNING:  fastcopy could not analyze partition with OID \d+ of public\.t: no statistics of this/, '... and the server log says so');
+like(slurp_file($target->logfile), qr/WARNING:  fastcopy could not analyze partition with OID \d+ of public\.t: no statistics of this/, '... and the server log has a WARNING');
 
 no_leftovers($source, $target, 'at the end');
 done_testing();

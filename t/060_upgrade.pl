@@ -1,5 +1,5 @@
-# From version 0.1.0: a library that is newer than the SQL objects in a database says so and does nothing;
-# after ALTER EXTENSION UPDATE the jobs of the old ledger are listed, and can be resumed and forgotten.
+# Upgrade from version 0.1.0: a library that is newer than the SQL objects of a database raises an error; after ALTER
+# EXTENSION UPDATE the jobs of the old ledger are listed, and can be resumed and forgotten.
 
 use strict;
 use warnings;
@@ -20,7 +20,7 @@ $target->safe_psql('postgres', q(DROP EXTENSION pg_fastcopy; CREATE EXTENSION pg
 $source->safe_psql('postgres', q(CREATE TABLE t (id bigint PRIMARY KEY, v text); INSERT INTO t SELECT g, md5(g::text) FROM generate_series(1, 3000) g));
 $target->safe_psql('postgres', q(CREATE TABLE t (id bigint, v text)));
 
-# Everything that has anything to do with a job refuses, with the hint that helps.
+# All functions about jobs raise an error with a hint.
 my $too_old = qr/^extension "pg_fastcopy" has version 0\.1\.0 in this database, but the library has version \Q$new\E$/;
 my %calls = (
 	start       => "fastcopy.start('$conninfo', 't', 't')",
@@ -42,8 +42,8 @@ my ($code, $out, $error) = $target->psql('postgres', 'SELECT fastcopy.cancel(1)'
 like($error, qr/HINT:  Run ALTER EXTENSION pg_fastcopy UPDATE\./, 'and says what to do');
 is($target->safe_psql('postgres', 'SELECT count(*) FROM t'), '0', 'nothing was copied');
 
-# A ledger as 0.1.0 has left it: job 1 is done; job 2 has failed, with the first of its two chunks copied; job 3
-# was running when the server was stopped.
+# A ledger as 0.1.0 leaves it: job 1 is done; job 2 has failed, with the first of its two chunks copied; job 3 was
+# running when the server was stopped.
 $target->safe_psql('postgres', sprintf(q(
 	CREATE TABLE done (LIKE t); CREATE TABLE failed (LIKE t); CREATE TABLE interrupted (LIKE t);
 	INSERT INTO failed SELECT g, md5(g::text) FROM generate_series(1, 1499) g;
@@ -73,7 +73,7 @@ is($target->safe_psql('postgres', q(SELECT job, state, chunks_done, chunks, rows
 is($target->safe_psql('postgres', q(SELECT job, number, target_table, state, chunks_done, chunks, rows, format FROM fastcopy.tables ORDER BY job)),
 	"1|1|public.done|done|2|2|3000|binary\n2|1|public.failed|failed|1|2|1499|binary\n3|1|public.interrupted|pending|0|2|0|binary", 'each has its table');
 
-# It has no markers of the source, as 0.1.0 leaves it for a source that gives none: the caller must answer for the rest.
+# It has no markers of the source, like jobs of 0.1.0 whose source provides none: the caller must accept changes.
 $target->safe_psql('postgres', "SELECT fastcopy.resume(2, '$conninfo', accept_changes => true), fastcopy.resume(3, '$conninfo')");
 for my $job (2, 3)
 {
@@ -87,11 +87,11 @@ for my $table (qw(failed interrupted))
 $target->safe_psql('postgres', 'SELECT fastcopy.forget(job) FROM fastcopy.status');
 is($target->safe_psql('postgres', 'SELECT count(*) FROM fastcopy.status'), '0', 'and they can be forgotten');
 
-# A new job takes the next number.
+# A new job gets the next number.
 is($target->safe_psql('postgres', "SELECT fastcopy.copy('$conninfo', 't', 't')"), '3000', 'a new job copies');
 is($target->safe_psql('postgres', 'SELECT max(job) FROM fastcopy.status'), '4', 'under the next number');
 
-# In the same session: what was found before does not outlive the change.
+# In the same session: cached lookups do not outlive the change.
 my $session = $target->background_psql('postgres', on_error_stop => 0);
 $session->query('SELECT count(*) FROM fastcopy.status');
 $target->safe_psql('postgres', q(DROP EXTENSION pg_fastcopy; CREATE EXTENSION pg_fastcopy VERSION '0.1.0'));

@@ -1,9 +1,9 @@
-# Sources of each major version from 10 on: tables of several
-# shapes and types are copied, compared, and a job is resumed.
+# Sources of each major version from 10 on: tables of several shapes and types are copied and compared, and a job is
+# resumed.
 #
-# What differs between them, as far as a source shows it: ranges of blocks (14), partitioned tables with indexes, defaults and
-# hashes (11), generated columns (12, 18), floats as text (12), snapshots as a type (13), multiranges (14), infinite
-# intervals (17), NOT NULL as a constraint (18).
+# Differences between versions that matter to a source: ranges of blocks (14), partitioned tables with indexes,
+# defaults and hashes (11), generated columns (12, 18), floats as text (12), snapshots as a type (13), multiranges
+# (14), infinite intervals (17), NOT NULL as a constraint (18).
 use strict;
 use warnings;
 
@@ -23,7 +23,7 @@ $target->append_conf('postgresql.conf', "max_worker_processes = 24\nautovacuum =
 $target->start;
 my $target_version = major_version($target);
 
-# What both sides have, so that types have other OIDs on each.
+# Both sides have these types, with different OIDs.
 my $types = q(
 	CREATE TYPE mood AS ENUM ('sad', 'ok', 'happy');
 	CREATE DOMAIN positive AS integer CHECK (VALUE > 0);
@@ -45,7 +45,7 @@ my $values = q(SELECT g, g % 2 = 0, -g, g * 4000000000::bigint, g / 7.0, g * 1.0
 	ARRAY['ok', NULL]::mood[], g, (g, 'x "y"')::pair, ARRAY[(g, NULL)::pair], floatrange(0.1, g / 0.3), '16/B374D848'
 	FROM generate_series(1, 600) g);
 
-# What a source has: tables, by name; rows; and columns on the target where those differ.
+# The tables of a source, by name; their rows; and the target's columns if they differ.
 sub tables_of
 {
 	my ($version) = @_;
@@ -107,7 +107,7 @@ for my $version (10 .. 14, 16 .. 18)
 	$target->safe_psql($database, "CREATE EXTENSION pg_fastcopy; $types"
 		  . join('', map { $target_version < 18 ? create($_) =~ s/VIRTUAL/STORED/r : create($_) } @tables, [ seen => '(id bigint, t text)' ], [ kept => '(id bigint, t text)' ]));
 
-	# A chunk is a block. Which ones a table has is known where it is large enough, and not partitioned.
+	# A chunk is a block. The kinds of chunks are known for large tables that are not partitioned.
 	my $split = $version >= 14 ? 'blocks' : 'range';
 	my %kinds = (keyed => $split, by_text => $split, by_char => 'nulls,range', nulls => $version >= 14 ? 'blocks' : 'nulls,range', seen => 'whole');
 	my @wrong;
@@ -116,7 +116,7 @@ for my $version (10 .. 14, 16 .. 18)
 		my $rows = $name eq 'changed' ? 'SELECT id, a, late FROM changed' : $name eq 'by_char' ? 'SELECT k::integer, n FROM by_char' : "SELECT * FROM $name";
 		copies_equal($source, $target, name => "$version: $name", from => $name, target_dbname => $database, workers => [3],
 			args => $name eq 'by_char' ? q(key => 'k') : undef, kinds => $kinds{$name}, min_chunks => ($kinds{$name} // 'whole') eq 'whole' ? 1 : 3, expected => $rows, actual => $rows);
-		# Before version 15, such a character is no text, and cannot be compared as one.
+		# Before version 15, such a character is invalid text, and cannot be compared as text.
 		next if $name eq 'by_char' && ($version < 15 || $target_version < 15);
 		my $differs = $target->safe_psql($database, "SELECT differs FROM fastcopy.compare('$conninfo', '$name', '$name', 2) WHERE range = 'total'");
 		push @wrong, "compare says $differs of $name" if $differs ne 'f';
@@ -129,7 +129,7 @@ for my $version (10 .. 14, 16 .. 18)
 	is($target->safe_psql($database, 'SELECT fastcopy.copy(' . "'$conninfo', 'keyed', 'keyed', truncate => true, filter => 'id < 0', key => 'id')"),
 		1285, "$version: a filter and a key");
 
-	# A job that failed on the way goes on from there if no row has changed, whatever else was written.
+	# A failed job continues if no row has changed, whatever else was written.
 	for my $changed ('empty', 'keyed')
 	{
 		$target->safe_psql($database, 'TRUNCATE keyed; ALTER TABLE keyed ADD CONSTRAINT no_more CHECK (id < 5000)');

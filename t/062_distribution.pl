@@ -1,5 +1,4 @@
-# What tells others of this distribution: META.json by the rules of PGXN's specification (version 1.0.0), and the version that
-# several files name.
+# META.json conforms to PGXN's specification (version 1.0.0), and all files name the same version.
 use strict;
 use warnings;
 
@@ -16,7 +15,7 @@ my $version = qr/^(?:0|[1-9]\d*)\.(?:0|[1-9]\d*)\.(?:0|[1-9]\d*)(?:-[A-Za-z][-0-
 my $term    = qr/^[^\s\/\\\x00-\x1f]{2,}$/;
 my $word    = sub { defined $_[0] && !ref $_[0] && $_[0] ne '' };
 
-# Required, and nothing that is neither known nor somebody's own.
+# Required keys exist, and all others are known ones or extensions (x_...).
 my %known = map { $_ => 1 } qw(name version abstract maintainer license provides meta-spec description generated_by no_index prereqs
   release_status resources tags);
 is_deeply([ grep { !$known{$_} && !/^x_/i } sort keys %$meta ], [], 'all keys are known');
@@ -39,7 +38,7 @@ for my $phase (values %{ $meta->{prereqs} })
 	like($_, qr/^(?:0|(?:(?:>=?|<=?|[!=]=)?\s*\d+\.\d+\.\d+(?:,\s*)?)+)$/, 'version of what it needs') for map { values %$_ } values %$phase;
 }
 
-# One version everywhere.
+# The same version everywhere.
 my ($default) = slurp_file("$root/pg_fastcopy.control") =~ /^default_version = '(.*)'/m;
 is($meta->{version}, $default, 'META.json has the version of the control file');
 is($extension->{version}, $default, 'also of the extension');

@@ -1,8 +1,8 @@
-# A job has the settings of the session that started it: what it stores is what COPY typed in that session stores.
+# A job has the settings of the session that started it: it stores what COPY in that session stores.
 #
-# The matrix asks that of each setting that decides what a text means, how a value becomes text, or which function a
-# name calls, for defaults, casts, checks, domains, triggers, generated columns and partition routing: the same rows
-# go into one table by COPY in a session with the setting, and into its twin by a job which that session starts.
+# The matrix covers each setting that affects the meaning of a text, the output of a value, or the function that a
+# name resolves to, for defaults, casts, checks, domains, triggers, generated columns and partition routing: the same
+# rows go into one table by COPY in a session with the setting, and into its twin by a job started in that session.
 
 use strict;
 use warnings;
@@ -29,7 +29,8 @@ $source->safe_psql('postgres', q(
 	INSERT INTO typed SELECT g, '2024-02-01', '2024-01-15 12:00+03', '-1 day -02:00', ARRAY[1, NULL], '<a/>some<b/>', g FROM generate_series(1, 6) g;
 	GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader;));
 
-# What evaluates something when `plain` is loaded. Functions that are said to be immutable are not: that is the test.
+# Objects that evaluate something when `plain` is loaded. Functions are declared immutable although they are not: that
+# is the test.
 $target->safe_psql('postgres', q(
 	CREATE SCHEMA app;
 	CREATE TABLE app.log (what text);
@@ -92,7 +93,7 @@ for my $name ('by_copy', 'by_job')
 }
 $target->safe_psql('postgres', 'GRANT ALL ON ALL TABLES IN SCHEMA public, app TO PUBLIC; GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA fastcopy TO PUBLIC');
 
-# The files that COPY reads: what a job's session on the source sends.
+# The files that COPY reads contain what a job's session on the source sends.
 my $folder = PostgreSQL::Test::Utils::tempdir();
 chmod 0755, $folder;
 $source->safe_psql('postgres', "SET search_path = ''; SET datestyle = 'ISO'; SET intervalstyle = 'postgres';
@@ -100,7 +101,7 @@ $source->safe_psql('postgres', "SET search_path = ''; SET datestyle = 'ISO'; SET
 my $read_file = 'GRANT pg_read_server_files TO clerk, team';
 $target->safe_psql('postgres', $read_file);
 
-# What the settings reach, as one string, printed by a session without settings.
+# What the settings affect, as one string, printed by a session with default settings.
 sub contents
 {
 	my ($name) = @_;
@@ -109,7 +110,7 @@ sub contents
 		SELECT (SELECT count(*) FROM app.log), (SELECT count(*) FROM public.log)));
 }
 
-# Loads the same rows by COPY and by a job, in sessions of these settings; returns what came of each.
+# Loads the same rows by COPY and by a job, in sessions with these settings; returns both results.
 sub both_ways
 {
 	my ($settings) = @_;
@@ -132,7 +133,7 @@ my $based = both_ways($base)->{by_copy};
 like($based, qr/^error: \n.*\nf\|6\n/s, 'COPY with the DateStyle that the data needs');
 like(both_ways('BEGIN')->{by_copy}, qr/^error: 23514/, 'COPY without it');
 
-# Each makes a difference to what COPY stores or whether it fails.
+# Each setting changes what COPY stores or whether it fails.
 my @settings = (
 	"SET datestyle = 'ISO, MDY'", "SET datestyle = 'SQL, DMY'", "SET datestyle = 'German'", "SET datestyle = 'Postgres, YMD'",
 	"SET intervalstyle = 'sql_standard'", "SET intervalstyle = 'iso_8601'",
@@ -153,7 +154,7 @@ for my $setting (@settings)
 	isnt($seen->{by_copy}, $based, "$setting: makes a difference");
 }
 
-# Wherever a setting comes from.
+# Settings of each origin.
 my $ask = "SELECT DISTINCT at, tenant FROM by_job";
 my $copy = "SELECT fastcopy.copy('$conninfo', 'public.plain', 'by_job', 2, truncate => true, statistics => false)";
 {
@@ -175,7 +176,7 @@ $target->safe_psql('postgres', $copy);
 is($target->safe_psql('postgres', $ask), '2024-01-15 12:00:00+00|database', 'settings of role and database');
 $target->safe_psql('postgres', q(ALTER ROLE CURRENT_USER RESET datestyle; ALTER DATABASE postgres RESET app.tenant));
 
-# Values of the types that the target has arrive as they are, in binary and in text.
+# Values of types that the target has arrive unchanged, in binary and in text.
 my $print = q(SET datestyle = 'ISO'; SELECT string_agg(t::text, E'\n' ORDER BY id) FROM %s t);
 my $right = $source->safe_psql('postgres', sprintf $print, 'typed');
 for my $setting (grep { !/ROLE/ && /datestyle|intervalstyle|timezone|xmloption|array_nulls/ } @settings)
@@ -189,7 +190,7 @@ for my $setting (grep { !/ROLE/ && /datestyle|intervalstyle|timezone|xmloption|a
 	}
 }
 
-# A job keeps its settings when it is resumed, whoever does that with whichever settings.
+# A resumed job keeps its settings, whoever resumes it and with whichever settings.
 $target->safe_psql('postgres', q(
 	CREATE TABLE slow (id int, day date, at timestamptz, tenant text DEFAULT current_setting('app.tenant', true));
 	CREATE FUNCTION gate() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -215,11 +216,11 @@ is($target->safe_psql('postgres', $settings_of), "DateStyle|SQL, DMY\napp.tenant
 is($target->safe_psql('postgres', $settings_of, extra_params => [ '-U', 'clerk' ]), "DateStyle|SQL, DMY\napp.tenant|only-for-clerk", 'so may the owner');
 $target->safe_psql('postgres', 'CREATE ROLE watcher LOGIN; GRANT pg_read_all_stats, pg_signal_backend TO watcher');
 is($target->safe_psql('postgres', "SELECT count(*) FROM fastcopy.status WHERE job = $job; SELECT count(*) FROM fastcopy.settings", extra_params => [ '-U', 'watcher' ]), "1\n0",
-	'who sees the job, but does not own it, may not');
+	'a role that sees the job but does not own it may not');
 $target->safe_psql('postgres', "SELECT fastcopy.forget($job)");
-is($target->safe_psql('postgres', "SELECT count(*) FROM fastcopy.settings WHERE job = $job"), '0', 'a forgotten job leaves none behind');
+is($target->safe_psql('postgres', "SELECT count(*) FROM fastcopy.settings WHERE job = $job"), '0', 'a forgotten job has no settings');
 
-# What anybody may set as a placeholder is not valid once its library says who may. Nor is a setting another job's.
+# A placeholder that anybody may set is not valid once its library restricts it. Nor is a setting of another job.
 $target->safe_psql('postgres', q(
 	CREATE TABLE loads (id int, duration text);
 	GRANT ALL ON loads TO PUBLIC;
@@ -233,7 +234,7 @@ is($target->safe_psql('postgres', 'SELECT DISTINCT duration FROM loads'), '-1', 
 $target->safe_psql('postgres', "TRUNCATE loads; SET auto_explain.log_min_duration = 77; SELECT fastcopy.copy('$conninfo', 'public.plain', 'loads', 1, columns => '{id}', statistics => false)");
 is($target->safe_psql('postgres', 'SELECT DISTINCT duration FROM loads'), '77ms', '... and holds where it was set by a superuser');
 $target->safe_psql('postgres', "TRUNCATE by_job; SET datestyle = 'DMY'; SELECT fastcopy.copy('$conninfo', 'public.plain', 'by_job', 1, statistics => false)");
-is($target->safe_psql('postgres', $ask), '2024-01-15 12:00:00+00|', 'the next job has none of these');
+is($target->safe_psql('postgres', $ask), '2024-01-15 12:00:00+00|', 'the next job does not have these');
 for my $node ($source, $target)
 {
 	unlike(slurp_file($node->logfile), qr/only-for-clerk|Asia\/Kolkata|acme/, 'no setting in the log of the ' . $node->name);

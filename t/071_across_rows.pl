@@ -1,5 +1,5 @@
-# Constraints that look at more than one row: a job in chunks ends as COPY in one transaction would. Never do some
-# chunks come in and the job fails for another that has not.
+# Constraints that involve more than one row: a job in chunks ends like COPY in one transaction. It never happens that
+# some chunks are stored and the job fails because of a chunk that is not copied yet.
 
 use strict;
 use warnings;
@@ -17,15 +17,8 @@ my ($source, $target) = start_pair();
 my $conninfo = conninfo($source);
 my $small = "SET fastcopy.chunk_size = '64kB'";
 
-sub both
-{
-	my ($sql) = @_;
-	$_->safe_psql('postgres', $sql) for $source, $target;
-	return;
-}
-
-# Each row points to the next: the first chunk's last row to the second chunk.
-both('CREATE TABLE emp (id int PRIMARY KEY, boss int, note text)');
+# Each row references the next: the first chunk's last row references the second chunk.
+on_both('CREATE TABLE emp (id int PRIMARY KEY, boss int, note text)');
 $source->safe_psql('postgres', q(INSERT INTO emp SELECT g, nullif(g + 1, 20001), repeat('x', 50) FROM generate_series(1, 20000) g));
 
 sub make_emp
@@ -63,7 +56,7 @@ for my $deferred ('', 'DEFERRABLE INITIALLY DEFERRED')
 is($target->safe_psql('postgres', 'SELECT name, table_name, state, definition FROM fastcopy.foreign_keys ORDER BY job DESC LIMIT 1'),
 	'emp_boss_fkey|public.emp|checked|FOREIGN KEY (boss) REFERENCES emp(id) DEFERRABLE INITIALLY DEFERRED', 'fastcopy.foreign_keys tells of it');
 
-# An orphan, and a crash: the key stays set aside, others' rows are checked meanwhile, and resume finishes.
+# An orphan, and a crash: the key stays set aside, rows of other sessions are checked meanwhile, and resume finishes.
 $source->safe_psql('postgres', 'INSERT INTO emp VALUES (30000, 40000)');
 $target->safe_psql('postgres', 'TRUNCATE emp');
 my $job = $target->safe_psql('postgres', "$small; SELECT fastcopy.start('$conninfo', 'emp', 'emp', 4, indexes => 'rebuild')");
@@ -82,7 +75,8 @@ is($target->safe_psql('postgres', "SELECT fastcopy.resume($job); SELECT fastcopy
 is($target->safe_psql('postgres', $valid), 't', '... and the key valid');
 $source->safe_psql('postgres', 'DELETE FROM emp WHERE id = 30000');
 
-# Somebody validates the key while a job has it set aside, with a chunk under way: that chunk's orphan is not believed in.
+# Another session validates the key while a job has it set aside and copies a chunk: the job still finds that chunk's
+# orphan.
 $source->safe_psql('postgres', 'UPDATE emp SET boss = CASE WHEN id = 15001 THEN 99999 ELSE nullif(id - 1, 0) END');
 make_emp(q(ALTER TABLE emp ADD CONSTRAINT emp_boss_fkey FOREIGN KEY (boss) REFERENCES emp; CREATE OR REPLACE FUNCTION gate() RETURNS trigger LANGUAGE plpgsql AS $$
 	BEGIN PERFORM pg_advisory_xact_lock_shared(71); RETURN NEW; END$$;
@@ -92,7 +86,7 @@ $gate->query_safe('SELECT pg_advisory_lock(71)');
 $job = $target->safe_psql('postgres', "$small; SELECT fastcopy.start('$conninfo', 'emp', 'emp', 1, indexes => 'rebuild')");
 wait_at_gate($target, 1) or die 'no worker came to the gate';
 $target->safe_psql('postgres', 'ALTER TABLE emp VALIDATE CONSTRAINT emp_boss_fkey');
-is($target->safe_psql('postgres', $valid), 't', 'a key that is set aside is validated by somebody');
+is($target->safe_psql('postgres', $valid), 't', 'another session validates a key that is set aside');
 $gate->quit;
 is(wait_state($target, $job, 'done|failed'), 'failed', '... and the job finds the orphan that came then');
 is($target->safe_psql('postgres', $valid), 'f', '... and the key is not valid any more');
@@ -110,7 +104,7 @@ $target->safe_psql('postgres', 'TRUNCATE emp');
 ($rows, $stderr) = copy_emp(", indexes => 'rebuild'");
 is("$rows $stderr", '20000 ', '... or is checked in the end');
 is($target->safe_psql('postgres', q(SELECT count(*) > 3, bool_and(convalidated) FROM pg_constraint WHERE contype = 'f' AND conrelid::regclass::text LIKE 'emp%')), 't|t', '... with all of its keys valid');
-# The key of a partition is validated by somebody, and nobody's business is the root's.
+# Another session validates the key of a partition, which does not affect the root's.
 $source->safe_psql('postgres', 'UPDATE emp SET boss = CASE WHEN id = 6999 THEN 99999 ELSE nullif(id - 1, 0) END');
 $target->safe_psql('postgres', q(TRUNCATE emp; CREATE TRIGGER gate BEFORE INSERT ON emp_low FOR EACH ROW WHEN (NEW.id = 6999) EXECUTE FUNCTION gate()));
 $gate = $target->background_psql('postgres');
@@ -119,7 +113,7 @@ $job = $target->safe_psql('postgres', "$small; SELECT fastcopy.start('$conninfo'
 wait_at_gate($target, 1) or die 'no worker came to the gate';
 my $low = q(FROM pg_constraint WHERE contype = 'f' AND conrelid = 'emp_low'::regclass);
 $target->safe_psql('postgres', 'ALTER TABLE emp_low VALIDATE CONSTRAINT ' . $target->safe_psql('postgres', "SELECT conname $low LIMIT 1"));
-is($target->safe_psql('postgres', "SELECT bool_or(convalidated) $low"), 't', 'the key of a partition is validated by somebody');
+is($target->safe_psql('postgres', "SELECT bool_or(convalidated) $low"), 't', 'another session validates the key of a partition');
 $gate->quit;
 is(wait_state($target, $job, 'done|failed'), 'failed', '... and the job finds the orphan that came then');
 is($target->safe_psql('postgres', "SELECT bool_or(convalidated) $low"), 'f', '... and the key is not valid any more');
@@ -143,17 +137,17 @@ make_emp('ALTER TABLE emp ADD UNIQUE (note, id) DEFERRABLE; CREATE TABLE IF NOT 
 ($rows, $stderr) = copy_emp('');
 is("$rows $stderr", '20000 ', 'other constraints do not keep a table from being copied in chunks');
 
-# A CHECK that looks at other rows fails for COPY, and for a job, with the name of the constraint.
-both(q(CREATE FUNCTION prev_ok(h int) RETURNS bool LANGUAGE plpgsql AS
+# A CHECK that looks at other rows fails for COPY and for a job, with the name of the constraint.
+on_both(q(CREATE FUNCTION prev_ok(h int) RETURNS bool LANGUAGE plpgsql AS
 	$$BEGIN RETURN h = 1 OR EXISTS (SELECT FROM public.blocks WHERE height = h - 1); END$$;
 	CREATE TABLE blocks (height int PRIMARY KEY, payload text)));
 $source->safe_psql('postgres', q(INSERT INTO blocks SELECT g, repeat('b', 200) FROM generate_series(1, 5000) g));
-both('ALTER TABLE blocks ADD CONSTRAINT chained CHECK (prev_ok(height))');
+on_both('ALTER TABLE blocks ADD CONSTRAINT chained CHECK (prev_ok(height))');
 fails_with($target, "SELECT fastcopy.copy('$conninfo', 'blocks', 'blocks', 4)", '23514', qr/violates check constraint "chained"/, 'a CHECK that looks at other rows');
 $target->safe_psql('postgres', 'TRUNCATE blocks; ALTER TABLE blocks DROP CONSTRAINT chained');
 is($target->safe_psql('postgres', "SELECT fastcopy.copy('$conninfo', 'blocks', 'blocks', 4); ALTER TABLE blocks ADD CONSTRAINT chained CHECK (prev_ok(height))"), '5000', '... is added afterwards');
 
-# triggers => false: foreign keys are checked in the end.
+# triggers => false: foreign keys are checked at the end.
 $target->safe_psql('postgres', q(DROP TABLE emp; DELETE FROM boss WHERE id = 777; CREATE TABLE emp (id int, boss int REFERENCES boss, note text)));
 my $without = "$small; SELECT fastcopy.start('$conninfo', 'emp', 'emp', 4, triggers => false";
 $job = $target->safe_psql('postgres', "$without)");
@@ -161,14 +155,14 @@ wait_state($target, $job, 'failed');
 is($target->safe_psql('postgres', "SELECT sqlstate, error, detail FROM fastcopy.status WHERE job = $job"),
 	'23503|insert or update on table "emp" violates foreign key constraint "emp_boss_fkey"|Key (boss)=(777) is not present in table "boss".', 'triggers => false: the first orphan is named');
 $target->safe_psql('postgres', 'INSERT INTO boss VALUES (777)');
-is($target->safe_psql('postgres', "SELECT fastcopy.resume($job); SELECT fastcopy.wait($job)"), "$job\ndone", '... and the job finished when there is none');
+is($target->safe_psql('postgres', "SELECT fastcopy.resume($job); SELECT fastcopy.wait($job)"), "$job\ndone", '... and the job finishes without orphans');
 is($target->safe_psql('postgres', 'SELECT count(*) FROM emp'), '20000', '... with all rows once');
 $target->safe_psql('postgres', 'ALTER TABLE emp DROP CONSTRAINT emp_boss_fkey; DELETE FROM boss WHERE id = 777; TRUNCATE emp; ALTER TABLE emp ADD FOREIGN KEY (boss) REFERENCES boss');
 is($target->safe_psql('postgres', "SELECT fastcopy.wait(j) FROM ($without, foreign_keys => 'skip') j) s; SELECT count(*) FROM emp WHERE boss = 777" =~ s/SELECT fastcopy.wait\(j\) FROM \($small; /$small; SELECT fastcopy.wait(j) FROM (/r =~ s/'skip'\) j\)/'skip') j)/r), "done\n1",
 	q(foreign_keys => 'skip' leaves it in));
 fails_with($target, "SELECT fastcopy.copy('$conninfo', 'emp', 'emp', foreign_keys => 'no')", '22023', qr/^invalid value for argument "foreign_keys": "no"$/, 'a wrong word');
 
-# The check of a table whose owner may not read the one that is referred to.
+# The check of a table whose owner may not read the referenced one.
 $target->safe_psql('postgres', q(CREATE ROLE keeper LOGIN; TRUNCATE emp; GRANT REFERENCES ON boss TO keeper; ALTER TABLE emp OWNER TO keeper; GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA fastcopy TO keeper;
 	GRANT SET ON PARAMETER session_replication_role TO keeper; GRANT SELECT ON boss TO postgres));
 add_scram_role($source, 'reader');

@@ -1,5 +1,5 @@
-# A source behind PgBouncer: with a server connection for each session of a job, with one only for each transaction,
-# and with fewer of them than the job has sessions. What a job sets for itself does not stay behind.
+# A source behind PgBouncer: with a server connection for each session of a job, with one for each transaction only,
+# and with fewer than the job has sessions. The settings of a job's sessions do not leak to others.
 
 use strict;
 use warnings;
@@ -53,7 +53,7 @@ $source->safe_psql('postgres', q(
 $target->safe_psql('postgres', 'CREATE TABLE t (id bigint, at timestamptz, v text)');
 my $digest = table_digest($source, 'public.t');
 
-# What all server connections of a pool are set to, each asked while the others are in a transaction.
+# The settings of all server connections of a pool, each queried while the others are in a transaction.
 sub settings_in_pool
 {
 	my ($pool, $size) = @_;
@@ -85,7 +85,7 @@ for my $pool ('session_10', 'transaction_10', 'session_3', 'transaction_3')
 }
 is(settings_in_pool('transaction_3', 3), $before, 'no setting of a job stays behind in a pool');
 
-# The coordinator has the only connection.
+# The coordinator uses the only connection.
 my $source_of = behind('transaction_1');
 fails_with($target, "SET fastcopy.retry_limit = 1; SET fastcopy.retry_delay = '10ms'; SELECT fastcopy.copy('$source_of', 'public.t', 't', 2, truncate => true)",
 	'08P01', qr/query_wait_timeout/, 'a pool of one connection is too small');

@@ -1,5 +1,5 @@
-# Values that mean something else on another server: amounts of money, whose separators are in lc_monetary, and
-# enums, which hash by OIDs that each database has given out by itself.
+# Values whose meaning depends on the server: amounts of money, whose separators depend on lc_monetary, and enums,
+# which hash by OIDs that each database assigns.
 
 use strict;
 use warnings;
@@ -12,7 +12,7 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-# A locale that writes 1.234,56 for the number; this system need not have it.
+# A locale that writes the number as 1.234,56; this system may lack it.
 my $locales = PostgreSQL::Test::Utils::tempdir();
 chmod 0755, $locales;
 command_ok([ 'localedef', '--no-archive', '-i', 'de_DE', '-f', 'UTF-8', "$locales/de_DE.UTF-8" ], 'a locale with other separators');
@@ -55,12 +55,12 @@ for my $table ('bills', 'nested')
 is($target->safe_psql('postgres', $cents), $right, '... has the right amounts');
 is($target->safe_psql('postgres', q(SELECT count(*) FROM nested n JOIN bills b USING (id) WHERE list[1] = b.amount AND (of).amount = b.amount)), '1000', '... in arrays and composite types too');
 
-# What is no amount for the source is read as COPY in the caller's session reads it.
+# A text that is not an amount for the source is read as COPY in the caller's session reads it.
 is($target->safe_psql('postgres', "SELECT fastcopy.copy('$german', 'texts', 'texts', truncate => true); SELECT amount FROM texts;
 	SET lc_monetary = 'de_DE.UTF-8'; SELECT fastcopy.copy('$conninfo', 'texts', 'texts', truncate => true); SELECT amount::numeric FROM texts"),
 	"1\n\$1.23\n1\n1234.00", 'text of the source as an amount of the caller');
 
-# The same labels, other OIDs: a row's leaf on the target need not be that of the source.
+# The same labels have other OIDs: a row's leaf on the target may differ from that of the source.
 $target->safe_psql('postgres', q(CREATE TYPE unused AS ENUM ('a', 'b', 'c')));
 for my $node ($source, $target)
 {

@@ -1,5 +1,5 @@
-# Hypertables of TimescaleDB, on either side. What a SELECT by the table's name gives arrives, once, and a comparison
-# does not share the mistakes of a copy.
+# Hypertables of TimescaleDB, on either side. The rows of a SELECT by the table's name arrive once, and a comparison
+# does not repeat a copy's mistakes.
 use strict;
 use warnings;
 
@@ -19,15 +19,7 @@ my ($source, $target) = start_pair(source_conf => $conf, target_conf => $conf);
 my $conninfo = conninfo($source);
 $_->safe_psql('postgres', 'SET client_min_messages = error; CREATE EXTENSION timescaledb') for $source, $target;
 
-# A comparison's last row: rows on both sides, and whether anything differs.
-sub compared
-{
-	my ($from, $to, @more) = @_;
-	return $target->safe_psql('postgres', join ', ',
-		"SELECT source_rows, target_rows, differs FROM fastcopy.compare('$conninfo', '$from', '$to'", @more, "workers => 2) WHERE range = 'total'");
-}
-
-# Copies into an empty table of that definition, and asks for both judges.
+# Copies into an empty table of that definition, and checks the result by digest and by compare.
 sub arrives
 {
 	my ($name, $from, $columns, %opts) = @_;
@@ -40,12 +32,12 @@ sub arrives
 	my ($rows) = split ' ', $expected;
 	is($target->safe_psql('postgres', 'SET fastcopy.chunk_size = 64; SELECT ' . "fastcopy.copy(" . join(', ', "'$conninfo', '$from', 'plain', 3", @more) . ')'),
 		$rows, "$name: all rows are reported");
-	is(table_digest($target, 'plain'), $expected, "$name: and are there");
-	is(compared($from, 'plain', grep { !/^key/ } @more), "$rows|$rows|f", "$name: the comparison agrees");
+	is(table_digest($target, 'plain'), $expected, "$name: and are stored");
+	is(compare_total($from, 'plain', grep { !/^key/ } @more), "$rows|$rows|f", "$name: the comparison agrees");
 	return;
 }
 
-# Ten chunks: some compressed, one of them written to since; dropped and added columns.
+# Ten chunks: some are compressed, one of these was written to afterwards; dropped and added columns.
 $source->safe_psql('postgres', q(
 	SET client_min_messages = error;
 	CREATE TABLE m (gone int, t timestamptz NOT NULL, device int NOT NULL, v float8, note text);
@@ -66,10 +58,10 @@ is($target->safe_psql('postgres', q(SELECT count(*) FILTER (WHERE relation NOT L
 arrives('compressed chunks, with a key', 'm', $columns, args => "key => 'device'");
 arrives('compressed chunks, with a filter', 'm', $columns, filter => 'device = 3 AND v > 100');
 
-# What a copy with ONLY, or of chunks by COPY, has: the rows that are not compressed.
+# A SELECT with ONLY, or COPY of the chunks, returns only the rows that are not compressed.
 arrives('all of it, once more', 'm', $columns);
 $target->safe_psql('postgres', q(DELETE FROM plain WHERE t < '2024-01-06'));
-is(compared('m', 'plain') =~ s/\|\d+\|/|fewer|/r, '12500|fewer|t', 'what is missing differs');
+is(compare_total('m', 'plain') =~ s/\|\d+\|/|fewer|/r, '12500|fewer|t', 'missing rows are a difference');
 
 $source->safe_psql('postgres', q(
 	SET client_min_messages = error;
@@ -90,7 +82,7 @@ my $materialized = $source->safe_psql('postgres', q(SELECT format('%I.%I', mater
 arrives('its hypertable', $materialized, 'hour timestamptz, device int, v bigint');
 arrives('an empty hypertable', 'nothing', 't timestamptz, v int');
 
-# Into a hypertable: what COPY would do with identity, generated and missing columns, and triggers.
+# Into a hypertable: like COPY with identity, generated and missing columns, and triggers.
 $target->safe_psql('postgres', q(
 	SET client_min_messages = error;
 	CREATE TABLE h (id bigint GENERATED ALWAYS AS IDENTITY, t timestamptz NOT NULL, device int NOT NULL, note varchar(40), v numeric(12,2),
@@ -105,7 +97,7 @@ $source->safe_psql('postgres', q(
 my $all = '(SELECT id, t, device, note::text, v::numeric(12,2) FROM %s)';
 my $copy = "SET fastcopy.chunk_size = 64; SELECT fastcopy.copy('$conninfo', 'f', 'h', 3, truncate => true)";
 is($target->safe_psql('postgres', $copy), '6000', 'into a hypertable, in binary');
-is(table_digest($target, sprintf $all, 'h'), table_digest($source, sprintf $all, 'f'), 'all values are there');
+is(table_digest($target, sprintf $all, 'h'), table_digest($source, sprintf $all, 'f'), 'all values are stored');
 is($target->safe_psql('postgres', q(SELECT count(*), count(*) FILTER (WHERE twice = device * 2 AND came = 'by default'),
 	(SELECT count(DISTINCT n) FROM seen), (SELECT count(*) > 3 FROM show_chunks('h')), (SELECT count(*) FROM ONLY h) FROM h)), '6000|6000|6000|t|0',
 	'generated columns, defaults and triggers are obeyed, and all rows are in chunks');
@@ -114,7 +106,7 @@ is($target->safe_psql('postgres', 'SELECT DISTINCT writer, writer_reason FROM fa
 $source->safe_psql('postgres', 'ALTER TABLE f ADD pay money DEFAULT 3; ALTER TABLE f ADD x int[]');
 $target->safe_psql('postgres', 'ALTER TABLE h ADD pay money; ALTER TABLE h ADD x int[]');
 is($target->safe_psql('postgres', $copy), '6000', 'into a hypertable, in text');
-is(table_digest($target, sprintf $all, 'h'), table_digest($source, sprintf $all, 'f'), 'all values are there');
+is(table_digest($target, sprintf $all, 'h'), table_digest($source, sprintf $all, 'f'), 'all values are stored');
 is($target->safe_psql('postgres', q(SELECT format FROM fastcopy.status ORDER BY job DESC LIMIT 1)), 'text', 'it was text');
 
 # Rows that go into compressed chunks, and a target that is read when its rows are compressed.
@@ -126,34 +118,33 @@ $target->safe_psql('postgres', q(
 	ALTER TABLE c SET (timescaledb.compress, timescaledb.compress_segmentby = 'device');));
 is($target->safe_psql('postgres', "SELECT fastcopy.copy('$conninfo', 'f', 'c', 2)"), '6000', 'into a hypertable that will be compressed');
 $target->safe_psql('postgres', q(SELECT count(compress_chunk(c)) FROM show_chunks('c') c));
-is(compared('f', 'c', q(columns => '{id,t,device,note}')), '6000|6000|f', 'compared when it is');
+is(compare_total('f', 'c', q(columns => '{id,t,device,note}')), '6000|6000|f', 'compare agrees');
 is($target->safe_psql('postgres', "SELECT fastcopy.copy('$conninfo', 'f', 'c', 2)"), '6000', 'and again, into the compressed chunks');
-is($target->safe_psql('postgres', 'SELECT count(*), count(DISTINCT id) FROM c'), '12000|6000', 'all are there');
+is($target->safe_psql('postgres', 'SELECT count(*), count(DISTINCT id) FROM c'), '12000|6000', 'all rows are stored');
 
 fails_with($target, "SELECT fastcopy.copy('$conninfo', 'f', 'h', truncate => true, indexes => 'rebuild')", '0A000',
 	qr/cannot rebuild the indexes of "public.h"/, 'indexes of a hypertable are not set aside', detail => qr/ModifyHypertable/);
 fails_with($target, "SELECT fastcopy.copy('$conninfo', 'f', 'h', 1)", '23505', qr/duplicate key value/, 'of a constraint of a chunk, too');
 
-# Ends of workers and of the server in the middle of a chunk, at a row whose trigger waits.
+# Workers are terminated and the server crashes in the middle of a chunk, at a row whose trigger waits.
+add_hold($target);
 $target->safe_psql('postgres', q(
-	CREATE FUNCTION hold() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_advisory_xact_lock_shared(1); RETURN NEW; END';
 	CREATE TRIGGER hold AFTER INSERT ON h FOR EACH ROW WHEN (NEW.id = 1003000) EXECUTE FUNCTION hold()));
 sub start_held
 {
 	my $gate = $target->background_psql('postgres');
 	hold_gate($gate);
 	my $job = $target->safe_psql('postgres', "SET fastcopy.chunk_size = 64; SELECT fastcopy.start('$conninfo', 'f', 'h', 1, truncate => true)");
-	defined seconds_until(sub { $target->safe_psql('postgres', q(SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted)) })
-	  or die "the job did not come to the gate\n";
+	await_lock($target, 'advisory');
 	return ($job, $gate);
 }
 my ($job, $gate) = start_held();
 $target->safe_psql('postgres', q(SELECT pg_terminate_backend(pid) FROM fastcopy.workers));
-defined seconds_until(sub { $target->safe_psql('postgres', q(SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted)) }) or die;
+await_lock($target);
 open_gate($gate);
 $gate->quit;
 is($target->safe_psql('postgres', "SELECT fastcopy.wait($job)"), 'done', 'a worker was terminated in a batch, and replaced');
-is(table_digest($target, sprintf $all, 'h'), table_digest($source, sprintf $all, 'f'), 'each row is there once');
+is(table_digest($target, sprintf $all, 'h'), table_digest($source, sprintf $all, 'f'), 'each row is stored once');
 
 ($job, $gate) = start_held();
 $target->stop('immediate');
@@ -161,11 +152,11 @@ wait_exit($gate);
 $target->start;
 is($target->safe_psql('postgres', "SELECT state FROM fastcopy.status WHERE job = $job"), 'interrupted', 'the server has crashed in a batch');
 is($target->safe_psql('postgres', "SELECT sum(rows) = (SELECT count(*) FROM h) FROM fastcopy.chunks WHERE job = $job AND state = 'done'"), 't',
-	'as many rows are there as the ledger says');
+	'the number of rows is the ledger\'s');
 $target->safe_psql('postgres', "SELECT fastcopy.resume($job)");
 is($target->safe_psql('postgres', "SELECT fastcopy.wait($job)"), 'done', 'the job is resumed');
-is(table_digest($target, sprintf $all, 'h'), table_digest($source, sprintf $all, 'f'), 'each row is there once');
-# Chunks that are compressed after a job has stopped: with ONLY, the rows that are left would not be found.
+is(table_digest($target, sprintf $all, 'h'), table_digest($source, sprintf $all, 'f'), 'each row is stored once');
+# Chunks that are compressed after a job has stopped: with ONLY, the remaining rows would not be found.
 $target->safe_psql('postgres', "DROP TABLE plain; CREATE TABLE plain (t timestamptz, device int, v int)");
 $source->safe_psql('postgres', q(
 	SET client_min_messages = error;
@@ -177,7 +168,7 @@ $gate = $source->background_psql('postgres');
 hold_gate($gate);
 $job = $target->safe_psql('postgres', qq(SET fastcopy.chunk_size = 64;
 	SELECT fastcopy.start('$conninfo', 'later', 'plain', 1, filter => 'v <> 2500 OR pg_advisory_xact_lock_shared(1) IS NOT NULL')));
-defined seconds_until(sub { $source->safe_psql('postgres', q(SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted)) }) or die;
+await_lock($source);
 $target->safe_psql('postgres', "SELECT fastcopy.cancel($job)");
 wait_state($target, $job, 'cancelled');
 open_gate($gate);

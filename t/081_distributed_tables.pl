@@ -1,5 +1,5 @@
-# Tables that Citus keeps, on either side: distributed, reference, local in a cluster, partitioned, columnar. What lies in
-# the coordinator's own heap of such a table nobody sees; nothing may be put there.
+# Tables of Citus, on either side: distributed, reference, local in a cluster, partitioned, columnar. Nobody sees rows
+# in the coordinator's own heap of such a table; nothing may be stored there.
 use strict;
 use warnings;
 
@@ -17,23 +17,8 @@ skip_without('citus');
 my $conf = engine_conf('citus') . "citus.shard_count = 4\nlisten_addresses = 'localhost'\n";
 my ($source, $target) = start_pair(source_conf => $conf, target_conf => $conf);
 my $conninfo = conninfo($source);
-for my $node ($source, $target)
-{
-	my ($host, $port) = ($node->host, $node->port);
-	$node->safe_psql('postgres', qq(
-		CREATE EXTENSION citus;
-		CREATE EXTENSION citus_columnar;
-		SET client_min_messages = error;
-		SELECT citus_set_coordinator_host('$host', $port);
-		SELECT citus_set_node_property('$host', $port, 'shouldhaveshards', true)));
-}
-
-sub compared
-{
-	my ($from, $to) = @_;
-	return $target->safe_psql('postgres',
-		"SELECT source_rows, target_rows, differs FROM fastcopy.compare('$conninfo', '$from', '$to', 2) WHERE range = 'total'");
-}
+make_citus_node($_) for $source, $target;
+on_both('CREATE EXTENSION citus_columnar');
 
 # What lies where nobody sees it.
 my $hidden = "SELECT pg_relation_size('%s')";
@@ -71,17 +56,17 @@ for my $case ([ 'kinds', 'kinds', 'insert' ], [ 'plain', 'd', 'insert' ], [ 'pla
 	my $what = $from eq 'kinds' ? '(SELECT * FROM %s)' : $all;
 	my ($rows) = split ' ', table_digest($source, $from);
 	is($target->safe_psql('postgres', "SET fastcopy.chunk_size = 128; SELECT fastcopy.copy('$conninfo', '$from', '$to', 3)"), $rows, "into $to");
-	is(table_digest($target, sprintf $what, $to), table_digest($source, sprintf $what, $from), '... all rows are there');
-	is($target->safe_psql('postgres', sprintf $hidden, $to), 0, '... and none where nobody sees them') if $writer eq 'insert';
+	is(table_digest($target, sprintf $what, $to), table_digest($source, sprintf $what, $from), '... all rows are stored');
+	is($target->safe_psql('postgres', sprintf $hidden, $to), 0, '... and none in the coordinator\'s heap') if $writer eq 'insert';
 	is($target->safe_psql('postgres', 'SELECT reader, writer FROM fastcopy.status ORDER BY job DESC LIMIT 1'), "leaves|$writer", "... by $writer");
-	is(compared($from, $to), "$rows|$rows|f", '... and the comparison sees them');
+	is(compare_total($from, $to), "$rows|$rows|f", '... and the comparison sees them');
 }
 is($target->safe_psql('postgres', q(SELECT count(*) FROM d WHERE twice = a * 2 AND came = 'by default')), '20000', 'generated columns and defaults');
 fails_with($target, "SELECT fastcopy.copy('$conninfo', 'plain', 'd', 2, indexes => 'rebuild')", '0A000',
 	qr/cannot rebuild the indexes of "public.d"/, 'indexes of a distributed table are not set aside', detail => qr/Citus/);
 fails_with($target, "SELECT fastcopy.copy('$conninfo', 'plain', 'd', 2)", '23505', qr/duplicate key value/, 'an error of a shard');
 $target->safe_psql('postgres', q(DELETE FROM together WHERE id % 1000 = 0));
-is(compared('plain', 'together'), '20000|19980|t', 'a difference in shards is seen');
+is(compare_total('plain', 'together'), '20000|19980|t', 'a difference in shards is seen');
 is($target->safe_psql('postgres', "SET client_min_messages = error; DROP TABLE together; SELECT fastcopy.copy('$conninfo', 'plain', 'd', 2, truncate => true)"), 20000,
 	'truncate empties shards');
 
@@ -116,31 +101,24 @@ for my $case ([ 'd', 'table', 't' ], [ 'local', 'table', 't' ], [ 'parts', 'tabl
 	my ($status, $stdout, $stderr) =
 	  run_verbose($target, "SET fastcopy.chunk_size = 128; SELECT fastcopy.copy('$conninfo', '$from', 'plain', 3, truncate => true)");
 	is($stdout, $rows, "from $from") or diag $stderr;
-	is(table_digest($target, sprintf $all, 'plain'), $expected, '... all rows are there');
+	is(table_digest($target, sprintf $all, 'plain'), $expected, '... all rows are stored');
 	is($target->safe_psql('postgres', 'SELECT reader, warning IS NOT NULL FROM fastcopy.status ORDER BY job DESC LIMIT 1'), "$reader|$warned", "... by $reader");
 	is($stderr =~ /WARNING:.*no snapshot in common/ ? 't' : 'f', $warned, '... with or without a warning');
-	is(compared($from, 'plain'), "$rows|$rows|f", '... and the comparison agrees');
+	is(compare_total($from, 'plain'), "$rows|$rows|f", '... and the comparison agrees');
 }
 $target->safe_psql('postgres', q(CREATE TABLE these (id int, s text)));
 is($target->safe_psql('postgres', "SET client_min_messages = error; SELECT fastcopy.copy('$conninfo', 'kinds', 'these')"), 100, 'from a reference table');
-is(table_digest($target, 'these'), table_digest($source, '(SELECT * FROM kinds)'), '... all rows are there');
-is(compared('kinds', 'these'), '100|100|f', '... and the comparison agrees');
+is(table_digest($target, 'these'), table_digest($source, '(SELECT * FROM kinds)'), '... all rows are stored');
+is(compare_total('kinds', 'these'), '100|100|f', '... and the comparison agrees');
 is($target->safe_psql('postgres', q(SELECT kind, count(*) > 4 FROM fastcopy.chunks
 	WHERE job = (SELECT min(job) FROM fastcopy.job_table WHERE source_table = 'd') GROUP BY 1)), 'range|t', 'a distributed table is read in ranges of its key');
 
-# Distributed while a job runs: what has been planned for a plain table is asked again in each chunk.
+# The table is distributed while a job runs: each chunk checks again how to write.
 $target->safe_psql('postgres', 'DROP TABLE plain; CREATE TABLE plain (id bigint, a int, at date, s text)');
 my $gate = $source->background_psql('postgres');
 hold_gate($gate);
 my $job = $target->safe_psql('postgres', qq(SET fastcopy.chunk_size = 128;
 	SELECT fastcopy.start('$conninfo', 'plain', 'plain', 1, filter => 'id <> 5000 OR pg_advisory_xact_lock_shared(1) IS NOT NULL')));
-my $waiting = q(SELECT count(*) FROM pg_locks WHERE locktype = '%s' AND NOT granted);
-sub await_lock
-{
-	my ($node, $type) = @_;
-	defined seconds_until(sub { $node->safe_psql('postgres', sprintf $waiting, $type) }) or die "nobody waits for a lock on $type\n";
-	return;
-}
 await_lock($source, 'advisory');
 my $distributor = $target->background_psql('postgres');
 $distributor->query_until(qr//, "SELECT create_distributed_table('plain', 'id');\n");
@@ -149,10 +127,10 @@ open_gate($gate);
 $gate->quit;
 is($target->safe_psql('postgres', "SELECT fastcopy.wait($job)"), 'done', 'the table was distributed while a job ran');
 quit_quietly($distributor);
-is($target->safe_psql('postgres', q(SELECT count(*) FROM pg_dist_partition WHERE logicalrelid = 'plain'::regclass)), 1, 'it was indeed');
-is(table_digest($target, sprintf $all, 'plain'), table_digest($source, sprintf $all, 'plain'), 'each row is there once');
+is($target->safe_psql('postgres', q(SELECT count(*) FROM pg_dist_partition WHERE logicalrelid = 'plain'::regclass)), 1, 'the table is distributed');
+is(table_digest($target, sprintf $all, 'plain'), table_digest($source, sprintf $all, 'plain'), 'each row is stored once');
 
-# A crash of the server in the middle of a chunk, held at a row that waits in a shard.
+# The server crashes in the middle of a chunk, held at a row that waits in a shard.
 $target->safe_psql('postgres', q(
 	SET client_min_messages = error;
 	DROP TABLE IF EXISTS held;
@@ -174,7 +152,7 @@ $target->safe_psql('postgres', q(SELECT pg_terminate_backend(pid) FROM fastcopy.
 open_gate($gate);
 $gate->quit;
 is($target->safe_psql('postgres', "SELECT fastcopy.wait($job)"), 'done', 'workers were terminated in a batch, and replaced');
-is(table_digest($target, sprintf $all, 'held'), table_digest($source, sprintf $all, 'plain'), 'each row is there once');
+is(table_digest($target, sprintf $all, 'held'), table_digest($source, sprintf $all, 'plain'), 'each row is stored once');
 
 ($job, $gate) = start_held();
 $target->stop('immediate');
@@ -183,9 +161,9 @@ $target->start;
 $target->safe_psql('postgres', 'SELECT recover_prepared_transactions()');
 is($target->safe_psql('postgres', "SELECT state FROM fastcopy.status WHERE job = $job"), 'interrupted', 'the server has crashed in a batch');
 is($target->safe_psql('postgres', "SELECT coalesce(sum(rows), 0) = (SELECT count(*) FROM held) FROM fastcopy.chunks WHERE job = $job AND state = 'done'"), 't',
-	'as many rows are there as the ledger says');
+	'the number of rows is the ledger\'s');
 $target->safe_psql('postgres', "SELECT fastcopy.resume($job)");
 is($target->safe_psql('postgres', "SELECT fastcopy.wait($job)"), 'done', 'the job is resumed');
-is(table_digest($target, sprintf $all, 'held'), table_digest($source, sprintf $all, 'plain'), 'each row is there once');
+is(table_digest($target, sprintf $all, 'held'), table_digest($source, sprintf $all, 'plain'), 'each row is stored once');
 
 done_testing();

@@ -1,4 +1,4 @@
-# Targets whose rows go through INSERT by the target's name, and what that keeps of COPY's ways: views with INSTEAD OF
+# Targets that rows are inserted into by INSERT, and what that keeps of COPY's behaviour: views with INSTEAD OF
 # triggers, tables with rules, foreign tables, partitions that are foreign tables.
 use strict;
 use warnings;
@@ -13,7 +13,7 @@ use Test::More;
 my ($source, $target) = start_pair();
 my $conninfo = conninfo($source);
 
-# One of each kind of value, in binary and (for the money) in text.
+# One value of each kind, in binary and (for money) in text.
 $source->safe_psql('postgres', q(
 	CREATE TABLE items (id bigint PRIMARY KEY, kind text, amount numeric(10,2), at timestamptz, tags text[], doc jsonb, nothing text);
 	INSERT INTO items SELECT g, 'kind ' || g % 5, g / 7.0, '2024-01-01'::timestamptz + g * interval '1 minute', ARRAY[g::text, NULL],
@@ -42,7 +42,7 @@ $target->safe_psql('postgres', qq(
 	CREATE TRIGGER pass_on INSTEAD OF INSERT ON front FOR EACH ROW EXECUTE FUNCTION pass_on()));
 is(copy_into('items', 'front'), '5000', 'into a view');
 is(latest(), 'insert|it is a view|binary', 'through INSERT, in binary');
-is(table_digest($target, '(SELECT * FROM front)'), table_digest($source, 'items'), 'all values are there');
+is(table_digest($target, '(SELECT * FROM front)'), table_digest($source, 'items'), 'all values are stored');
 is(copy_into('empty', 'front'), '0', 'no rows are no rows');
 $target->safe_psql('postgres', 'TRUNCATE behind; ALTER TABLE behind ADD pay money; CREATE OR REPLACE VIEW front AS
 	SELECT id, kind, amount, at, tags, doc, nothing, pay FROM behind;
@@ -50,14 +50,14 @@ $target->safe_psql('postgres', 'TRUNCATE behind; ALTER TABLE behind ADD pay mone
 		BEGIN INSERT INTO behind (id, kind, amount, at, tags, doc, nothing, pay) VALUES (NEW.*); RETURN NEW; END $$');
 is(copy_into('paid', 'front'), '5000', 'into a view, in text');
 is(latest(), 'insert|it is a view|text', 'through INSERT, in text');
-is(table_digest($target, '(SELECT * FROM front)'), table_digest($source, 'paid'), 'all values are there');
+is(table_digest($target, '(SELECT * FROM front)'), table_digest($source, 'paid'), 'all values are stored');
 $target->safe_psql('postgres', q(
 	CREATE OR REPLACE FUNCTION pass_on() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$));
 copy_into('paid', 'front');
 is($target->safe_psql('postgres', 'SELECT rows_copied, rows_stored FROM fastcopy.status ORDER BY job DESC LIMIT 1'), '5000|0',
 	'rows that the trigger does not take are not stored');
 
-# Types with modifiers, of all kinds, and some that other types are made of.
+# Types with modifiers, of all kinds, and some types made of others.
 my $types = q(
 	CREATE TYPE mood AS ENUM ('sad', 'ok');
 	CREATE TYPE pair AS (a int, b text);
@@ -77,12 +77,12 @@ $target->safe_psql('postgres', q(
 	CREATE FUNCTION many() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO many VALUES (NEW.*); RETURN NEW; END $$;
 	CREATE TRIGGER many INSTEAD OF INSERT ON many_front FOR EACH ROW EXECUTE FUNCTION many()));
 is(copy_into('many', 'many_front'), '310', 'many types, in text');
-is(table_digest($target, 'many'), table_digest($source, 'many'), 'all values are there');
+is(table_digest($target, 'many'), table_digest($source, 'many'), 'all values are stored');
 $target->safe_psql('postgres', 'TRUNCATE many');
 is(copy_into('many', 'many_front', args => q(columns => '{id,b,vb,c,bp,k,n,i,ts,tm,na,va,d,l,m,r,mr,tsv,ip,mac,pt,o,lsn,u,j,f4,bin,"odd \"name"}')), '310', 'most of them, in binary');
 like(latest(), qr/binary$/, 'it was binary');
 $_->safe_psql('postgres', 'ALTER TABLE many DROP ma CASCADE, DROP p CASCADE, DROP x CASCADE') for $source, $target;
-is(table_digest($target, 'many'), table_digest($source, 'many'), 'all values are there');
+is(table_digest($target, 'many'), table_digest($source, 'many'), 'all values are stored');
 
 # Rows larger than a batch.
 $target->safe_psql('postgres', q(
@@ -93,7 +93,7 @@ $target->safe_psql('postgres', q(
 is(copy_into('wide', 'larger'), '8', 'more than one batch in a chunk');
 is(table_digest($target, 'large'), table_digest($source, 'wide'), 'all of them');
 
-# Rules: an INSERT by the table's name obeys them, with the rows of a statement read as often as there are actions.
+# Rules: an INSERT by the table's name obeys them, and each action reads the rows of the statement.
 $target->safe_psql('postgres', qq(
 	CREATE TABLE also ($items);
 	CREATE TABLE log (id bigint);
@@ -107,19 +107,19 @@ $target->safe_psql('postgres', qq(
 	CREATE RULE partly AS ON INSERT TO partly WHERE NEW.id > 2500 DO INSTEAD INSERT INTO elsewhere VALUES (NEW.*)));
 is(copy_into('items', 'also'), '5000', 'a rule that does something else too');
 is(latest(), 'insert|rules rewrite its INSERT|binary', 'is found in the plan');
-is(table_digest($target, 'also'), table_digest($source, 'items'), 'all rows are there');
+is(table_digest($target, 'also'), table_digest($source, 'items'), 'all rows are stored');
 is($target->safe_psql('postgres', 'SELECT count(*), count(DISTINCT id) FROM log'), '5000|5000', 'and the rule has seen each of them once');
 is(copy_into('items', 'instead'), '5000', 'a rule that does something else instead');
 is(table_digest($target, 'elsewhere'), table_digest($source, 'items'), 'all rows are where it has put them');
 fails_with($target, "SELECT fastcopy.copy('$conninfo', 'items', 'never')", '0A000', qr/INSERT into "never" takes no rows/, 'a rule that takes no rows');
 fails_with($target, "SELECT fastcopy.copy('$conninfo', 'items', 'partly')", 'XX001', qr/INSERT into "partly" was given \d+ rows, but has inserted \d+/,
-	'a rule that may lose rows: who has them cannot be known');
+	'a rule that may drop rows: they cannot be counted');
 is($target->safe_psql('postgres', 'SELECT count(*) FROM never'), '0', 'nothing is left of it');
 
-# The function gives nothing to anybody else.
+# The function returns nothing to other callers.
 fails_with($target, 'SELECT * FROM fastcopy.incoming_rows() AS r(a int)', '55000', qr/can only be called by a fastcopy worker/, 'rows for workers only');
 
-# An error of the input names the row, and one of the target has the statement.
+# An error of the input names the row, and an error of the target has the statement.
 $source->safe_psql('postgres', q(CREATE TABLE bad (LIKE items); INSERT INTO bad TABLE items; ALTER TABLE bad ALTER kind TYPE varchar; UPDATE bad SET kind = repeat('x', 30) WHERE id = 77));
 $target->safe_psql('postgres', q(CREATE VIEW narrow AS SELECT id, kind::varchar(20) AS kind FROM also;
 	CREATE TRIGGER pass_on INSTEAD OF INSERT ON narrow FOR EACH ROW EXECUTE FUNCTION pass_on()));
@@ -142,15 +142,16 @@ SKIP:
 		CREATE FOREIGN TABLE mixed_away PARTITION OF mixed FOR VALUES FROM (3000) TO (9000) SERVER here OPTIONS (table_name 'mixed_there')));
 	is(copy_into('items', 'away'), '5000', 'into a foreign table');
 	is(latest(), 'insert|it is a foreign table|binary', 'through INSERT');
-	is(table_digest($target, 'there'), table_digest($source, 'items'), 'all rows are there');
+	is(table_digest($target, 'there'), table_digest($source, 'items'), 'all rows are stored');
 	is(copy_into('items', 'mixed'), '5000', 'into a partitioned table with a foreign partition');
 	is(latest(), 'insert|it has foreign tables as partitions|binary', 'through INSERT');
-	is(table_digest($target, 'mixed'), table_digest($source, 'items'), 'all rows are there');
+	is(table_digest($target, 'mixed'), table_digest($source, 'items'), 'all rows are stored');
 	is($target->safe_psql('postgres', "SELECT source_rows, target_rows, differs FROM fastcopy.compare('$conninfo', 'items', 'mixed')"), '5000|5000|f',
 		'the comparison agrees');
 }
 
-# What hides rows of a table from a SELECT by its name makes no fast path; a plain table has one, whatever its indexes.
+# Anything that hides rows from a SELECT by the table's name rules out the fast path; a plain table has it, whatever
+# its indexes.
 $target->safe_psql('postgres', qq(CREATE TABLE plain ($items)));
 is(copy_into('items', 'plain'), '5000', 'a plain table');
 is($target->safe_psql('postgres', 'SELECT reader, reader_reason, writer, writer_reason, warning IS NULL FROM fastcopy.job_table ORDER BY job DESC LIMIT 1'),

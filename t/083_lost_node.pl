@@ -1,5 +1,5 @@
-# A node of the Citus cluster that the target belongs to dies in the middle of a job: the job fails, and can be
-# resumed; nothing is lost or doubled, as marks in the ledger are committed with the rows, in two phases.
+# A node of the target's Citus cluster is lost in the middle of a job: the job fails and can be resumed; no row is
+# lost or doubled, as the ledger's marks are committed with the rows, in two phases.
 use strict;
 use warnings;
 
@@ -37,14 +37,14 @@ $source->safe_psql('postgres', q(
 my $expected = table_digest($source, 'items');
 is($target->safe_psql('postgres', q(SELECT count(DISTINCT nodeport), count(*) FROM citus_shards)), '2|4', 'both nodes have shards');
 
-# Both transactions that were prepared and those that were not are over.
+# Waits until all transactions have ended, prepared ones too.
 sub recover
 {
 	$target->poll_query_until('postgres', 'SELECT recover_prepared_transactions() >= 0');
 	return;
 }
 
-# As many rows are there as chunks are marked done.
+# The number of rows matches the chunks that are marked done.
 sub ledger_is_right
 {
 	my ($job) = @_;
@@ -52,13 +52,12 @@ sub ledger_is_right
 		"SELECT (SELECT coalesce(sum(rows), 0) FROM fastcopy.chunks WHERE job = $job AND state = 'done') = (SELECT count(*) FROM items)");
 }
 
-# It dies while a chunk is on its way, and stays away.
+# The node is stopped in the middle of a chunk, and stays down.
 my $gate = $source->background_psql('postgres');
 hold_gate($gate);
 my $job = $target->safe_psql('postgres', qq(SET fastcopy.chunk_size = 128; SET fastcopy.retry_limit = 1; SET fastcopy.retry_delay = '10ms';
 	SELECT fastcopy.start('$conninfo', 'items', 'items', 1, filter => 'id <> 15000 OR pg_advisory_xact_lock_shared(1) IS NOT NULL')));
-defined seconds_until(sub { $source->safe_psql('postgres', q(SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted)) })
-  or die "the job did not come to the gate\n";
+await_lock($source);
 $node->stop('immediate');
 open_gate($gate);
 $gate->quit;
@@ -68,12 +67,12 @@ like($error, qr/connection/, 'the job fails with the error of the cluster');
 is($done, 't', 'chunks that were done before stay');
 $node->start;
 recover();
-is(ledger_is_right($job), 't', 'as many rows are there as the ledger says');
+is(ledger_is_right($job), 't', 'the number of rows is the ledger\'s');
 $target->safe_psql('postgres', "SELECT fastcopy.resume($job)");
 is($target->safe_psql('postgres', "SELECT fastcopy.wait($job)"), 'done', 'with the node back, the job is resumed');
-is(table_digest($target, 'items'), $expected, 'each row is there once');
+is(table_digest($target, 'items'), $expected, 'each row is stored once');
 
-# It dies again and again, whenever some chunks have been done, and comes back.
+# The node is stopped repeatedly, each time after some chunks, and restarted.
 $job = $target->safe_psql('postgres', qq(SET fastcopy.chunk_size = 32; SET fastcopy.retry_limit = 0;
 	SELECT fastcopy.start('$conninfo', 'items', 'items', 3, truncate => true)));
 my $deaths = 0;
@@ -94,7 +93,7 @@ is($target->safe_psql('postgres', "SELECT fastcopy.wait($job)"), 'done', 'resume
 cmp_ok($deaths, '>=', 1, 'the node has died in the middle');
 is("@right", 't t t', 'each time, as many rows were there as the ledger said');
 recover();
-is(table_digest($target, 'items'), $expected, 'each row is there once');
+is(table_digest($target, 'items'), $expected, 'each row is stored once');
 $node->stop('fast');
 
 done_testing();

@@ -1,5 +1,5 @@
-# What hangs on a table that Citus distributes: TRUNCATE and foreign keys when the job fires no triggers, sequences,
-# statistics, a role that has no more than it needs, several sources into one table, from cluster to cluster.
+# A table distributed by Citus and its dependent objects: TRUNCATE and foreign keys when the job fires no triggers,
+# sequences, statistics, a role with the least privileges, several sources into one table, from cluster to cluster.
 use strict;
 use warnings;
 
@@ -7,6 +7,7 @@ use FindBin;
 use lib "$FindBin::RealBin/lib";
 
 use FastcopyEngine;
+use FastcopyGate;
 use FastcopyTest;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -16,34 +17,12 @@ skip_without('citus');
 my $conf = engine_conf('citus') . "citus.shard_count = 4\nlisten_addresses = 'localhost'\n";
 my ($source, $target) = start_pair(source_conf => $conf, target_conf => $conf);
 my $conninfo = conninfo($source);
-for my $node ($source, $target)
-{
-	my ($host, $port) = ($node->host, $node->port);
-	$node->safe_psql('postgres', qq(
-		CREATE EXTENSION citus;
-		SET client_min_messages = error;
-		SELECT citus_set_coordinator_host('$host', $port);
-		SELECT citus_set_node_property('$host', $port, 'shouldhaveshards', true)));
-}
+make_citus_node($_) for $source, $target;
 
 sub copy_into
 {
 	my ($from, $to, @more) = @_;
 	return $target->safe_psql('postgres', 'SET fastcopy.chunk_size = 128; SELECT fastcopy.copy(' . join(', ', "'$conninfo', '$from', '$to', 3", @more) . ')');
-}
-
-sub compared
-{
-	my ($from, $to) = @_;
-	return $target->safe_psql('postgres', "SELECT source_rows, target_rows, differs FROM fastcopy.compare('$conninfo', '$from', '$to', 2) WHERE range = 'total'");
-}
-
-sub await_lock
-{
-	my ($node) = @_;
-	defined seconds_until(sub { $node->safe_psql('postgres', q(SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted)) })
-	  or die "nobody waits for the gate\n";
-	return;
 }
 
 $source->safe_psql('postgres', q(
@@ -68,7 +47,7 @@ $target->safe_psql('postgres', q(
 my $all = '(SELECT id, kind, s FROM %s)';
 my $expected = table_digest($source, 'plain');
 
-# What empties shards is a trigger.
+# A trigger truncates the shards.
 for my $to (qw(r l))
 {
 	is(copy_into('plain', $to, 'truncate => true, triggers => false'), '20000', "into $to, emptied, without triggers");
@@ -92,7 +71,7 @@ for my $triggers (qw(true false))
 }
 $target->safe_psql('postgres', 'INSERT INTO kinds VALUES (7)');
 
-# The key of a table that is distributed with it.
+# The foreign key of a colocated table.
 $target->safe_psql('postgres', q(
 	SET client_min_messages = error;
 	TRUNCATE d;
@@ -101,9 +80,9 @@ $target->safe_psql('postgres', q(
 fails_with($target, "SELECT fastcopy.copy('$conninfo', 'plain', 'c', 2)", '23503', qr/violates foreign key constraint/, 'rows before those they refer to');
 is(copy_into('plain', 'd'), '20000', 'in the right order');
 is(copy_into('plain', 'c'), '20000', 'they arrive');
-is(table_digest($target, sprintf $all, 'c'), $expected, 'each row is there once');
+is(table_digest($target, sprintf $all, 'c'), $expected, 'each row is stored once');
 
-# A role that has no more than it needs.
+# A role with the least privileges.
 my $user = $source->safe_psql('postgres', 'SELECT current_user');
 my ($host, $port) = ($source->host, $source->port);
 $target->safe_psql('postgres', qq(
@@ -118,13 +97,13 @@ $target->safe_psql('postgres', qq(
 	CREATE USER MAPPING FOR pupil SERVER there OPTIONS (user '$user', password_required 'false')));
 my ($status, $stdout, $stderr) = run_verbose($target, "SELECT fastcopy.copy('there', 'plain', 'p', 2)", user => 'pupil');
 is($stdout, '20000', 'a role that may only insert') or diag $stderr;
-is(table_digest($target, 'p'), $expected, 'all rows are there');
+is(table_digest($target, 'p'), $expected, 'all rows are stored');
 $target->safe_psql('postgres', 'GRANT TRUNCATE ON p TO pupil');
 ($status, $stdout, $stderr) = run_verbose($target, "SELECT fastcopy.copy('there', 'plain', 'p', 2, truncate => true)", user => 'pupil');
 is($stdout, '20000', 'a role that may only insert and truncate') or diag $stderr;
-is(table_digest($target, 'p'), $expected, 'all rows are there, once');
+is(table_digest($target, 'p'), $expected, 'all rows are stored once');
 
-# Several sources into one table, at a time; each has its tenant in a view or in a column.
+# Several sources into one table at the same time; each has its tenant in a view or in a column.
 $source->safe_psql('postgres', q(
 	CREATE VIEW plain_of_1 AS SELECT 1::bigint AS tenant, p.* FROM plain p;
 	CREATE TABLE plain_of_2 (LIKE plain);
@@ -141,17 +120,17 @@ for my $tenant (1, 2)
 	is(table_digest($target, "(SELECT id, kind, s FROM tenants WHERE tenant = $tenant)"), $expected, "all rows of source $tenant are there");
 }
 
-# From cluster to cluster; without a key it is one chunk, whose progress is by its size.
+# From cluster to cluster; without a key there is one chunk, whose progress is measured by size.
 $source->safe_psql('postgres', q(
 	SET client_min_messages = error;
 	CREATE TABLE d (id bigint, kind int, s text);
 	SELECT create_distributed_table('d', 'id');
 	INSERT INTO d TABLE plain));
 is(copy_into('d', 'p', 'truncate => true'), '20000', 'from cluster to cluster');
-is(table_digest($target, 'p'), $expected, 'all rows are there');
-is(compared('d', 'p'), '20000|20000|f', 'the comparison agrees');
+is(table_digest($target, 'p'), $expected, 'all rows are stored');
+is(compare_total('d', 'p'), '20000|20000|f', 'the comparison agrees');
 my $gate = $target->background_psql('postgres');
-$gate->query_safe('SELECT pg_advisory_lock(1)');
+hold_gate($gate);
 $target->safe_psql('postgres', q(
 	CREATE FUNCTION hold() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN IF NEW.id = 1 THEN PERFORM pg_advisory_xact_lock_shared(1); END IF; RETURN NEW; END';
 	CREATE TABLE held (id bigint, kind int, s text);
@@ -160,27 +139,27 @@ my $job = $target->safe_psql('postgres', "SELECT fastcopy.start('$conninfo', 'd'
 await_lock($target);
 is($target->safe_psql('postgres', "SELECT percent BETWEEN 1 AND 99, eta IS NOT NULL, chunks, warning LIKE '%snapshot%' FROM fastcopy.status WHERE job = $job"),
 	't|t|1|t', 'percent, ETA and warning while it runs');
-$gate->query_safe('SELECT pg_advisory_unlock(1)');
+open_gate($gate);
 $gate->quit;
-is($target->safe_psql('postgres', "SELECT fastcopy.wait($job)"), 'done', 'it goes on');
+is($target->safe_psql('postgres', "SELECT fastcopy.wait($job)"), 'done', 'it continues');
 is($target->safe_psql('postgres', "SELECT percent, warning LIKE '%snapshot%' FROM fastcopy.status WHERE job = $job"), '100.0|t', 'and keeps the warning');
 
-# Nothing of a cancelled job is left prepared.
+# A cancelled job leaves no prepared transaction.
 $gate = $source->background_psql('postgres');
-$gate->query_safe('SELECT pg_advisory_lock(1)');
+hold_gate($gate);
 $job = $target->safe_psql('postgres', qq(SET fastcopy.chunk_size = 128;
 	SELECT fastcopy.start('$conninfo', 'plain', 'p', 3, truncate => true, filter => 'id <> 15000 OR pg_advisory_xact_lock_shared(1) IS NOT NULL')));
 await_lock($source);
 is($target->safe_psql('postgres', "SELECT fastcopy.set_workers($job, 1)"), '3', 'fewer workers');
 $target->safe_psql('postgres', "SELECT fastcopy.cancel($job)");
 wait_state($target, $job, 'cancelled');
-$gate->query_safe('SELECT pg_advisory_unlock(1)');
+open_gate($gate);
 $gate->quit;
 $target->poll_query_until('postgres', 'SELECT recover_prepared_transactions() >= 0 AND NOT EXISTS (SELECT FROM pg_prepared_xacts)');
 is($target->safe_psql('postgres', "SELECT (SELECT coalesce(sum(rows), 0) FROM fastcopy.chunks WHERE job = $job AND state = 'done') = (SELECT count(*) FROM p)"), 't',
-	'as many rows are there as the ledger says');
+	'the number of rows is the ledger\'s');
 $target->safe_psql('postgres', "SELECT fastcopy.resume($job)");
 is($target->safe_psql('postgres', "SELECT fastcopy.wait($job)"), 'done', 'the job is resumed');
-is(table_digest($target, 'p'), $expected, 'each row is there once');
+is(table_digest($target, 'p'), $expected, 'each row is stored once');
 
 done_testing();

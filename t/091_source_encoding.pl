@@ -1,4 +1,4 @@
-# A source whose database is SQL_ASCII, and what its bytes are taken for.
+# A source whose database is SQL_ASCII, with source_encoding and without it.
 use strict;
 use warnings;
 
@@ -17,8 +17,8 @@ $source->safe_psql('postgres', "CREATE DATABASE $_->[0] ENCODING '$_->[1]' TEMPL
 $target->safe_psql('postgres', "CREATE DATABASE ascii ENCODING 'SQL_ASCII' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'");
 my $legacy = conninfo($source, dbname => 'legacy');
 
-# As the application wrote it, in LATIN1: values of all kinds, names of columns, a key, quotes and backslashes beside
-# what is not ASCII. The same in database latin, which knows.
+# Data as an application wrote it, in LATIN1: values of all kinds, names of columns, a key, quotes and backslashes
+# next to characters that are not ASCII. The database latin has the same, and knows the encoding.
 my $table = q(
 	CREATE TYPE pair AS (a text, b text);
 	CREATE TABLE people (id integer, "größe" numeric, name text, c char(5), v varchar(3), tags text[], both_names pair,
@@ -63,7 +63,7 @@ $target->safe_psql('postgres', "UPDATE people SET name = replace(name, 'ü', 'ue
 is($target->safe_psql('postgres', "SELECT differs FROM fastcopy.compare('$legacy', 'people', 'people', source_encoding => 'LATIN1') WHERE range = 'total'"),
 	't', 'and sees a difference');
 
-# Statements go the other way.
+# Statements are converted in the other direction.
 is($target->safe_psql('postgres', 'TRUNCATE people; SELECT '
 		  . call_sql('copy', $source, @legacy, source_table => 'people', target_table => 'people', source_encoding => 'LATIN1',
 			filter => q("größe" > 2990 AND name LIKE '%ü%'), columns => \q('{id,größe,name}'))),
@@ -80,7 +80,7 @@ is($target->safe_psql('postgres', 'SELECT ' . call_sql('copy', $source, @legacy,
 			source_encoding => 'LATIN1') . '; SELECT format FROM fastcopy.status ORDER BY job DESC LIMIT 1'),
 	"2000\nbinary", 'what has no text in it goes as binary');
 
-# A job that is resumed remembers.
+# A resumed job keeps the option.
 $target->safe_psql('postgres', 'TRUNCATE people; ALTER TABLE people ADD CONSTRAINT no_more CHECK (id < 2000)');
 my ($status, $stdout, $stderr) = run_verbose($target, 'SET fastcopy.chunk_size = 8; SELECT '
 	  . call_sql('copy', $source, @legacy, source_table => 'people', target_table => 'people', source_encoding => 'LATIN1', workers => 2));
@@ -89,10 +89,10 @@ my $job = $target->safe_psql('postgres', 'ALTER TABLE people DROP CONSTRAINT no_
 is($target->safe_psql('postgres', "SELECT fastcopy.resume($job) = $job; SELECT fastcopy.wait($job)"), "t\ndone", 'and is resumed');
 is(copied(), $people, 'in the same encoding');
 
-# Where it makes no sense.
+# Sources for which the option makes no sense.
 fails_with($target, 'SELECT ' . call_sql('copy', $source, source => conninfo($source, dbname => 'latin'), source_table => 'people',
 		target_table => 'people', source_encoding => 'LATIN1'),
-	'22023', qr/SQL_ASCII source only/, 'a source that converts by itself', detail => qr/LATIN1/);
+	'22023', qr/SQL_ASCII source only/, 'a source that knows its encoding', detail => qr/LATIN1/);
 fails_with($target, "SELECT * FROM fastcopy.compare('" . conninfo($source) . "', 'x', 'people', source_encoding => 'LATIN1')",
 	'22023', qr/SQL_ASCII source only/, 'in compare too', detail => qr/UTF8/);
 fails_with($target, 'SELECT ' . call_sql('copy', $source, @legacy, source_table => 'people', target_table => 'people', source_encoding => $_),
@@ -100,7 +100,7 @@ fails_with($target, 'SELECT ' . call_sql('copy', $source, @legacy, source_table 
   for 'SJIS', 'nonsense', 'SQL_ASCII', '';
 $target->safe_psql('ascii', 'CREATE EXTENSION pg_fastcopy; CREATE TABLE people (id integer, name text)');
 fails_with($target, 'SELECT ' . call_sql('copy', $source, @legacy, source_table => 'people', target_table => 'people', source_encoding => 'LATIN1'),
-	'55000', qr/whose encoding is SQL_ASCII/, 'nor into a database that has none', dbname => 'ascii');
+	'55000', qr/whose encoding is SQL_ASCII/, 'nor into a SQL_ASCII database', dbname => 'ascii');
 is($target->safe_psql('ascii', 'SELECT ' . call_sql('copy', $source, @legacy, source_table => 'people', target_table => 'people',
 			columns => \q('{id,name}'))), 3000, 'where the bytes are copied as they are');
 

@@ -1,4 +1,4 @@
-# A source table WITH OIDS, which servers up to version 11 have, and what becomes of its oid.
+# A source table WITH OIDS, which servers up to version 11 have, and where its oid goes.
 use strict;
 use warnings;
 

@@ -17,7 +17,7 @@ $source->safe_psql('postgres', q(
 	CREATE TABLE outliers AS SELECT g AS id, 'x' AS t FROM unnest(ARRAY[-7, 1, 40, 5000]) g;
 	CREATE TABLE nothing (id integer, t text)));
 
-# Copies a table into a new one whose id is declared so; returns the next value of its sequence.
+# Copies a table into a new one whose id has that declaration; returns the next value of its sequence.
 my $count = 0;
 sub copy_into
 {
@@ -44,7 +44,7 @@ is(copy_into('numbers', 'integer GENERATED ALWAYS AS IDENTITY (CACHE 50)'), 1001
 is(copy_into('outliers', 'integer GENERATED ALWAYS AS IDENTITY (MAXVALUE 100)'), 41, 'values beyond its bounds do not count');
 is(copy_into('numbers', 'serial', args => { filter => 'id <= 10' }), 11, 'a filter');
 is(copy_into('numbers', 'serial', args => { columns => \q('{t}') }), 1001, 'a column that its sequence has filled');
-is(copy_into('numbers', 'serial', args => { sequences => \'false' }), 1, 'unless told not to');
+is(copy_into('numbers', 'serial', args => { sequences => \'false' }), 1, 'not with sequences => false');
 is(copy_into('numbers', 'serial', args => { indexes => 'rebuild' }), 1001, 'with indexes => rebuild');
 $target->safe_psql('postgres', q(CREATE DOMAIN key_number AS bigint CHECK (VALUE < 10000)));
 is(copy_into('numbers', 'key_number', before => "CREATE SEQUENCE own; ALTER SEQUENCE own OWNED BY target_$count.id;" =~ s/target_\d+/'target_' . ($count + 1)/er),
@@ -53,14 +53,14 @@ is($target->safe_psql('postgres', q(
 	CREATE TABLE at_its_end (id integer GENERATED ALWAYS AS IDENTITY (MAXVALUE 1000), t text); SELECT )
 		  . call_sql('copy', $source, source_table => 'numbers', target_table => 'at_its_end') . '; SELECT last_value FROM at_its_end_id_seq'),
 	"1000\n1000", 'one that has come to its end');
-like((run_verbose($target, 'INSERT INTO at_its_end (t) VALUES (1)'))[2], qr/reached maximum value/, 'says so');
+like((run_verbose($target, 'INSERT INTO at_its_end (t) VALUES (1)'))[2], qr/reached maximum value/, 'the error says so');
 is($target->safe_psql('postgres', q(
 	CREATE TABLE parted (id serial, t text) PARTITION BY RANGE (id);
 	CREATE TABLE parted_1 PARTITION OF parted DEFAULT; SELECT )
 		  . call_sql('copy', $source, source_table => 'numbers', target_table => 'parted') . q(; SELECT nextval('parted_id_seq'))),
 	"1000\n1001", 'a partitioned target');
 
-# A role that may not. It is told, and so is the view.
+# A role without the privilege. A NOTICE and the view say so.
 add_scram_role($source, 'reader');
 $source->safe_psql('postgres', 'GRANT SELECT ON numbers TO reader');
 $target->safe_psql('postgres', q(
@@ -92,8 +92,8 @@ unlike($stderr, qr/NOTICE/, 'nothing is said where it could be done');
 is($target->safe_psql('postgres', q(SELECT nextval('"Mine"."Their_Id_seq"'))), 1001, 'by a role that is not the owner');
 $source->safe_psql('postgres', 'ALTER TABLE numbers RENAME "Id" TO id');
 
-# Somebody who draws from the sequence while the job ends: the job waits for a transaction that has drawn, and what is
-# drawn next comes after what was copied.
+# Another session calls nextval while the job ends: the job waits for its transaction, and later values are above what
+# was copied.
 $target->safe_psql('postgres', 'CREATE TABLE busy (id serial, t text)');
 my $session = $target->background_psql('postgres');
 $session->query_safe("BEGIN; SELECT nextval('busy_id_seq')");
@@ -104,7 +104,7 @@ $session->query_safe('COMMIT');
 wait_state($target, $job, 'done');
 is($session->query_safe("SELECT nextval('busy_id_seq')"), 1001, 'which draws the next value after it');
 
-# A transaction that does not end is not waited for for ever.
+# The job does not wait indefinitely for a transaction that does not end.
 $target->safe_psql('postgres', 'ALTER SEQUENCE busy_id_seq RESTART; TRUNCATE busy');
 $session->query_safe("BEGIN; SELECT nextval('busy_id_seq')");
 $job = $target->safe_psql('postgres', 'SELECT ' . call_sql('start', $source, source_table => 'numbers', target_table => 'busy'));
@@ -112,7 +112,7 @@ wait_state($target, $job, 'done');
 like($target->safe_psql('postgres', "SELECT notice FROM fastcopy.status WHERE job = $job"), qr/lock timeout.*setval/, 'one that stays in the way is named');
 $session->query_safe('COMMIT');
 
-# A job that is interrupted just there, and resumed.
+# A job that is interrupted at that point, and resumed.
 $target->safe_psql('postgres', 'ALTER SEQUENCE busy_id_seq RESTART; TRUNCATE busy');
 $session->query_safe("BEGIN; SELECT nextval('busy_id_seq')");
 $job = $target->safe_psql('postgres', 'SELECT ' . call_sql('start', $source, source_table => 'numbers', target_table => 'busy'));
@@ -124,7 +124,7 @@ $target->safe_psql('postgres', "SELECT fastcopy.resume($job)");
 wait_state($target, $job, 'done');
 is($target->safe_psql('postgres', "SELECT nextval('busy_id_seq'); SELECT count(*) FROM busy"), "1001\n1000", 'a resumed job does it');
 
-# In the middle of others that insert: nobody gets a value twice.
+# Other sessions insert concurrently: no value is used twice.
 $target->safe_psql('postgres', 'ALTER SEQUENCE busy_id_seq RESTART WITH 2000; TRUNCATE busy');
 my @others = map { $target->background_psql('postgres') } 1 .. 2;
 $_->{stdin} .= "DO \$\$BEGIN FOR i IN 1..400 LOOP INSERT INTO busy (t) VALUES ('other'); COMMIT; END LOOP; END\$\$;\n" for @others;

@@ -1,5 +1,5 @@
-# Somebody wants to alter, empty or drop the source table during a job, and queues behind it for a lock; a worker that
-# connects then would queue behind them, and the job would wait for the worker for ever.
+# Another session wants to alter, truncate or drop the source table during a job, and queues behind it for a lock; a
+# worker that connects later would queue behind that session, and the job would wait for the worker for ever.
 use strict;
 use warnings;
 
@@ -7,6 +7,7 @@ use FindBin;
 use lib "$FindBin::RealBin/lib";
 
 use FakeSource;
+use FastcopyGate;
 use FastcopyTest;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
@@ -16,7 +17,7 @@ use Time::HiRes qw(usleep);
 my ($source, $target) = start_pair();
 my $rows = 2000;
 
-# Rows stop at a gate on the target, so that workers are in the middle of a chunk for as long as it takes.
+# Rows wait at a gate on the target, which keeps workers in the middle of a chunk.
 $source->safe_psql('postgres', qq(
 	CREATE TABLE items (id integer PRIMARY KEY, name text);
 	INSERT INTO items SELECT g, repeat('x', 100) FROM generate_series(1, $rows) g;
@@ -32,13 +33,13 @@ $target->safe_psql('postgres', q(
 my $gatekeeper = $target->background_psql('postgres');
 my $digest = table_digest($source, 'items');
 
-# Starts a job and waits until so many workers stand at the gate.
+# Starts a job and waits until so many workers wait at the gate.
 my $retry_limit = 20;
 
 sub start_gated
 {
 	my ($workers, %args) = @_;
-	$gatekeeper->query_safe('SELECT pg_advisory_lock(1)');
+	hold_gate($gatekeeper);
 	my $job = $target->safe_psql('postgres', "TRUNCATE items; SET fastcopy.chunk_size = 8; SET fastcopy.retry_limit = $retry_limit; SET fastcopy.retry_delay = '100ms'; SELECT "
 		  . call_sql('start', $source, source_table => 'items', target_table => 'items', workers => $workers, %args));
 	at_gate($workers);
@@ -48,12 +49,9 @@ sub start_gated
 sub at_gate
 {
 	my ($workers) = @_;
-	ok($target->poll_query_until('postgres', "SELECT count(*) = $workers FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"),
-		"$workers at the gate");
+	ok(wait_at_gate($target, $workers), "$workers at the gate");
 	return;
 }
-
-sub open_gate { return $gatekeeper->query_safe('SELECT pg_advisory_unlock(1)') }
 
 # A session that waits for ACCESS EXCLUSIVE on the source; and its pid.
 sub waiter
@@ -61,7 +59,7 @@ sub waiter
 	my ($table) = @_;
 	my $session = $source->background_psql('postgres', on_error_stop => 0);
 	my $pid = $session->query_safe('SELECT pg_backend_pid()');
-	# One statement: when it is cancelled, nothing comes after it that would queue again.
+	# One statement: after it is cancelled, no other statement queues again.
 	$session->{stdin} .= "DO 'BEGIN LOCK TABLE $table IN ACCESS EXCLUSIVE MODE; END';\n";
 	$session->{run}->pump_nb;
 	$source->poll_query_until('postgres', "SELECT count(*) > 0 FROM pg_locks WHERE pid = $pid AND NOT granted") or die;
@@ -84,44 +82,45 @@ sub is_right
 	return;
 }
 
-# More workers: those who come later take nothing on before they have the lock, and nobody waits for them.
+# More workers: a new worker claims no chunk before it has the lock, and nothing waits for it.
 my $job = start_gated(1);
 my ($session, $pid) = waiter('items');
 $target->safe_psql('postgres', "SELECT fastcopy.set_workers($job, 3)");
 ok($target->poll_query_until('postgres', "SELECT notice LIKE '%Process $pid of the source waits for AccessExclusiveLock on public.items%' FROM fastcopy.status WHERE job = $job"),
-	'set_workers: the job says who waits for whom');
-open_gate();
+	'set_workers: the notice names the waiting and the blocking process');
+open_gate($gatekeeper);
 wait_state($target, $job, 'done');
 is_right('set_workers: those who are there do all');
 is(notice_of($job), '', '... and the notice ends with the wait');
 ok($source->poll_query_until('postgres', "SELECT state = 'idle' FROM pg_stat_activity WHERE pid = $pid"), 'and then the other gets its lock');
 $session->quit;
 
-# A lost connection: the worker tries again, for as long as the others work, and then goes on when the other has given up.
+# A lost connection: the worker retries as long as the others work, and continues when the other session has given up.
 $job = start_gated(2);
 ($session, $pid) = waiter('items');
 my $victim = $target->safe_psql('postgres', "SELECT source_pid FROM fastcopy.workers WHERE job = $job ORDER BY worker LIMIT 1");
 $source->safe_psql('postgres', "SELECT pg_terminate_backend($victim)");
-open_gate();
-ok($target->poll_query_until('postgres', "SELECT notice LIKE '%Process $pid %' FROM fastcopy.status WHERE job = $job"), 'retry: the job says who waits');
+open_gate($gatekeeper);
+ok($target->poll_query_until('postgres', "SELECT notice LIKE '%Process $pid %' FROM fastcopy.status WHERE job = $job"), 'retry: the notice names the waiting process');
 give_up($pid);
 wait_state($target, $job, 'done');
 is_right('retry: and goes on when they have given up');
 is(notice_of($job), '', 'which clears the notice');
 quit_quietly($session);
 
-# They do not give up: the job fails, once it has tried a few times with nobody at work, and they get their lock. It can be resumed.
+# The other session does not give up: the job fails after a few attempts without a working worker, and that session
+# gets its lock. The job can be resumed.
 $retry_limit = 2;
 $job = start_gated(2);
 ($session, $pid) = waiter('items');
 $target->safe_psql('postgres', "SELECT pg_terminate_backend(pid) FROM fastcopy.workers WHERE job = $job ORDER BY worker LIMIT 1");
-open_gate();
+open_gate($gatekeeper);
 wait_state($target, $job, 'failed');
 my ($sqlstate, $error, $detail, $hint) = split /\|/,
   $target->safe_psql('postgres', "SELECT sqlstate, error, detail, hint FROM fastcopy.status WHERE job = $job");
 is($sqlstate, '55P03', 'replacement: the job fails at last');
 like($error, qr/could not lock the source table/, 'with the reason');
-like($detail, qr/Process $pid of the source waits for AccessExclusiveLock on public\.items; blocked by this job/, 'and who it is');
+like($detail, qr/Process $pid of the source waits for AccessExclusiveLock on public\.items; blocked by this job/, 'and names it');
 like($hint, qr/fastcopy\.resume\($job\)/, 'and what to do');
 ok($source->poll_query_until('postgres', "SELECT state = 'idle' FROM pg_stat_activity WHERE pid = $pid"), 'they get their lock');
 $session->quit;
@@ -129,12 +128,12 @@ $target->safe_psql('postgres', "SELECT fastcopy.resume($job, accept_changes => t
 wait_state($target, $job, 'done');
 is_right('and the job is resumed');
 
-# All of a job's connections lost at once, with nobody left to work.
+# All connections of a job are lost at once, and no worker is left to work.
 $job = start_gated(1);
 ($session, $pid) = waiter('items');
 $source->safe_psql('postgres', "SELECT pg_terminate_backend(source_pid) FROM (VALUES ("
 	  . $target->safe_psql('postgres', "SELECT source_pid FROM fastcopy.workers WHERE job = $job") . ')) w (source_pid)');
-open_gate();
+open_gate($gatekeeper);
 like(wait_state($target, $job, 'failed|done'), qr/failed/, 'the only worker');
 $session->quit;
 
@@ -148,7 +147,7 @@ for my $table (qw(seen parted))
 	$job = start_gated(1, source_table => $table) if $table eq 'seen';
 	($session, $pid) = waiter($locked);
 	$target->safe_psql('postgres', "SELECT pg_terminate_backend(pid) FROM fastcopy.workers WHERE job = $job");
-	open_gate();
+	open_gate($gatekeeper);
 	ok($target->poll_query_until('postgres', "SELECT notice LIKE '%Process $pid %' OR state <> 'copying' FROM fastcopy.status WHERE job = $job"), "$table: somebody waits");
 	give_up($pid);
 	wait_state($target, $job, 'done');
@@ -156,8 +155,8 @@ for my $table (qw(seen parted))
 	quit_quietly($session);
 }
 
-# What the coordinator waits for: a worker that exits while the source is being asked how far its WAL is must not be missed.
-# The second question is answered late, when the one worker has long gone, and says that there is nothing more to wait for.
+# The coordinator waits: it must not miss a worker that exits while it asks the source for its WAL position. The
+# second query is answered late, when the one worker has exited, and says that there is nothing more to wait for.
 $source->append_conf('postgresql.conf', 'wal_writer_delay = 500ms');
 $source->reload;
 my $slow = FakeSource->new($source, who => qr/coordinator/, on => qr/pg_current_wal_flush_lsn\(\), \(3000/,

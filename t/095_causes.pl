@@ -1,5 +1,5 @@
-# An error is reported with its cause: status shows no failure without its error, and compare the error that made others
-# follow, however late the one process hears of it whose session on the source met it.
+# An error is reported with its cause: status never shows a failure without its error, and compare reports the error
+# that caused the others, however late it arrives at the process whose session met it.
 use strict;
 use warnings;
 
@@ -29,8 +29,8 @@ $target->safe_psql('postgres', q(
 CREATE TABLE public.items (id bigint, name text);
 CREATE FUNCTION public.gate(id bigint) RETURNS boolean LANGUAGE sql AS 'SELECT true'));
 
-# A job that fails between a statement's snapshot and its look at the jobs that run: here within a transaction that
-# sees the beginning only. What the ledger's row says is all of one moment.
+# A job fails between a statement's snapshot and its look at the running jobs: here within a transaction that sees the
+# start only. The columns of the view are consistent.
 my $gatekeeper = $source->background_psql('postgres');
 hold_gate($gatekeeper);
 my $job = $target->safe_psql('postgres',
@@ -44,11 +44,11 @@ is($observer->query_safe($status), 'copying|||f', 'a job that runs');
 open_gate($gatekeeper);
 is(wait_state($target, $job, 'failed|done'), 'failed', 'it fails');
 $target->poll_query_until('postgres', 'SELECT count(*) = 0 FROM fastcopy.live_jobs()') or die 'the job does not end';
-is($observer->query_safe($status), 'copying|||f', 'where the end is not seen yet, none of it is');
+is($observer->query_safe($status), 'copying|||f', 'a snapshot before the end shows nothing of it');
 $observer->query_safe('COMMIT');
 is($observer->query_safe($status), 'failed|22012|division by zero|t', '... and all of it, where it is');
 
-# An interrupted job is none that has ended.
+# An interrupted job has not ended.
 $target->safe_psql('postgres', 'TRUNCATE public.items');
 hold_gate($gatekeeper);
 $job = $target->safe_psql('postgres',
@@ -61,8 +61,8 @@ is($observer->query_safe("SELECT state FROM fastcopy.status WHERE job = $job"), 
 $observer->quit;
 $gatekeeper->quit;
 
-# The leader's query fails at once on the source, and with it goes the snapshot that the others want. The leader hears
-# of it a second later.
+# The leader's query fails immediately on the source, and the snapshot that the others need is gone. The leader
+# receives the error a second later.
 my $deaf = FakeSource->new($source, who => qr/compare worker 0/, on => qr/FROM .*items/s,
 	change => sub {
 		my ($c, $type) = @_;

@@ -1,6 +1,5 @@
-# A source that asks for a password names the number of iterations that libpq has to compute for it, which nothing
-# interrupts (docs/security.md). The session that called is not held up by that, and nothing is left behind when libpq is
-# through.
+# A source that asks for a password chooses the number of iterations that libpq computes, which cannot be interrupted
+# (docs/security.md). The calling session is not blocked by that, and nothing is left behind when libpq has finished.
 use strict;
 use warnings;
 
@@ -25,7 +24,7 @@ my $fake = FakeSource->new($source, startup => sub {
 	while (length $answer < 5 || length $answer < 1 + unpack 'x N', $answer) { sysread $c->{client}, $answer, 1000, length $answer or return }
 	my ($nonce) = $answer =~ /,r=([^,]+)$/ or die 'no nonce';
 	$c->send(authentication(11, "r=${nonce}ours,s=c2FsdHNhbHRzYWx0,i=$iterations"));
-	# The client's final message: it is through.
+	# The client's final message: libpq has finished.
 	sysread $c->{client}, $answer, 1000;
 	$c->send(error_response(S => 'FATAL', V => 'FATAL', C => '28P01', M => 'that was all'));
 	$c->hang_up;
@@ -38,7 +37,7 @@ my $began = time;
 fails_with($target, $call, '08001', qr/^could not connect to the source server$/, 'libpq computes it', detail => qr/that was all/);
 my $computed = time - $began;
 
-# The process goes on, by itself.
+# The process continues by itself.
 $began = time;
 fails_with($target, "SET statement_timeout = '100ms'; $call", '57014', qr/statement timeout/, 'the session that called is free');
 my $called = time - $began;

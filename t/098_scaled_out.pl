@@ -1,5 +1,5 @@
-# A target whose partitions lie on other servers: a router with foreign tables of postgres_fdw gets rows by the same call as
-# any other table, in batches. What happens when such a server is lost is in 052_foreign_targets.pl.
+# A target whose partitions are on other servers: foreign tables of postgres_fdw receive rows in batches, by the same
+# call as any other table. The loss of such a server is in 052_foreign_targets.pl.
 use strict;
 use warnings;
 
@@ -27,7 +27,7 @@ for my $i (0, 1)
 		CREATE USER MAPPING FOR CURRENT_USER SERVER shard_$i OPTIONS (user '$user')));
 }
 
-# Four parts on two servers, and a fifth here.
+# Four partitions on two servers, and a fifth here.
 my $columns = 'id bigint NOT NULL, customer text, amount numeric(12,2), at timestamptz, doc jsonb';
 my $rows    = 20000;
 $source->safe_psql('postgres', "CREATE TABLE orders ($columns); INSERT INTO orders SELECT g, 'customer ' || g % 700, g / 7.0,
@@ -72,7 +72,7 @@ for my $workers (1, 4)
 	cmp_ok($inserts, '<', $rows / 20, "$workers workers: in batches ($inserts statements)");
 }
 
-# A row that a shard refuses fails the job, which is resumed.
+# A row that a shard rejects fails the job, which is resumed.
 $shards[1]->safe_psql('postgres', 'ALTER TABLE orders_1 ADD CONSTRAINT early CHECK (id < 15000) NOT VALID');
 fails_with($target, 'SET fastcopy.chunk_size = 256; SELECT ' . call_sql('copy', $source, source_table => 'orders', target_table => 'orders',
 		workers => 2, truncate => \'true'), '23514', qr/violates check constraint "early"/, 'a row that a shard refuses');

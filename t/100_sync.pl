@@ -1,6 +1,6 @@
-# fastcopy.sync: each run takes what was inserted since the last one, and nothing twice, whatever was open then: transactions,
-# savepoints, prepared transactions, and sessions that had taken a key but no transaction id. What it cannot tell
-# it refuses, and says what to do.
+# fastcopy.sync: each run copies what was inserted since the last one, and nothing twice, whatever was in progress
+# then: transactions, savepoints, prepared transactions, and sessions that had taken a key but no transaction id. What
+# it cannot determine it rejects, with a hint.
 
 use strict;
 use warnings;
@@ -8,6 +8,7 @@ use warnings;
 use FindBin;
 use lib "$FindBin::RealBin/lib";
 
+use FastcopyGate;
 use FastcopyTest;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
@@ -23,7 +24,7 @@ $target->safe_psql('postgres', $define);
 
 sub call { return call_sql('sync', $source, source_table => 'public.events', target_table => 'public.events', key => 'id', @_) }
 
-# Runs it to its end; returns the job and what the log says of the way.
+# Runs it to its end; returns the job and the path that the log reports.
 sub sync_now
 {
 	my (%arguments) = @_;
@@ -43,7 +44,7 @@ sub same
 	return is(table_digest($target, $table), table_digest($source, $table), $name);
 }
 
-# Sessions count what they have inserted when they end, a moment after psql does.
+# Sessions report their inserts to the statistics when they exit, a moment after psql does.
 sub insert
 {
 	my ($sql) = @_;
@@ -96,7 +97,7 @@ insert("COMMIT PREPARED 'p'");
 sync_now();
 same('a prepared transaction comes too');
 
-# A key that was taken before the run, by a session that had no transaction id: no snapshot knows of it.
+# A key was taken before the run by a session without a transaction id: no snapshot contains it.
 sync_now();
 my $taken = $source->safe_psql('postgres', "SELECT nextval('ids')");
 insert("INSERT INTO events VALUES (nextval('ids'), 'beside')");
@@ -106,7 +107,7 @@ insert("INSERT INTO events VALUES ($taken, 'taken before')");
 same('a key that was taken before any transaction comes too');
 like($way, qr/, scan, 1 late/, 'as the counters differ');
 
-# Rolled back rows are counted too.
+# Rolled-back rows are counted too.
 sync_now();
 insert("BEGIN; INSERT INTO events VALUES (nextval('ids'), 'gone'); ROLLBACK; INSERT INTO events VALUES (nextval('ids'), 'stays')");
 ($job, $way) = sync_now();
@@ -116,7 +117,7 @@ insert("INSERT INTO events VALUES (nextval('ids'), 'stays')");
 ($job, $way) = sync_now();
 like($way, qr/, no scan,/, 'and no second one');
 
-# Updates and deletes are not copied, and there is a warning.
+# Updates and deletes are not copied; a WARNING says so.
 insert("UPDATE events SET v = 'changed' WHERE id = 1; DELETE FROM events WHERE id = 2; INSERT INTO events VALUES (nextval('ids'), 'w')");
 my ($code, $out, $error) = $target->psql('postgres', 'SELECT ' . call() . ' \gset' . "\n" . 'SELECT fastcopy.wait(:sync)');
 like($error, qr/WARNING:  source table "public.events" had 1 rows updated and 1 deleted/, 'updates and deletes raise a warning');
@@ -127,7 +128,7 @@ fails_with($target, 'SELECT ' . call(), '55000', qr/cannot tell which rows/, 'a 
 sync_now(rescan => \'true');
 same('rescan => true takes it as the row that it was');
 
-# Two at once, and a run that fails, which the next call finishes.
+# Two calls at once, and a run that fails, which the next call finishes.
 $target->safe_psql('postgres', q(CREATE FUNCTION hold() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN PERFORM pg_advisory_xact_lock_shared(7); RETURN NEW; END$$;
 	CREATE TRIGGER hold BEFORE INSERT ON events FOR EACH ROW EXECUTE FUNCTION hold()));
 my $gate = $target->background_psql('postgres', on_error_stop => 0);
@@ -155,7 +156,7 @@ same('and finds all there');
 $gate->quit;
 $target->safe_psql('postgres', 'DROP TRIGGER hold ON events');
 
-# What cannot be told is refused, with the way on.
+# What cannot be determined is rejected, with a hint.
 $source->safe_psql('postgres', "CREATE TABLE plain (id bigint, at timestamptz); INSERT INTO plain VALUES (1, now())");
 $target->safe_psql('postgres', 'CREATE TABLE plain (id bigint, at timestamptz)');
 fails_with($target, 'SELECT ' . call(source_table => 'public.plain', target_table => 'public.plain'), '22023', qr/cannot synchronize public.plain by column "id"/, 'a key that is not unique');
@@ -208,7 +209,7 @@ for my $type ([ 'timestamptz', q(now() + g * interval '1 second') ], [ 'text', q
 	same("a key of type $name", $table);
 }
 
-# A partition that is attached brings rows that are older than the last snapshot, below the watermark.
+# An attached partition brings rows that are older than the last snapshot, below the watermark.
 $source->safe_psql('postgres', q(CREATE TABLE parted (k int PRIMARY KEY) PARTITION BY RANGE (k); CREATE TABLE parted_2 PARTITION OF parted FOR VALUES FROM (100) TO (200);
 	CREATE TABLE parted_1 (k int PRIMARY KEY); INSERT INTO parted_1 SELECT generate_series(1, 50); INSERT INTO parted SELECT generate_series(100, 150)));
 $target->safe_psql('postgres', 'CREATE TABLE parted (k int PRIMARY KEY)');
@@ -219,7 +220,7 @@ insert('ALTER TABLE parted ATTACH PARTITION parted_1 FOR VALUES FROM (0) TO (100
 sync_now(%parted);
 same('the rows of a partition that was attached come', 'parted');
 
-# After a crash of the source, nothing is taken from its counters.
+# After a crash of the source, its counters are not used.
 insert("INSERT INTO filled SELECT gen_random_uuid(), 1");
 sync_now(%filled);
 insert("INSERT INTO filled VALUES ('00000000-0000-0000-0000-000000000001', 1)");
@@ -229,7 +230,7 @@ $source->start;
 like($way, qr/, scan, /, 'a run after a crash of the source scans');
 same('and takes what the counters have lost', 'filled');
 
-# A first run that was cancelled half way is resumed though the rows have moved to other blocks meanwhile.
+# A first run that was cancelled half-way is resumed although the rows have moved to other blocks meanwhile.
 sub define
 {
 	my ($table, $columns, %opts) = @_;
@@ -249,7 +250,7 @@ my %moved = define('moved', 'id bigint PRIMARY KEY, v text');
 $source->safe_psql('postgres', "BEGIN; INSERT INTO moved SELECT -g, repeat('x', 50) FROM generate_series(1, 2000) g; ROLLBACK; INSERT INTO moved SELECT g, repeat('x', 50) FROM generate_series(1, 4000) g; ANALYZE moved");
 $gate = gate_at('moved', 3000);
 $job  = $target->safe_psql('postgres', "SET fastcopy.chunk_size = '8kB'; SELECT " . call(%moved, workers => 1));
-$target->poll_query_until('postgres', "SELECT count(*) = 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted") or die 'nobody at the gate';
+wait_at_gate($target, 1) or die 'no worker came to the gate';
 $target->safe_psql('postgres', "SELECT fastcopy.cancel($job)");
 wait_state($target, $job, 'cancelled');
 cmp_ok($target->safe_psql('postgres', "SELECT chunks_done FROM fastcopy.status WHERE job = $job"), '>', 1, 'a first run that was cancelled half way');
@@ -259,7 +260,7 @@ $source->safe_psql('postgres', 'VACUUM FULL moved');
 is($again, $job, '... is finished by the next call');
 same('... with each row once, though all have moved', 'moved');
 
-# Constraints that look at several rows: one chunk, of the new rows alone.
+# Constraints that involve several rows: one chunk, of the new rows only.
 my %across = define('across', 'id bigint PRIMARY KEY, v text');
 $target->safe_psql('postgres', q(ALTER TABLE across DROP CONSTRAINT across_pkey; CREATE FUNCTION nothing() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
 	CREATE CONSTRAINT TRIGGER looks AFTER INSERT ON across DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION nothing()));
@@ -271,14 +272,14 @@ like($way, qr/^100 rows above the watermark, scan, 1 late/, 'rows above and belo
 same('... into a target with a constraint trigger', 'across');
 is($target->safe_psql('postgres', "SELECT chunks FROM fastcopy.status WHERE job = $job"), '1', '... go there in one transaction');
 
-# The target is emptied while a run is not finished, before its first chunk.
+# The target is truncated while a run is not finished, before its first chunk.
 my %emptied = define('emptied', 'id bigint PRIMARY KEY, v text');
 insert("INSERT INTO emptied SELECT g, '' FROM generate_series(1, 100) g");
 sync_now(%emptied);
 insert("INSERT INTO emptied VALUES (101, '')");
 $gate = gate_at('emptied', 101);
 $job  = $target->safe_psql('postgres', 'SELECT ' . call(%emptied));
-$target->poll_query_until('postgres', "SELECT count(*) = 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted") or die 'nobody at the gate';
+wait_at_gate($target, 1) or die 'no worker came to the gate';
 $target->safe_psql('postgres', "SELECT fastcopy.cancel($job)");
 wait_state($target, $job, 'cancelled');
 $gate->quit;
@@ -288,14 +289,14 @@ $target->safe_psql('postgres', 'DROP TRIGGER hold ON emptied');
 sync_now(%emptied, rescan => \'true');
 same('... is filled by rescan => true', 'emptied');
 
-# What start has copied is no longer there.
+# The rows that start has copied no longer exist.
 my %gone = define('gone', 'id bigint PRIMARY KEY, v text');
 insert("INSERT INTO gone SELECT g, '' FROM generate_series(1, 100) g");
 $target->safe_psql('postgres', "SELECT fastcopy.copy('$conninfo', 'public.gone', 'public.gone')");
 $target->safe_psql('postgres', "TRUNCATE gone; INSERT INTO gone VALUES (1, '')");
 fails_with($target, 'SELECT ' . call(%gone), '55000', qr/has rows, and no watermark/, 'a target that was emptied since start filled it');
 
-# Keys with a length are compared whole.
+# Keys with a length are compared as a whole.
 my %padded = define('padded', 'id char(5) PRIMARY KEY, v text');
 insert("INSERT INTO padded SELECT 'k' || g, '' FROM generate_series(1, 50) g");
 sync_now(%padded);
@@ -303,14 +304,14 @@ insert("INSERT INTO padded VALUES ('k', 'a prefix'), ('j1', 'below')");
 sync_now(%padded, rescan => \'true');
 same('keys of type char(n)', 'padded');
 
-# Another table of that name, and that table by another name.
+# Another table with that name, and that table with another name.
 insert("ALTER TABLE padded RENAME TO padded_2024; CREATE TABLE padded (id char(5) PRIMARY KEY, v text); INSERT INTO padded SELECT 'z' || g, '' FROM generate_series(1, 50) g");
 fails_with($target, 'SELECT ' . call(%padded), '55000', qr/cannot tell which rows/, 'another table of the same name');
 $target->safe_psql('postgres', 'TRUNCATE filled');
 sync_now(%filled, rescan => \'true');
 fails_with($target, 'SELECT ' . call(%filled, source_table => 'filled', rescan => \'true'), '22023', qr/is synchronized with this source table already/, 'the same table by another name');
 
-# Into a partition, as where many sources are collected.
+# Into a partition, where several sources are collected.
 $target->safe_psql('postgres', q(CREATE TABLE collected (shop int NOT NULL, id uuid, v int) PARTITION BY LIST (shop);
 	CREATE TABLE collected_7 PARTITION OF collected (shop DEFAULT 7) FOR VALUES IN (7)));
 my %collected = (%filled, target_table => 'public.collected_7');
@@ -320,14 +321,14 @@ sync_now(%collected);
 is($target->safe_psql('postgres', 'SELECT count(*), count(DISTINCT id), sum(v) FROM collected WHERE shop = 7'), $source->safe_psql('postgres', 'SELECT count(*), count(DISTINCT id), sum(v) FROM filled'),
 	'a partition of the target is kept up');
 
-# A key that could be taken for another.
+# A key that could be mistaken for another.
 my %coarse = define('coarse', 'id text PRIMARY KEY, v text');
 $target->safe_psql('postgres', q(CREATE COLLATION insensitive (provider = icu, locale = 'und-u-ks-level2', deterministic = false); ALTER TABLE coarse ALTER id TYPE text COLLATE insensitive));
 fails_with($target, 'SELECT ' . call(%coarse), '42804', qr/cannot compare keys of column "id"/, 'a collation that takes two keys for one');
 $target->safe_psql('postgres', 'DROP TABLE coarse; CREATE TABLE coarse (id date PRIMARY KEY, v text)');
 fails_with($target, 'SELECT ' . call(%coarse), '42804', qr/cannot compare keys of column "id"/, 'a type that takes two keys for one');
 
-# A transaction whose id is above those of all that have ended is in no snapshot's list.
+# A transaction whose id is above those of all ended ones is in no snapshot's list.
 my %above = define('above', 'id bigint PRIMARY KEY, v text');
 insert("INSERT INTO above SELECT g, '' FROM generate_series(1, 10) g");
 sync_now(%above);
@@ -343,7 +344,7 @@ sync_now(%above);
 same('... and copied when it has ended', 'above');
 $_->quit for @sessions;
 
-# Ended jobs are removed after fastcopy.keep_jobs, but for those that a watermark refers to.
+# Ended jobs are removed after fastcopy.keep_jobs, except those that a watermark refers to.
 my $kept = $target->safe_psql('postgres', 'SELECT count(DISTINCT job) FROM fastcopy.watermark');
 $target->append_conf('postgresql.conf', 'fastcopy.keep_jobs = 0');
 $target->reload;

@@ -1,9 +1,9 @@
-# fastcopy.sync under eight writers, whose transactions and savepoints stay open for random times across runs, some rolled back,
-# some prepared, with keys from a sequence that is cached by some; and a target that is killed at random. When
-# all have ended, one last run makes the target equal to the source, each row once.
+# fastcopy.sync under eight writers whose transactions and savepoints stay open for random times across runs, some
+# rolled back, some prepared, with keys from a sequence that some of them cache; and a target that is killed at
+# random. When all have ended, one last run makes the target equal to the source, each row once.
 #
-# FASTCOPY_SOAK_RUNS (15) and FASTCOPY_SOAK_SEED make it longer, and repeat a sequence of faults. Without a seed there are two
-# rounds, by a fixed one and by a random one.
+# FASTCOPY_SOAK_RUNS (15) makes it longer, FASTCOPY_SOAK_SEED repeats a sequence of faults. Without a seed there are
+# two rounds, one with a fixed seed and one with a random seed.
 
 use strict;
 use warnings;
@@ -96,7 +96,7 @@ for my $seed (@seeds)
 	$source->poll_query_until('postgres', q(SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()));
 	$source->safe_psql('postgres', "COMMIT PREPARED '$_'") for split /\n/, $source->safe_psql('postgres', 'SELECT gid FROM pg_prepared_xacts');
 
-	# The last run; one more before it, if the last one was left unfinished.
+	# The last run, and one more before it if a run was left unfinished.
 	my $unfinished = $target->safe_psql('postgres', 'SELECT count(*) FROM fastcopy.watermark WHERE NOT done');
 	for (0 .. $unfinished)
 	{
@@ -109,7 +109,7 @@ for my $seed (@seeds)
 	my $rows = $source->safe_psql('postgres', 'SELECT count(*) FROM events');
 	is(table_digest($target, 'events'), table_digest($source, 'events'), "seed $seed: after the last of $runs runs the target equals the source")
 	  or diag "of a random seed: FASTCOPY_SOAK_SEED=$seed";
-	is($target->safe_psql('postgres', 'SELECT count(*) - count(DISTINCT id) FROM events'), '0', 'each row is there once');
+	is($target->safe_psql('postgres', 'SELECT count(*) - count(DISTINCT id) FROM events'), '0', 'each row is stored once');
 	cmp_ok($late, '>', 0, 'and rows were late');
 	(defined $ENV{FASTCOPY_SOAK_RUNS} ? \&diag : \&note)->(sprintf '%d runs, %d kills, %d calls that failed, %d rows, %d late, %d of %d runs scanned, %.0f s',
 		$runs, $kills, $failures, $rows, $late, scalar(grep { /, scan/ } @ways), scalar @ways, time - $begin);

@@ -28,7 +28,7 @@ struct ByteWindow {
     std::uint64_t taken;  // bytes, so far
 };
 
-// Moves what is left to the front and reads until `size` bytes lie in the buffer; false if the
+// Moves the remaining bytes to the front and reads until the buffer has `size` bytes; false if the
 // stream ends first. `size` is at most the capacity.
 bool refill(ByteWindow *window, int size);
 
@@ -37,8 +37,8 @@ inline bool has_more(ByteWindow *window) {
     return window->begin < window->end || refill(window, 1);
 }
 
-// The next bytes, which stay where they are until more are asked for; nullptr if the stream ends
-// before. `size` is from 0 to the capacity.
+// The next bytes, which stay in place until more are requested; nullptr if the stream ends before.
+// `size` is from 0 to the capacity.
 inline char *take(ByteWindow *window, int size) {
     if (window->end - window->begin < size && !refill(window, size))
         return nullptr;

@@ -38,14 +38,14 @@ bool read_decimal(const char *bytes, int size, Decimal *value) noexcept;
 // A number as JSON writes it, without an exponent.
 bool parse_decimal(std::string_view text, Decimal *value) noexcept;
 
-// Whether numeric(precision, scale) takes the number as it is.
+// Whether numeric(precision, scale) stores the number unchanged.
 bool fits(const Decimal &value, int precision, int scale) noexcept;
 
 // The stored form, a varlena with a header of four bytes; returns its size, at most
 // max_stored_decimal.
 int store_decimal(const Decimal &value, char *target) noexcept;
 
-// What stands at the beginning of a varlena of so many bytes, these four among them.
+// The header of a varlena of so many bytes, which include these four.
 std::uint32_t varlena_header(int size) noexcept;
 
 }  // namespace fastcopy::core

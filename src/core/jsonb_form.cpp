@@ -12,7 +12,7 @@ using Kind = JsonbNode::Kind;
 
 constexpr int max_depth = 32;
 
-// The first pass: the text becomes nodes.
+// The first pass makes nodes of the text.
 struct Reader {
     const char *at;
     const char *end;
@@ -31,7 +31,7 @@ bool read_word(Reader *reader, std::string_view word) {
     return true;
 }
 
-// A byte that an escape stands for, or 0.
+// The byte that an escape stands for, or 0.
 char unescape(char c) {
     switch (c) {
         case '"':
@@ -52,7 +52,7 @@ char unescape(char c) {
     }
 }
 
-// Behind its first quote.
+// Reads a string, after its opening quote.
 bool read_string(Reader *reader, JsonbNode *node) {
     const char *begin = reader->at;
     const char *at = begin;
@@ -78,7 +78,7 @@ bool read_string(Reader *reader, JsonbNode *node) {
     return true;
 }
 
-// What its end is, nothing else: whether it is a number is found out when it is stored.
+// Finds the end only: whether it is a number is checked when it is stored.
 void read_number(Reader *reader, JsonbNode *node) {
     const char *begin = reader->at;
     const char *at = begin + 1;
@@ -170,8 +170,8 @@ bool read_value(Reader *reader, int depth) {
     return known;
 }
 
-// The second pass: the nodes become bytes. An entry says of which kind a value is, and how many
-// bytes it has; no entry is failed.
+// The second pass makes bytes of the nodes. An entry has the kind of a value and its number of
+// bytes; no entry means failure.
 using Entry = std::uint32_t;
 
 constexpr Entry length_mask = 0x0FFFFFFF;
@@ -207,7 +207,7 @@ void put(Writer *writer, int place, std::uint32_t word) {
     std::memcpy(writer->bytes + place, &word, sizeof(word));
 }
 
-// Makes the place that is written next one for an int; there must be room for three bytes.
+// Aligns the next position to be written for an int; there must be room for three bytes.
 int align(Writer *writer) {
     int padding = -writer->used & 3;
     std::memset(writer->bytes + writer->used, 0, static_cast<std::size_t>(padding));
@@ -245,7 +245,7 @@ Entry write_number(Writer *writer, const JsonbNode &node) {
     return number_entry | static_cast<Entry>(size);
 }
 
-// An array's or an object's entries, as they are filled in.
+// The entries of an array or object, as they are filled in.
 struct Entries {
     int place;
     int count;
@@ -263,7 +263,7 @@ bool add_entry(Writer *writer, Entries *entries, Entry entry) {
     return true;
 }
 
-// The header and the room for as many entries; false if there is no room.
+// Writes the header and reserves that many entries; false if there is no room.
 bool begin_container(Writer *writer, std::uint32_t header, int nentries, Entries *entries) {
     if (!has_room(writer, 3) || nentries > (writer->capacity - writer->used) / 4 - 2)
         return false;
@@ -325,7 +325,7 @@ Entry write_value(Writer *writer, int index) {
     return failed;
 }
 
-// A scalar that stands alone is kept as the only element of an array.
+// A scalar on its own is stored as the only element of an array.
 bool write_root(Writer *writer) {
     Kind kind = writer->nodes[0].kind;
     if (kind == Kind::array || kind == Kind::object)

@@ -31,7 +31,7 @@ struct JsonbNode {
     bool escaped;  // a string with backslashes
 };
 
-// Where the work is done; what cannot be done in there is not done.
+// The memory to work in; a text that needs more is left to PostgreSQL.
 struct JsonbDesk {
     JsonbNode *nodes;
     int max_nodes;

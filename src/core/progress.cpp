@@ -100,7 +100,7 @@ void write_count(Writer &writer, std::uint64_t n) noexcept {
     constexpr Unit last = units[2];
 
     for (const Unit &unit : units) {
-        // Rounding comes first: 999 999 is 1.00 M and not 1000 k.
+        // Round first: 999 999 is 1.00 M and not 1000 k.
         std::uint64_t hundredths = divide_rounding(n, unit.size / 100);
         std::uint64_t tenths = divide_rounding(n, unit.size / 10);
         std::uint64_t whole = divide_rounding(n, unit.size);

@@ -10,7 +10,7 @@ constexpr std::string_view unknown_option = "invalid connection option";
 constexpr std::string_view with_harmless_quotes[] = {
     "missing \"=\"", "missing key/value separator \"=\"", "extra key/value separator \"=\""};
 // The other messages that may quote a part of the string. libpq translates its messages, with the
-// quotes of each language: a message that is not known here is not shown.
+// quotes of each language: an unknown message is not shown.
 constexpr std::string_view with_quotes[] = {"invalid percent-encoded token: \"",
                                             "forbidden value %00 in percent-encoded value: \"",
                                             "end of string reached when looking for matching \"",

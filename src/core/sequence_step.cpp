@@ -8,7 +8,7 @@ bool step_past(const SequenceState &state, std::int64_t used, std::int64_t *next
     if (ahead || (state.last == used && state.is_called))
         return false;
 
-    // Distances fit into 64 bits without a sign, whatever the bounds.
+    // Distances fit into unsigned 64-bit integers, whatever the bounds.
     auto distance = [up](std::int64_t from, std::int64_t to) {
         return up ? static_cast<std::uint64_t>(to) - static_cast<std::uint64_t>(from)
                   : static_cast<std::uint64_t>(from) - static_cast<std::uint64_t>(to);

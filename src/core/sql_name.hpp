@@ -19,8 +19,8 @@ namespace fastcopy::core {
 // Identifiers with dots between them.
 bool is_name(std::string_view text) noexcept;
 
-// The same, or the words of a built-in type as in "timestamp without time zone"; an array has []
-// behind it.
+// The same, or the words of a built-in type as in "timestamp without time zone"; an array type ends
+// in [].
 bool is_type_name(std::string_view text) noexcept;
 
 // OPERATOR(schema.symbol).

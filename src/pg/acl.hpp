@@ -1,4 +1,4 @@
-// Privileges, asked for in the same words on all versions.
+// Checks of privileges, with the same functions on all versions.
 #ifndef FASTCOPY_PG_ACL_HPP
 #define FASTCOPY_PG_ACL_HPP
 

@@ -27,7 +27,7 @@ struct Settings {
     const char *libraries;  // loaded in the session: null-terminated paths, ended by an empty one
 };
 
-// Called by a library that has defined its settings: no others may start with that prefix.
+// Called by a library that has defined its settings: it reserves their prefix.
 void reserve_prefix(const char *prefix);
 
 // Lists the settings of this session that `wanted` accepts, out of those that a session can set.

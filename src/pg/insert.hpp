@@ -1,4 +1,4 @@
-// What PostgreSQL's executor offers for inserting rows, with one face for all its versions.
+// The parts of PostgreSQL's executor that insert rows, with the same functions on all versions.
 #ifndef FASTCOPY_PG_INSERT_HPP
 #define FASTCOPY_PG_INSERT_HPP
 

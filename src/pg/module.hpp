@@ -1,4 +1,4 @@
-// What makes a shared object a module of PostgreSQL.
+// The magic block, which makes a shared object a module of PostgreSQL.
 #ifndef FASTCOPY_PG_MODULE_HPP
 #define FASTCOPY_PG_MODULE_HPP
 

@@ -1,5 +1,6 @@
 #include "plan/newer_rows.hpp"
 
+#include "pg/arrays.hpp"
 #include "plan/answers.hpp"
 
 namespace fastcopy::plan {
@@ -33,11 +34,7 @@ const char *as_text(const SplitKey &key) {
 
 // The keys as the literal of an array.
 char *array_of(const char **keys, int count) {
-    auto *elements = static_cast<Datum *>(palloc(sizeof(Datum) * Max(count, 1)));
-    for (int i = 0; i < count; i++)
-        elements[i] = CStringGetTextDatum(keys[i]);
-    ArrayType *array = construct_array(elements, count, TEXTOID, -1, false, TYPALIGN_INT);
-    return OidOutputFunctionCall(F_ARRAY_OUT, PointerGetDatum(array));
+    return OidOutputFunctionCall(F_ARRAY_OUT, pg::text_array(keys, count));
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 #include "sink/known_keys.hpp"
 
+#include "pg/arrays.hpp"
 #include "sink/local_sql.hpp"
 
 namespace fastcopy::sink {
@@ -75,12 +76,8 @@ bool *find_known(Oid target, const char *column, const char *const *keys, int co
     int32 typmod;
     Oid collation;
     get_atttypetypmodcoll(target, attnum, &type, &typmod, &collation);
-    auto *elements = static_cast<Datum *>(palloc(sizeof(Datum) * Max(count, 1)));
-    for (int i = 0; i < count; i++)
-        elements[i] = CStringGetTextDatum(keys[i]);
-    ArrayType *array = construct_array(elements, count, TEXTOID, -1, false, TYPALIGN_INT);
     Oid types[] = {TEXTARRAYOID};
-    Datum values[] = {PointerGetDatum(array)};
+    Datum values[] = {pg::text_array(keys, count)};
     select(psprintf("SELECT k.n FROM pg_catalog.unnest($1) WITH ORDINALITY k(v, n)"
                     " WHERE EXISTS (SELECT FROM %s t WHERE t.%s = k.v::%s)",
                     quoted_relation(target), quote_identifier(column),

@@ -1,8 +1,8 @@
-# A source that cannot be trusted: a proxy on a Unix socket in front of a real server, which passes on what
-# the two say to one another and, at one chosen point, something else.
+# A malicious source: a proxy on a Unix socket in front of a real server. It forwards the messages of both sides and,
+# at one chosen point, sends something else.
 #
-# It understands as much of the protocol as it takes to know messages apart: what a client asks last (the
-# text of Query or Parse) and each message of the server's answer. The malice is one of
+# It understands enough of the protocol to tell messages apart: the client's last query (the text of Query or Parse)
+# and each message of the server's answer. The fault is one of
 #
 #     startup => sub ($c)                   instead of the server: the connection never reaches it
 #     on => regex, change => sub ($c, $type, $body)
@@ -10,8 +10,8 @@
 #                                           returns the bytes to pass on instead of it, or undef for the
 #                                           message as it is
 #
-# and it is for the clients whose application_name matches who (default: all). The question of a client
-# that has asked nothing yet is 'startup'. Where the point has come, $c can do more than answer:
+# and applies to clients whose application_name matches who (default: all). The query of a client that has sent none
+# yet is 'startup'. At that point, $c can do more than answer:
 #
 #     $c->send(bytes)      says this
 #     $c->flood(sub)       says what the function returns, again and again, until the client has gone
@@ -20,7 +20,7 @@
 #     $c->deafen           neither says anything more nor listens
 #     $c->hang_up          closes the connection
 #
-# Each connection has a process, so that what a closure remembers is of that connection.
+# Each connection has a process of its own, so a closure's state belongs to that connection.
 package FakeSource;
 
 use strict;
@@ -40,7 +40,7 @@ our @EXPORT = qw(
   parameter_status authentication copy_data copy_row copy_response copy_done
 );
 
-# The parts of messages. A length may be given that is not the true one.
+# The parts of messages. A false length may be given.
 sub message
 {
 	my ($type, $body, $length) = @_;
@@ -117,7 +117,7 @@ sub new
 	my $pid = fork // die "could not fork: $!";
 	if ($pid == 0)
 	{
-		# Whatever happens here, the test's own cleaning up is not for this process.
+		# Whatever happens here, this process must not run the test's clean-up.
 		eval { $self->_listen($listener); };
 		print STDERR "FakeSource: $@" if $@;
 		POSIX::_exit(0);
@@ -136,7 +136,7 @@ sub conninfo
 	return join ' ', map { "$_=$words{$_}" } sort keys %words;
 }
 
-# How many bytes the malice has sent, and how often it has done something.
+# The number of bytes that faults have sent, and the number of faults.
 sub counts
 {
 	my ($self) = @_;
@@ -163,7 +163,7 @@ END
 	$? = $status;
 }
 
-# From here on, in processes of its own.
+# What follows runs in processes of their own.
 
 sub _listen
 {
@@ -198,7 +198,7 @@ sub _note
 	return;
 }
 
-# Writes it all, or ends this process: the other side has gone.
+# Writes all of it, or exits if the other side has closed the connection.
 sub _write
 {
 	my ($to, $bytes) = @_;
@@ -212,7 +212,7 @@ sub _write
 	return;
 }
 
-# Reads what there is and appends it, or ends this process.
+# Reads the available bytes and appends them, or exits.
 sub _read
 {
 	my ($from, $buffer) = @_;

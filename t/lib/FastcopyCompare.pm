@@ -1,14 +1,13 @@
-# Copies a table with several numbers of workers and proves each copy equal to its source.
+# Copies a table with several numbers of workers and checks that each copy equals its source.
 #
-# The tests that ask "is it the same table?" differ in the table, not in the question. This module is
-# the question: the rows of both sides, as text, in byte order, hashed by this process. The servers
-# are told nothing but to print; how a value prints is pinned by settings at the head of the
-# session, as the point of some tests is that a role or a database has odd ones.
+# Tests of equality differ in the table only. This module compares the rows of both sides, as text, in byte order,
+# hashed by this process. The servers only print them; settings at the start of the session determine the output of
+# values, as some tests give a role or a database unusual ones.
 #
-# Files that use it hold their UTF-8 as bytes (no "use utf8"), as psql takes and gives it.
+# Files that use it contain UTF-8 as bytes (no "use utf8"), as psql reads and writes it.
 #
-# A case is one Test::More test however many numbers of workers it tries, so that the plan of a file
-# reads as its list of cases; what differed is in the diagnostics.
+# A case is one Test::More test whatever its numbers of workers, so that a file's plan is its list of cases; the
+# differences are in the diagnostics.
 package FastcopyCompare;
 
 use strict;
@@ -23,7 +22,7 @@ use Test::More;
 
 our @EXPORT = qw(copies_equal rows_of sql_string);
 
-# The least that makes two servers print the same value alike.
+# The settings with which two servers print a value alike.
 my $plain_output = q(
 SET client_encoding = 'UTF8';
 SET search_path = public;
@@ -40,7 +39,7 @@ SET idle_in_transaction_session_timeout = 0;
 DO 'BEGIN PERFORM set_config(name, ''0'', false) FROM pg_settings WHERE name = ''idle_session_timeout''; END';
 );
 
-# A string as an SQL literal, whatever is in it.
+# A string as an SQL literal, whatever its characters.
 sub sql_string
 {
 	my ($string) = @_;
@@ -62,7 +61,7 @@ sub _hash
 	return scalar(@lines) . ' rows ' . md5_hex(join "\n", @lines);
 }
 
-# What a query yields, as "n rows hash".
+# The rows of a query, as "n rows hash".
 sub rows_of
 {
 	my ($node, $query, $dbname) = @_;

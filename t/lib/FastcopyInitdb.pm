@@ -1,9 +1,9 @@
-# initdb runs once for each kind of server instead of once in each file: the first test that wants a server of that name
-# and these options keeps the result beside its data, and all others copy it. That takes a tenth of the time.
+# initdb runs once for each kind of server instead of once in each file: the first test that needs a server of that
+# name and with these options keeps the result beside its data, and all others copy it, in a tenth of the time.
 #
-# PostgreSQL::Test::Cluster of version 16 and later has such a template too, but not for clusters with options of their
-# own, as ours are. There all clusters have one system identifier. Here a file's servers must differ in it, as the
-# source and the target of a job do; so each name has its own template.
+# PostgreSQL::Test::Cluster of version 16 and later has a template too, but not for clusters with options of their
+# own, like ours, and with one system identifier for all. Here the servers of a file must have different ones, like
+# the source and the target of a job; so each name has its own template.
 package FastcopyInitdb;
 
 use strict;
@@ -25,7 +25,7 @@ sub _init
 	return $self->$original_init(@params);
 }
 
-# Runs a command, or copies what it would make.
+# Runs a command, or copies its result.
 sub _system
 {
 	my (@command) = @_;

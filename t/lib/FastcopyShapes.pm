@@ -1,5 +1,5 @@
 # Random tables for comparing the fast insert path with COPY FROM: a source table with rows, and a target of another
-# shape that can take them.
+# shape that can store them.
 #
 # A case is determined by a seed and its number. Targets have dropped columns, columns that only they have, generated
 # columns, type modifiers, domains, CHECKs, indexes and, in some cases, triggers and defaults, which keep rows off the
@@ -18,7 +18,7 @@ use List::Util qw(shuffle);
 
 our @EXPORT = qw(random_case);
 
-# What a case's tables need beside them. Functions are found by every search_path.
+# Objects that the tables of a case need. Functions are found under every search_path.
 our $prerequisites = q(
 CREATE TYPE public.mood AS ENUM ('sad', 'ok', 'happy');
 CREATE DOMAIN public.small AS integer CHECK (value < 1000);
@@ -51,7 +51,7 @@ sub _json
 sub _instant { return sprintf '%04d-%02d-%02d %02d:%02d:%02d.%06d', _between(1, 9999), _between(1, 12), _between(1, 28),
 	_between(0, 23), _between(0, 59), _between(0, 59), _between(0, 999999); }
 
-# Types of the source: what the target may have instead, a value, and values that one of those refuses.
+# Types of the source, with the target's possible types, a value, and values that one of those rejects.
 my $large = 0;
 my @types = (
 	{ type => 'integer', targets => ['integer'], value => sub { _one_of(_between(-9, 9), -2147483648, 2147483647) } },
@@ -85,7 +85,7 @@ my @types = (
 	{ type => 'int4range', targets => ['int4range'], value => sub { _one_of('empty', '[1,5)', '(,3]') } },
 );
 
-# Columns that are computed: of a type, by one of these expressions.
+# Generated columns: of a type, by one of these expressions.
 my @generated = (
 	[ 'integer', 'k + 41', 'u', '7' ],
 	[ 'text', q(repeat('x', k)), 'md5(u::text)', q(repeat('y', u % 50 * 20)), 'NULL::text' ],
@@ -94,14 +94,14 @@ my @generated = (
 	[ 'numeric(10,2)', 'rn / 7.0', 'k' ],
 	[ 'integer', '1000 / (u + 1)' ]);
 
-# These columns, with others between them that will be dropped.
+# These columns, with others between them that are dropped later.
 sub _layout
 {
 	my $number = 0;
 	return map { _chance(12) ? ({ name => 'gone' . $number++, type => _one_of('integer', 'text', 'boolean', 'timestamp'), gone => 1 }, $_) : $_ } @_;
 }
 
-# A table's definition, of that layout; and what drops the columns that are to be dropped.
+# A table's definition with that layout, and the statement that drops the columns.
 sub _create
 {
 	my ($table, $layout, $definitions, $rest) = @_;
@@ -119,7 +119,7 @@ sub _definition
 	return $text;
 }
 
-# A constraint that only this table has. Most rows meet it.
+# A constraint of this table only. Most rows satisfy it.
 sub _check
 {
 	my ($table) = @_;
@@ -136,7 +136,7 @@ sub _indexes
 	return @sql;
 }
 
-# The leaves of a target: SQL. The layout of an attached one is the target's, or has nothing to do with it.
+# The leaves of a target, as SQL. The layout of an attached leaf is the target's, or an unrelated one.
 sub _leaves
 {
 	my ($case, $layout, $checks, $version) = @_;
@@ -271,7 +271,7 @@ sub random_case
 		}
 		elsif ($kind <= 48)
 		{
-			# PostgreSQL keeps no default that is a mere NULL; one that is cast to a type modifier is none.
+			# PostgreSQL keeps no default that is a mere NULL; NULL cast to a type modifier is kept.
 			$own[-1]{default} = 'NULL';
 			$case{plain} = 0 if $generated->[0] =~ /\(/;
 		}

@@ -22,8 +22,8 @@ use Test::More;
 use Time::HiRes qw(usleep time);
 
 our @EXPORT = qw(
-  start_pair conninfo add_scram_role call_sql table_digest no_leftovers wait_state fails_with
-  run_verbose seconds_until gone error_parts wait_exit quit_quietly major_version $slowness
+  start_pair on_both conninfo add_scram_role call_sql table_digest compare_total no_leftovers state_of
+  wait_state fails_with run_verbose seconds_until gone error_parts wait_exit quit_quietly major_version $slowness
 );
 
 # Where a limit of its own belongs to a wait, it is longer by this factor: under valgrind all takes longer.
@@ -120,6 +120,8 @@ max_worker_processes = 24
 max_connections = 60
 );
 
+my @pair;    # that start_pair started last
+
 # Starts a source and a target, with the extension created in database postgres of the target.
 # Options: source_conf and target_conf (lines for postgresql.conf), source_initdb and
 # target_initdb (array references), name (a prefix, for a file that starts several pairs).
@@ -139,7 +141,15 @@ sub start_pair
 		$settings . "dynamic_shared_memory_type = mmap\n" . ($opts{target_conf} || ''));
 	$target->start;
 	$target->safe_psql('postgres', 'CREATE EXTENSION pg_fastcopy');
-	return ($source, $target);
+	return @pair = ($source, $target);
+}
+
+# Runs SQL on both servers of the pair that was started last.
+sub on_both
+{
+	my ($sql) = @_;
+	$_->safe_psql('postgres', $sql) for @pair;
+	return;
 }
 
 # The version of a server, as 15.
@@ -209,6 +219,18 @@ sub table_digest
 		"SELECT count(*) || ' ' || coalesce(sum(hashtextextended(t::text, 0)::numeric), 0) FROM $table t");
 }
 
+# The last row that fastcopy.compare returns for two tables of the pair that was started last:
+# 'source_rows|target_rows|differs'. Further arguments are SQL.
+sub compare_total
+{
+	my ($from, $to, @more) = @_;
+	my ($source, $target) = @pair;
+	return $target->safe_psql('postgres',
+		'SELECT source_rows, target_rows, differs FROM fastcopy.compare('
+		  . join(', ', map({ _literal($_) } conninfo($source), $from, $to), @more, 'workers => 2')
+		  . ") WHERE range = 'total'");
+}
+
 # Calls the function until it returns true, or the limit has passed. Returns the seconds that took,
 # or undef.
 sub seconds_until
@@ -240,6 +262,13 @@ sub seconds_until
 sub gone
 {
 	return !grep { kill 0, $_ } @_;
+}
+
+# The state of a job.
+sub state_of
+{
+	my ($target, $job) = @_;
+	return $target->safe_psql('postgres', "SELECT state FROM fastcopy.status WHERE job = $job");
 }
 
 # Waits until a job is in one of the given states (a name, or several divided by |). Dies when it

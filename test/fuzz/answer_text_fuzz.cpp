@@ -1,5 +1,6 @@
-// Fuzz target: what is read from a text, written again, must be the text, but for zeroes in front and the case of
-// hexadecimal digits. So nothing is read that is not there, and nothing is passed over.
+// Fuzz target: what is read from a text and written again must be the same text, except for leading
+// zeroes and the case of hexadecimal digits. So nothing is read that is not there, and nothing is
+// skipped.
 #include "core/answer_text.hpp"
 
 #include <cctype>
@@ -15,7 +16,7 @@ namespace {
 
 using namespace fastcopy::core;
 
-// A number's text without zeroes in front, in upper case; "-0" is "0".
+// A number's text without leading zeroes, in upper case; "-0" is "0".
 std::string plain(std::string_view text) {
     bool negative = text.starts_with('-');
     if (negative)
@@ -74,7 +75,7 @@ void check_sum(std::string_view text) {
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t *data, std::size_t size) {
-    // Of its own memory, for the sanitizer to see a byte more.
+    // In memory of its own, so that the sanitizer sees any byte read beyond it.
     std::string text(size, '\0');
     for (std::size_t i = 0; i < size; i++)
         text[i] = static_cast<char>(data[i]);

@@ -14,7 +14,7 @@ namespace {
 
 using namespace fastcopy::core;
 
-// The bytes that nobody has taken yet.
+// The bytes that are not read yet.
 struct Rest {
     const std::uint8_t *bytes;
     std::size_t size;
@@ -69,7 +69,7 @@ RowStart expected_start(Rest *rest, std::int64_t *nfields) {
     return RowStart::row;
 }
 
-// A field, length and all; false where the bytes end, or should.
+// Reads a field and its length; false if the bytes end or should end there.
 bool read_field(ByteWindow *window, Rest *rest) {
     std::int32_t length = 0;
     auto expected = rest->number(4);

@@ -1,6 +1,6 @@
-// Fuzz target: a byte window against the stream itself. The input says how the stream arrives, how large the
-// buffer is and what is asked for; all of it must be what lies at that place of the stream, or an end where
-// the stream has one.
+// Fuzz target: a byte window against the stream itself. The input determines how the stream
+// arrives, the size of the buffer and the requests; each answer must be the bytes at that position
+// of the stream, or its end.
 #include <algorithm>
 #include <cstring>
 #include <vector>
@@ -24,7 +24,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t *data, std::size_t size
         int wanted = step / 4;
         const char *got;
         if (step % 4U == 0 && wanted > 0) {
-            // Exactly as large as what is asked for, for the sanitizer to see a byte more.
+            // Exactly as large as the request, so that the sanitizer sees any byte written beyond
+            // it.
             wanted *= 3;
             target = std::vector<char>(static_cast<std::size_t>(wanted));
             got = take_into(&window, target.data(), wanted) ? target.data() : nullptr;

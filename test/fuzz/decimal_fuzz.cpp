@@ -1,4 +1,4 @@
-// Fuzz target: a number as it is sent, stored, must have the same digits and no others; and a number that was
+// Fuzz target: a number as sent, once stored, must have the same digits and no others; and a number
 // written as text must be the same as one that was sent.
 #include <cstdint>
 #include <cstring>
@@ -21,7 +21,7 @@ std::string print(const Decimal &value) {
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t *data, std::size_t size) {
-    // Of its own memory, for the sanitizer to see a byte more.
+    // In memory of its own, so that the sanitizer sees any byte read beyond it.
     std::vector<char> input(data, data + size);
     Decimal sent;
     if (read_decimal(input.data(), static_cast<int>(size), &sent)) {
@@ -33,7 +33,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t *data, std::size_t size
         int stored = store_decimal(sent, first);
         CHECK(stored == store_decimal(written, second));
         CHECK(std::memcmp(first, second, static_cast<std::size_t>(stored)) == 0);
-        // What fits with so many digits fits with one more, too.
+        // A number that fits with so many digits also fits with one more.
         for (int precision = 1; precision < 330; precision++)
             CHECK(!fits(sent, precision, sent.scale) || fits(sent, precision + 1, sent.scale));
     }

@@ -1,5 +1,5 @@
-// Fuzz target: the stored form of a jsonb is printed as PostgreSQL prints it, and must give the very text it was
-// made from. The input is the text; its first bytes say how large the desk is.
+// Fuzz target: the stored form of a jsonb, printed as PostgreSQL prints it, must be the text that
+// it was made from. The input is the text; its first bytes determine the size of the desk.
 #include <cstdint>
 #include <cstring>
 #include <string>
@@ -15,7 +15,7 @@ namespace {
 
 using namespace fastcopy::core;
 
-// Reads the stored form and prints it; each access is within what it may look at.
+// Reads the stored form and prints it; each access is checked against its bounds.
 struct Printer {
     const std::vector<char> &form;
     std::string text;
@@ -46,7 +46,7 @@ struct Printer {
         text += '"';
     }
 
-    // Digits of base 10000 behind a header, see core/decimal.
+    // Digits of base 10000 after a header; see core/decimal.
     void print_number(std::size_t place, std::size_t size) {
         std::size_t padding = -place & 3U;
         CHECK(size >= padding + 6);
@@ -140,7 +140,7 @@ struct Printer {
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t *data, std::size_t size) {
     if (size < 2)
         return 0;
-    // Each on its own, for the sanitizer to see a byte more.
+    // Each in memory of its own, so that the sanitizer sees any byte read beyond it.
     std::vector<JsonbNode> nodes(data[0]);
     std::vector<char> bytes(data[1] * std::size_t{16});
     std::vector<char> text(data + 2, data + size);

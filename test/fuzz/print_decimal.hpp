@@ -8,7 +8,8 @@
 
 #include "check.hpp"
 
-// `digit_at` gives the digit of an index from 0 to ndigits - 1. Neither the first nor the last may be 0.
+// `digit_at` returns the digit of an index from 0 to ndigits - 1. Neither the first nor the last
+// may be 0.
 template <typename DigitAt>
 std::string print_decimal(bool negative, int weight, int scale, int ndigits, DigitAt digit_at) {
     auto decimals = [&](int index) {

@@ -1,5 +1,6 @@
-// The progress line for any counters, any doubles (also those that are no numbers) and any name, in a
-// buffer of any size: nothing is written past it, a cut leaves whole characters, and 100 % means all.
+// The progress line for any counters, any doubles (also NaN and infinity) and any name, in a buffer
+// of any size: nothing is written beyond it, truncation leaves whole characters, and 100 % means
+// all.
 #include <fuzzer/FuzzedDataProvider.h>
 
 #include <bit>
@@ -15,7 +16,7 @@ using namespace fastcopy::core;
 
 namespace {
 
-// Twenty cells between two ends, all of three bytes.
+// Twenty cells between two ends, each of three bytes.
 constexpr std::size_t bar_bytes = 22 * 3;
 
 double any_double(FuzzedDataProvider &data) {
@@ -24,7 +25,7 @@ double any_double(FuzzedDataProvider &data) {
                               : data.PickValueInArray(usual);
 }
 
-// Whether lead and continuation bytes go together; whether they mean something is of no concern.
+// Whether lead and continuation bytes match; their meaning does not matter.
 bool well_formed(std::string_view text) {
     for (std::size_t at = 0; at < text.size();) {
         auto lead = static_cast<unsigned char>(text[at++]);

@@ -1,5 +1,5 @@
-// What every way to cut must keep, for any numbers, also for a source that lies about its statistics:
-// ranges without gap or overlap, bounds strictly ascending and within what they cut.
+// Properties of all ways to cut, for any numbers, also for a source with false statistics: ranges
+// without gaps or overlaps, and strictly ascending bounds within what they cut.
 #include <fuzzer/FuzzedDataProvider.h>
 
 #include <algorithm>
@@ -20,7 +20,7 @@ void check_ascending(const std::vector<T> &bounds) {
         CHECK(bounds[i - 1] < bounds[i]);
 }
 
-// Few pieces as a rule, since each costs time; now and then any number.
+// Mostly few pieces, since each costs time; sometimes any number.
 std::uint32_t any_count(FuzzedDataProvider &data) {
     return data.ConsumeBool() ? data.ConsumeIntegralInRange<std::uint32_t>(0, 300)
                               : data.ConsumeIntegral<std::uint32_t>();

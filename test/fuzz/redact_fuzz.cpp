@@ -1,7 +1,8 @@
-// What is shown of libpq's complaints does not depend on the piece that they quote: whatever the
-// password is made of, quotes and equals signs too, the text shown is that for another password.
+// The text shown of libpq's messages does not depend on the piece that they quote: whatever the
+// characters of the password, quotes and equals signs too, the same text is shown for another
+// password.
 //
-// An input is taken as a message, and as the piece quoted by each of libpq's messages.
+// An input is used as a message, and as the piece quoted by each of libpq's messages.
 #include <string>
 #include <vector>
 

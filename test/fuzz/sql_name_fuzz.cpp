@@ -1,5 +1,5 @@
-// Fuzz target: what is taken as a name must be one. Outside of double quotes there is then nothing that could
-// end a name in SQL, but for the words, dots, brackets and symbols that belong to each kind.
+// Fuzz target: a text accepted as a name must be one. Then nothing outside of double quotes can end
+// a name in SQL, except the words, dots, brackets and symbols that belong to each kind.
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -9,7 +9,7 @@
 
 namespace {
 
-// The text without what stands in double quotes; those must be closed.
+// The text without its parts in double quotes; these must be closed.
 std::string unquoted(std::string_view text) {
     std::string rest;
     bool quoted = false;
@@ -36,7 +36,7 @@ bool has_only(std::string_view text, std::string_view others) {
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t *data, std::size_t size) {
     using namespace fastcopy::core;
-    // Of its own memory, for the sanitizer to see a byte more.
+    // In memory of its own, so that the sanitizer sees any byte read beyond it.
     std::string copy(size, '\0');
     for (std::size_t i = 0; i < size; i++)
         copy[i] = static_cast<char>(data[i]);

@@ -1,12 +1,13 @@
-# Tortures pg_fastcopy; see scripts/torture, which makes the servers and calls this.
+# Tortures pg_fastcopy; scripts/torture starts the servers and calls this.
 #
 #     torture.pl work bindir seconds seed small_disk [engine]
 #
-# Two servers, named source and target, run in the work directory, and without a small_disk a standby of the target. With
-# an engine, which keeps the target's tables, there is neither; with citus there is another node of its cluster.
-# Between source and target is a network that breaks on command. Jobs run one after another, each of a random kind and with random faults (Torture::Job, Torture::Faults),
-# while another table of the source is being written to. small_disk is a directory on a small file system, or
-# empty. The same seed makes the same random choices; when each of them meets its job is up to the machine.
+# Two servers, named source and target, run in the work directory, and without a small_disk also a standby of the
+# target. With an engine, which stores the target's tables, there is neither of the latter; with citus there is
+# another node of its cluster. The network between source and target fails on command. Jobs run one after another,
+# each of a random kind and with random faults (Torture::Job, Torture::Faults), while another table of the source is
+# being written to. small_disk is a directory on a small file system, or empty. The same seed makes the same random
+# choices; their timing depends on the machine.
 use strict;
 use warnings;
 
@@ -36,7 +37,7 @@ my $node =
 my $keeper = Torture::Engine->new(name => $engine, target => $target, node => $node);
 Torture::Tables::use_engine($engine);
 
-# Random numbers of our own (Marsaglia's xorshift): whoever else calls rand() does not change the sequence.
+# Random numbers of our own (Marsaglia's xorshift): other callers of rand() do not change the sequence.
 my $state = ($seed * 2654435769 + 1) % 4294967295 + 1;
 my $random = sub {
 	$state ^= $state << 13 & 0xffffffff;
@@ -54,8 +55,8 @@ my $standby = $small_disk || $engine ? undef : Torture::Server->new(name => 'sta
 Torture::Others::prepare_standby($target);
 my $proxy = FastcopyProxy->new($source->{path});
 
-# A job's source is one or the other; jobs by a foreign server are resumed by themselves, where the module is
-# preloaded: with every other seed.
+# A job uses one of these sources. Jobs with a foreign server are resumed automatically if the module is preloaded:
+# with every other seed.
 my $conninfo = "host=127.0.0.1 port=@{[ $proxy->port ]} dbname=postgres user=postgres";
 $target->rows("CREATE SERVER source FOREIGN DATA WRAPPER pg_fastcopy
 	OPTIONS (host '127.0.0.1', port '@{[ $proxy->port ]}', dbname 'postgres')");
@@ -69,7 +70,7 @@ if ($preloaded)
 	$target->start;
 }
 
-# Writes to another table of the source all the time, so that transactions come and go while jobs run.
+# Writes to another table of the source, so that transactions begin and end while jobs run.
 my $main   = $$;
 my $writer = fork // die "could not fork: $!\n";
 if ($writer == 0)
@@ -112,7 +113,7 @@ my $world = {
 	map { $_ => 0 } qw(jobs proved refused resumes failed_resumes rows chunks rows_lost rows_twice comparisons)
 };
 
-# A process that crashed and that we have not killed.
+# A process that crashed without being killed by us.
 my $killed = 0;
 sub check_logs
 {
@@ -148,7 +149,7 @@ sub run_jobs
 		{
 			my $error = ref $@ ? "$@->{sqlstate} $@->{message}" : $@;
 			$job->problem('errors', "the torture itself failed: $error");
-			# Whatever it was, the servers are needed again.
+			# Whatever the failure, the servers are needed again.
 			eval { $proxy->flow; $proxy->admit; $proxy->release };
 			for my $server (grep { $_ } $source, $target, $node)
 			{

@@ -22,7 +22,7 @@ int read_rest(void *self, char *buffer, int size) {
     return static_cast<int>(count);
 }
 
-// Bytes that wait behind a window of 16.
+// Bytes that are read through a window of 16.
 struct Input {
     std::string bytes;
     char buffer[16];

@@ -10,7 +10,7 @@ namespace {
 
 using namespace fastcopy::core;
 
-// A stream that comes in pieces of at most so many bytes.
+// A stream that arrives in pieces of at most so many bytes.
 struct Stream {
     std::string bytes;
     int piece;

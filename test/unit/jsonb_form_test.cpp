@@ -137,7 +137,7 @@ TEST(JsonbForm, SaysNoToWhatIsNotJson) {
 TEST(JsonbForm, EndsWithinTheTextAndTheDesk) {
     std::string text = R"({"a": [1, -2.5, "x\ty"], "bc": {"d": null, "e": [[], {}]}, "def": true})";
     for (std::size_t size = 0; size < text.size(); size++)
-        // Of its own memory, for the sanitizer to see a byte more.
+        // In memory of its own, so that the sanitizer sees any byte read beyond it.
         EXPECT_EQ(form(std::string(text, 0, size)), "") << size;
     std::string whole = form(text);
     ASSERT_NE(whole, "");

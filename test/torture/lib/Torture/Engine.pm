@@ -1,10 +1,10 @@
-# The engine that keeps the target's tables, if there is one: what the target needs for it, and how to bring a distributed
-# target to rest.
+# The engine that stores the target's tables, if there is one: the settings that it needs, and how to bring a
+# distributed target to rest.
 #
-# With Citus the target is the coordinator of a cluster of two, which both have shards: chunks are committed in two phases.
-# What a crash has left prepared on the node is committed or rolled back by Citus, in a while or when asked.
-# Until then a count by the table's name does not see it; and it takes the shards' rows by more than one
-# snapshot. So rows and ledger are compared when nothing runs and nothing is left prepared.
+# With Citus the target is the coordinator of a cluster of two nodes, which both have shards: chunks are committed in
+# two phases. Citus commits or rolls back the transactions that a crash has left prepared on the node, after a while
+# or on request. Until then a count by the table's name does not include them; and such a count reads the shards under
+# several snapshots. So rows and ledger are compared when nothing runs and no transaction is prepared.
 package Torture::Engine;
 
 use strict;
@@ -20,7 +20,7 @@ sub new
 	return bless {%self}, $class;
 }
 
-# For shared_preload_libraries; engines want to be first.
+# For shared_preload_libraries; engines must be first.
 sub libraries
 {
 	my ($self, @more) = @_;
@@ -40,7 +40,7 @@ sub prepare
 	return;
 }
 
-# Segments of shared memory that it keeps for good: TimescaleDB from 2.29 on, for PostgreSQL 16 and later.
+# The number of shared memory segments that it keeps: one for TimescaleDB from 2.29 on, for PostgreSQL 16 and later.
 sub segments
 {
 	my ($self) = @_;
@@ -49,7 +49,7 @@ sub segments
 
 sub is_distributed { return $_[0]{name} eq 'citus' }
 
-# What an engine says of a node that it has lost, without an SQLSTATE that says so.
+# Messages of an engine about a lost node, without an SQLSTATE that says so.
 my @lost_node = (
 	'failure on connection marked as essential', 'failed to COPY to shard', 'terminating connection due to',
 	'server closed the connection unexpectedly', 'no connection to the server', 'connection not open');
@@ -61,8 +61,8 @@ sub explains
 	return $self->is_distributed && $failure->{sqlstate} =~ /^(?:XX000|58030)$/ && $failure->{message} =~ $lost_node;
 }
 
-# A line of the log: Citus raises an error when it finds the postmaster gone while it tells its nodes of a commit, and
-# PostgreSQL cannot abort what is committed. The server is down by then.
+# A line of the log: Citus raises an error if the postmaster is gone while it sends a commit to its nodes, and
+# PostgreSQL cannot abort a committed transaction. The server is down then.
 sub explains_panic
 {
 	my ($self, $line, $log) = @_;
@@ -70,7 +70,7 @@ sub explains_panic
 	return $self->is_distributed && $log =~ /\[$pid\].*ERROR:  postmaster was shut down, exiting/;
 }
 
-# Waits until nothing is prepared; false if that does not come about. Nothing of ours may be running.
+# Waits until no transaction is prepared; false after a timeout. No job may be running.
 sub settle
 {
 	my ($self) = @_;

@@ -1,9 +1,9 @@
 # The faults, and how often each is chosen.
 #
-# A fault is drawn, with all that is random about it, before its job starts: what is drawn depends on the
-# seed alone. It is injected when its moment has come, and returns whether it has hit anything: a job may be
-# between two states in which there is nobody to kill. When a fault returns, all servers are up, the network
-# flows, and the disk has room; what follows is the job's own recovery.
+# A fault and all of its random choices are drawn before its job starts: they depend on the seed alone. It is injected
+# at its time, and returns whether it has hit anything: a job may be between two states in which there is no process
+# to kill. When a fault returns, all servers are up, the network works, and the disk has space; what follows is the
+# job's own recovery.
 package Torture::Faults;
 
 use strict;
@@ -57,7 +57,7 @@ my %faults = (
 	user_cancel => [ 5, \&_cancel ],
 	set_workers => [ 6, \&_set_workers ],
 
-	# Others, who have to do with the same table.
+	# Other users of the same table.
 	other_truncate   => [ 10, \&Torture::Others::truncate ],
 	other_rewrite    => [ 2, \&Torture::Others::rewrite ],
 	other_insert     => [ 3, \&Torture::Others::insert ],
@@ -68,7 +68,7 @@ my %faults = (
 	# The disk; for jobs whose target is on the small one.
 	disk_full => [ 12, \&_fill_disk ]);
 
-# What may happen while the network stalls or refuses.
+# Faults that may be injected while the network stalls or refuses connections.
 my @at_the_same_time = qw(worker_terminated coordinator_terminated user_cancel target_fast target_immediate
   worker_killed source_worker_terminated);
 
@@ -88,7 +88,7 @@ sub _choose
 	return $kinds[-1];
 }
 
-# What can happen to this table.
+# The faults that this table allows.
 sub _kinds_for
 {
 	my ($table) = @_;
@@ -101,7 +101,7 @@ sub _kinds_for
 	return grep { !$without{$_} } kinds();
 }
 
-# Draws a fault. How many random numbers that takes does not depend on what they are.
+# Draws a fault. It always uses the same number of random numbers.
 sub draw
 {
 	my ($random, $table, %opts) = @_;
@@ -118,7 +118,7 @@ sub draw
 	return \%fault;
 }
 
-# Draws something that others do.
+# Draws an action of other users.
 sub draw_other
 {
 	my ($random, $table) = @_;
@@ -136,7 +136,7 @@ sub inject
 	my $hit = eval { $faults{ $fault->{kind} }[1]->($world, $fault) ? 1 : 0 };
 	if (!defined $hit)
 	{
-		# A server that is on its way down already, by the fault before, is not hit a second time.
+		# A server that is already shutting down because of the last fault is not hit again.
 		die "$fault->{kind}: " . (ref $@ ? "$@->{sqlstate} $@->{message}\n" : $@)
 		  unless ref $@ && $@->{sqlstate} =~ /^(?:08|57)/;
 		$_->disconnect for grep { $_ } @$world{qw(source target node)};
@@ -180,7 +180,7 @@ sub _terminate_workers
 	return 1;
 }
 
-# All workers, while they wait for the ledger: to read of a chunk, or to mark it.
+# All workers, while they wait for the ledger: to read a chunk, or to mark it.
 sub _terminate_in_ledger
 {
 	my ($world, $fault) = @_;
@@ -198,7 +198,7 @@ sub _terminate_in_ledger
 	return $hit;
 }
 
-# SIGKILL: the postmaster takes all other processes down, recovers, and goes on.
+# SIGKILL: the postmaster terminates all other processes and recovers.
 sub _kill_process
 {
 	my ($world, $fault, $what) = @_;
@@ -223,7 +223,7 @@ sub _restart
 	return 1;
 }
 
-# What the target has open on the other node.
+# The target's sessions on the other node.
 sub _terminate_on_node
 {
 	my ($world) = @_;
@@ -243,7 +243,7 @@ sub _signal_session
 		once => 1) eq 't';
 }
 
-# Something else, while the network does not work.
+# Another fault, while the network does not work.
 sub _meanwhile
 {
 	my ($world, $fault) = @_;
@@ -302,7 +302,7 @@ sub _set_workers
 	return defined $former;
 }
 
-# Fills the small disk to the last byte until somebody has met the end of it, or a while has passed.
+# Fills the small disk until a process has got an error, or a while has passed.
 sub _fill_disk
 {
 	my ($world, $fault) = @_;

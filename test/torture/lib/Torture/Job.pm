@@ -1,13 +1,12 @@
-# A job under torture: from fastcopy.start, through its faults, to the proof that nothing was lost and nothing
-# came twice.
+# A job under torture: from fastcopy.start, through its faults, to the proof that no row was lost or doubled.
 #
-# Whatever stops the job, it is resumed until it is done, by us or by itself. After each fault and at each stop
-# the target must have exactly as many rows as the ledger says of the chunks that are done: one statement
-# sees both, so that is true at any moment. At the end both sides must be equal, the indexes whole, and nothing of
-# the job may be left. What the job says of itself proves nothing: the rows are counted and summed up here.
+# Whatever stops the job, it is resumed until it is done, by us or automatically. After each fault and at each stop
+# the target must have exactly as many rows as the ledger counts for the done chunks: one statement reads both, so
+# that holds at any time. At the end both sides must be equal, the indexes valid, and nothing of the job may be left.
+# The job's own counters prove nothing: the rows are counted and summed up here.
 #
-# Others may take rows away meanwhile (Torture::Others). Then the job may fail, and refuse to be resumed; what it may not
-# is say done without them.
+# Others may remove rows meanwhile (Torture::Others). Then the job may fail, and refuse to be resumed; but it must not
+# end done without these rows.
 package Torture::Job;
 
 use strict;
@@ -19,19 +18,19 @@ use Torture::Others;
 use FastcopySession;
 use Torture::Tables;
 
-# Seconds without any sign of progress, and no fault at work, after which a job is stuck.
+# Seconds without any progress or fault after which a job is stuck.
 my $patience = 45;
 
-# What a job may fail with when servers, networks, disks and users are what they are here. Anything else is a
-# failure of ours: a duplicate key, an internal error, a count that is not right.
+# Errors that are explained by servers, networks, disks and users that fail. Any other one is our failure: a duplicate
+# key, an internal error, a wrong count.
 my $explained = qr/^(?:08\w{3}|57P0[123]|57014|57000|53100|53300|53400|25P03|55006|55000)$/;
 
 my $stopped = qr/^(?:failed|cancelled|interrupted)$/;
 
-# The processes of jobs; the launcher of auto-resume is there for good.
+# The processes of jobs; the launcher of auto-resume stays.
 my $processes = q(backend_type ~ '^fastcopy (?!launcher)');
 
-# Draws all that is random about a job.
+# Draws all random choices of a job.
 sub draw
 {
 	my ($random, $number, %opts) = @_;
@@ -58,18 +57,18 @@ sub draw
 	$job->{faults} = [
 		map { Torture::Faults::draw($random, $table, delay => $full_speed ? 0.1 : 0.6) }
 		  1 .. $count ];
-	# A fault in the midst of fastcopy.start, and in the midst of each fastcopy.resume.
+	# A fault during fastcopy.start, and during each fastcopy.resume.
 	$job->{in_start} = Torture::Faults::draw($random, $table, delay => 0.2) if $random->() < 0.2;
 	$job->{resumes}  = [
 		map {
 			{
 				workers => $random->() < 0.5 ? 'NULL' : 1 + int($random->() * 6),
 				source  => $random->() < 0.5,
-				# How its workers are terminated before they have got far: not at all, while they connect, or several
-				# times after short whiles.
+				# How its workers are terminated early: not at all, while they connect, or several times at short
+				# intervals.
 				workers_end => (qw(not not not connecting later later))[ int($random->() * 6) ],
 				delays      => [ map { 0.05 * $random->()**2 } 1 .. 3 ],
-				# What others do while it is stopped.
+				# Actions of others while it is stopped.
 				others => [ $random->() < 0.1, Torture::Faults::draw_other($random, $table) ],
 				fault  => [ $random->() < 0.15, Torture::Faults::draw($random, $table, delay => 0.2) ]
 			}
@@ -87,7 +86,7 @@ sub describe
 	  @$self{qw(table source workers chunk_size seconds retry_limit indexes)}, $self->{truncate} ? ', truncate' : '', $self->{clone} ? ', clone' : '';
 }
 
-# Notes what has happened to this job, for whoever has to find out why something went wrong.
+# Logs what has happened to this job, for finding the cause of a failure.
 sub _note
 {
 	my ($self, $text) = @_;
@@ -157,7 +156,7 @@ sub state
 	return $self->{world}{target}->value("SELECT state FROM fastcopy.status WHERE job = $self->{id}");
 }
 
-# What is the same at two times only if the job has run all the while; undef if it does not run.
+# A value that is the same at two times only if the job has run all the while; undef if it does not run.
 sub incarnation
 {
 	my ($self) = @_;
@@ -171,7 +170,7 @@ sub is_explained
 	return ref $failure && ($failure->{sqlstate} =~ $explained || $self->{world}{engine}->explains($failure));
 }
 
-# The job's row; undef, after saying so, if there is none.
+# The job's row; undef, with a message, if there is none.
 sub _status
 {
 	my ($self) = @_;
@@ -208,9 +207,9 @@ sub _settle
 	return 0;
 }
 
-# Makes a call in a session of its own, with a fault in the midst of it if there is one. Returns its value
-# (undef: it failed), the failure, and whether the session has lived through it. With $held, the workers of the job
-# are held by the proxy, and are terminated there.
+# Makes a call in a session of its own, with a fault during the call if there is one. Returns its value (undef: it
+# failed), the failure, and whether the session still exists. With $held, the proxy holds the job's workers, and they
+# are terminated there.
 sub _call
 {
 	my ($self, $sql, $fault, $held) = @_;
@@ -249,7 +248,7 @@ sub _settings
 		'SET fastcopy.retry_delay = 10');
 }
 
-# The call of fastcopy.start, with these arguments beside those that the table needs.
+# The call of fastcopy.start, with these arguments and those that the table needs.
 sub _start_call
 {
 	my ($self, %more) = @_;
@@ -275,7 +274,7 @@ sub _clone_call
 	return 'SELECT fastcopy.clone(' . join(', ', map { "$_ => '$arguments{$_}'" } sort keys %arguments) . ')';
 }
 
-# Starts another job of the same rows into the same target: returns its id, or the failure.
+# Starts another job of the same rows into the same target; returns its id, or the failure.
 sub start_rival
 {
 	my ($self, $truncate, $rebuild) = @_;
@@ -291,7 +290,7 @@ sub start_rival
 	return ($job, $failure);
 }
 
-# Brings the other job to its end: done, or cancelled if there is nothing to be proved any more.
+# Ends the other job: done, or cancelled if there is nothing to prove any more.
 sub _end_rival
 {
 	my ($self) = @_;
@@ -335,7 +334,7 @@ sub _start
 	my $table  = Torture::Tables::table($self->{table});
 	$target->rows("DROP TABLE IF EXISTS public.$self->{table}");
 	$target->rows($table->{target});
-	# What truncate => true must remove once, and never again.
+	# Rows that truncate => true must remove once, and never again.
 	$target->rows("INSERT INTO public.$self->{table} (id) SELECT -i FROM generate_series(1, 100) i") if $self->{truncate};
 
 	my $filter = Torture::Tables::filter($self->{table}, $self->{seconds});
@@ -374,7 +373,7 @@ sub _start
 	die "the job cannot be started\n";
 }
 
-# The job has stopped before its end: its processes must go, unless it goes on by itself.
+# The job has stopped before its end: its processes must exit, unless it is resumed automatically.
 sub _stopped
 {
 	my ($self, $now) = @_;
@@ -382,7 +381,7 @@ sub _stopped
 	my $target = $world->{target};
 	$self->_note("$now->{state} $now->{sqlstate} $now->{error}");
 	$world->{stops}{"$now->{state} $now->{sqlstate}"}++;
-	# A row whose partition is away has no place to go; and a job may notice by any error that its rows are gone.
+	# A row whose partition is detached cannot be routed; and a job may notice the loss of its rows by any error.
 	if ($now->{sqlstate} ne '' && !$self->is_explained({ sqlstate => $now->{sqlstate}, message => $now->{error} }) && !$self->{disturbed}
 		&& !($self->{detached} && $now->{sqlstate} eq '23514'))
 	{
@@ -416,10 +415,12 @@ sub _of_the_table
 	return $self->{clone} ? " AND relation !~ 'companion'" : '';
 }
 
-# A chunk is wholly there and marked, or absent and unmarked. Of a distributed table that cannot be said while the job runs.
+# A chunk's rows and its mark are either both stored or both not. For a distributed table that cannot be checked while
+# the job runs.
 #
-# A plan has the partitions of its time. In READ COMMITTED the statement's snapshot is taken after that, and sees the mark of
-# a chunk whose rows went to a partition made in between, but not the rows. REPEATABLE READ plans under its snapshot.
+# A plan has the partitions of its time. In READ COMMITTED the statement's snapshot is taken afterwards, and sees the
+# mark of a chunk whose rows went to a partition created in between, but not the rows. REPEATABLE READ plans under its
+# snapshot.
 sub _compare_with_ledger
 {
 	my ($self, $running) = @_;
@@ -441,13 +442,13 @@ sub _compare_with_ledger
 	return;
 }
 
-# Puts a partition back.
+# Attaches a partition again.
 sub _put_back
 {
 	my ($self) = @_;
 	my $detached = $self->{detached} or return;
 	return if $self->{gave_up};
-	# While the job has stopped nobody keeps that waiting, but for another job.
+	# While the job is stopped, only another job can make that wait.
 	$self->{world}{target}->rows("SET lock_timeout = 1000");
 	for (1 .. 60)
 	{
@@ -491,7 +492,7 @@ sub _end_workers
 	return;
 }
 
-# Resumes the job until it runs again; false if that does not succeed.
+# Resumes the job until it runs again; false if that fails.
 sub _resume
 {
 	my ($self) = @_;
@@ -507,7 +508,7 @@ sub _resume
 		return 0 if $self->{abandoned};
 		my $source = $how->{source}         ? "'$world->{ $self->{source} }'" : 'NULL';
 		my $accept = $self->{accept_changes} && !$self->{disturbed} ? 'true' : 'false';
-		# The coordinator connects, and none of its workers.
+		# The coordinator can connect, and none of its workers can.
 		my $hold = ($how->{workers_end} // '') eq 'connecting' && !$self->{rival} && !$fault_too;
 		$world->{proxy}->hold(1) if $hold;
 		my ($job, $failure) = $self->_call(
@@ -536,7 +537,7 @@ sub _resume
 		elsif ($self->{detached} && $failure->{message} =~ /may have lost rows/) { }    # it is put back before the next attempt
 		elsif ($failure->{message} =~ /may have (?:changed|lost rows)/) { $self->problem('false_alarms', $text) }
 		elsif (!$self->is_explained($failure)) { $self->problem('errors', "resume failed: $text") }
-		# It may run by now all the same: the answer was lost, or it was resumed by itself.
+		# It may run all the same: the answer was lost, or it was resumed automatically.
 		my $now = $self->_status or return 0;
 		return 1 unless $now->{state} =~ $stopped;
 		sleep 0.05;
@@ -545,7 +546,7 @@ sub _resume
 	return 0;
 }
 
-# Says what everybody is waiting for, and starts afresh.
+# Prints what every process waits for, and restarts the servers.
 sub _stuck
 {
 	my ($self, $text) = @_;
@@ -615,7 +616,7 @@ sub _prove
 	return;
 }
 
-# What is left on either side, a moment after the job.
+# The leftovers on either side, a moment after the job.
 sub _leftovers
 {
 	my ($world) = @_;
@@ -623,7 +624,7 @@ sub _leftovers
 	my ($running, $workers, $jobs) = @{ $target->rows("
 		SELECT (SELECT count(*) FROM pg_stat_activity WHERE $processes),
 			(SELECT count(*) FROM fastcopy.workers), (SELECT count(*) FROM fastcopy.live_jobs())")->[0] };
-	# PostgreSQL's own segments are of 1 MB and more, but for the control segment; the other is the registry.
+	# PostgreSQL's own segments have 1 MB and more, except the control segment; the other one is the registry.
 	my @segments = grep { (-s $_ // 0) < 1024 * 1024 } glob("$target->{data}/pg_dynshmem/mmap.*");
 	my $kept     = 2 + $world->{engine}->segments;
 	my %left     = (
@@ -658,7 +659,7 @@ sub _clean_up
 	my ($self) = @_;
 	my $target = $self->{world}{target};
 	$self->_settle;
-	# One with indexes that are still set aside is not forgotten; without its table it is.
+	# A job whose indexes are still set aside cannot be forgotten, unless its table is dropped.
 	my $whole = !$self->{gave_up} && !$self->{refused} && !$self->{abandoned};
 	$target->rows("SELECT fastcopy.forget($self->{id})") if $self->{forget} && $whole;
 	$target->rows("DROP TABLE IF EXISTS public.$_") for $self->{table}, 'companion', sort keys %{ Torture::Tables::table($self->{table})->{leaves} || {} };

@@ -1,9 +1,9 @@
-# What others do to the target of a job while it is under way: sessions that insert, truncate, rewrite, drop an index,
-# detach a partition, and jobs that have the same target. And between jobs: one whose source is a standby of the
-# target, which must not truncate, since the standby would lose the rows too.
+# Actions of others on the target of a job: sessions that insert, truncate, rewrite, drop an index, detach a
+# partition, and jobs with the same target. Between jobs there is one whose source is a standby of the target, which
+# must not truncate, as the standby would lose the rows too.
 #
-# Statements that a job keeps waiting give up after a short while: that is what is expected of most of them. What gets
-# through is remembered in the job (Torture::Job), for the proof at its end:
+# Statements that wait for a job give up after a short while, as most of them do. The effects of those that succeed
+# are kept in the job (Torture::Job), for the proof at its end:
 #
 #     disturbed          rows may have been taken away before the job was done: it must not end done without them
 #     emptied_afterwards ... when it was done already: nothing can be said of the rows any more
@@ -22,8 +22,8 @@ use Torture::Tables;
 
 my $patience_ms = 200;
 
-# Runs statements in a transaction, looks at the job from within it, and ends it. Returns the job's state, as it
-# was when the statements had been run, and what the last of them has returned; undef if they had to wait.
+# Runs statements in a transaction, queries the job within it, and ends it. Returns the job's state after the
+# statements, and the result of the last one; undef if they had to wait.
 sub _in_transaction
 {
 	my ($world, $end, @statements) = @_;
@@ -65,14 +65,14 @@ sub truncate
 	return 1;
 }
 
-# Other files, the same rows. Not in a transaction.
+# New files with the same rows. Not in a transaction.
 sub rewrite
 {
 	my ($world, $fault) = @_;
 	my $job = $world->{current};
 	return 0 unless $world->{job};
 	my $session = FastcopySession->connect(path => $world->{target}{path}, name => 'others');
-	# It takes a table's partitions, or chunks, one by one: some of them may have new files when it gives up.
+	# It rewrites a table's partitions, or chunks, one by one: some of them may have new files when it gives up.
 	my $done = eval { $session->query($_) for "SET lock_timeout = $patience_ms", "VACUUM FULL public.$job->{table}"; 1 };
 	my $failure = $@;
 	$session->close;
@@ -83,7 +83,7 @@ sub rewrite
 	return 1;
 }
 
-# A job lets rows of others in.
+# A job allows others to insert rows.
 sub insert
 {
 	my ($world, $fault) = @_;
@@ -116,7 +116,7 @@ sub drop_index
 	return 1;
 }
 
-# A partition leaves, and comes back at once or when the job has stopped.
+# A partition is detached, and attached at once or when the job has stopped.
 sub detach
 {
 	my ($world, $fault) = @_;
@@ -128,7 +128,7 @@ sub detach
 	my $detach = "ALTER TABLE public.$job->{table} DETACH PARTITION public.$name";
 	my $attach = "ALTER TABLE public.$job->{table} ATTACH PARTITION public.$name $leaves->{$name}";
 	my $at_once = $fault->{n} <= 3;
-	# An index that is set aside does not serve the partitioned table's: ATTACH makes another one.
+	# ATTACH does not use an index that is set aside for the partitioned table's: it creates another one.
 	my ($state, $indexes) = _in_transaction($world, 'COMMIT', $detach, $at_once ? $attach : (),
 		Torture::Tables::index_count_sql($job->{table})) or return 1;
 	$job->{indexes_left} = $indexes;
@@ -138,7 +138,7 @@ sub detach
 }
 
 # Another job into the same table. While this one runs, that is an error unless neither truncates nor rebuilds. A job
-# truncates when it starts, and not when it is resumed.
+# truncates when it starts, not when it is resumed.
 sub rival
 {
 	my ($world, $fault) = @_;
@@ -173,7 +173,7 @@ sub rival
 	}
 	elsif ($truncate || $rebuild)
 	{
-		# This one had stopped: the table is the other's now.
+		# This job had stopped: the table now belongs to the other one.
 		$job->{abandoned} = 1;
 	}
 	$world->{others}{ $job->{abandoned} ? 'second job instead' : 'second job beside' }++;
@@ -203,7 +203,7 @@ sub copy_from_standby
 	$session->close;
 	if (defined $copied) { $job->problem('errors', "a standby of the target was copied into it, with truncate: $copied rows") }
 	elsif ($failure->{message} =~ /^cannot truncate /) { $world->{others}{'copy from the standby refused'}++ }
-	# It may not have got over a crash of the target yet.
+	# It may not have recovered from a crash of the target yet.
 	elsif ($failure->{sqlstate} !~ /^(?:08|57)/) { $job->problem('errors', "copy from the standby: $failure->{sqlstate} $failure->{message}") }
 	my $rows = $target->value('SELECT count(*) FROM public.kept WHERE name = $$name $$ || id');
 	return if $rows == $rows_kept;

@@ -1,5 +1,5 @@
-# A server that is killed and started again. It was made by scripts/torture; the first postmaster is
-# therefore not our child, the later ones are, in sessions of their own so that Ctrl-C does not reach them.
+# A server that is killed and started again. scripts/torture creates it, so the first postmaster is not our child; the
+# later ones are, in sessions of their own so that Ctrl-C does not reach them.
 package Torture::Server;
 
 use strict;
@@ -9,7 +9,7 @@ use POSIX ();
 use Time::HiRes qw(sleep time);
 use FastcopySession;
 
-# Arguments: name, work (the directory that has the cluster's), bindir, port.
+# Arguments: name, work (the directory that contains the cluster's), bindir, port.
 sub new
 {
 	my ($class, %self) = @_;
@@ -25,7 +25,7 @@ sub new
 	return $self;
 }
 
-# Whether a process runs. One that has ended is reaped, if it is ours: PostgreSQL takes a zombie for a postmaster that runs.
+# Whether a process runs. An ended child is reaped: PostgreSQL takes a zombie for a running postmaster.
 sub alive
 {
 	my ($pid) = @_;
@@ -36,7 +36,7 @@ sub alive
 	return 0;
 }
 
-# Waits until none of these processes runs; returns those that still do at the limit.
+# Waits until none of these processes runs; returns those that still run at the limit.
 sub wait_gone
 {
 	my ($limit, @pids) = @_;
@@ -71,14 +71,14 @@ sub start
 		$self->{pid} = $pid;
 		return if $self->wait_ready($deadline - time);
 
-		# Processes of the former postmaster hold its memory for a moment.
+		# Processes of the former postmaster keep its shared memory for a moment.
 		die "$self->{name} does not start, see its log\n" if alive($pid) || time > $deadline;
 		sleep 0.01;
 	}
 	return;
 }
 
-# Waits until the server lets us in; false if its postmaster ends or the limit has passed.
+# Waits until the server accepts connections; false if its postmaster exits or at the limit.
 sub wait_ready
 {
 	my ($self, $limit) = @_;
@@ -92,8 +92,8 @@ sub wait_ready
 	return 0;
 }
 
-# Ends the server: fast, immediate, or kill, which is a SIGKILL of the postmaster. Dies when one of its
-# processes is there after a generous while.
+# Stops the server: fast, immediate, or kill, which is a SIGKILL of the postmaster. Dies if one of its processes is
+# still there after a long while.
 sub stop
 {
 	my ($self, $how) = @_;
@@ -107,7 +107,7 @@ sub stop
 	die "processes of the $self->{name} have survived $how: @names\n";
 }
 
-# A session for our own questions, kept until it breaks.
+# A session for our own queries, kept until it breaks.
 sub session
 {
 	my ($self) = @_;
@@ -122,8 +122,8 @@ sub disconnect
 	return;
 }
 
-# Asks a question. The failures of a server that is down or going down are waited out, up to the limit; with
-# once => 1 they are raised like all others.
+# Runs a query. Failures of a server that is down or shutting down are retried up to the limit; with once => 1 they
+# are raised like all others.
 sub rows
 {
 	my ($self, $sql, %opts) = @_;

@@ -1,12 +1,12 @@
-# What is copied: tables of every kind that chunks are cut from, and what is made for them on the target.
+# The copied tables, of every kind that chunks are cut from, and their targets.
 #
-# The tables on the source never change, so that what the target must hold is known once and for all.
+# The tables on the source never change, so the expected rows are computed once.
 package Torture::Tables;
 
 use strict;
 use warnings;
 
-# drip() slows a copy down on the source, without any work for the processors: it is a job's filter.
+# drip(), in a job's filter, slows a copy down on the source without using CPU time.
 my $prelude = q{
 CREATE FUNCTION public.drip(every bigint, ms double precision, number bigint) RETURNS boolean LANGUAGE plpgsql AS $$
 BEGIN
@@ -19,7 +19,7 @@ CREATE TABLE public.companion (id bigint PRIMARY KEY, next bigint);
 INSERT INTO public.companion SELECT i, 1 + i % 20000 FROM generate_series(1, 20000) i;
 };
 
-# Below it are the ids of rows that others insert into a target, and no others.
+# Rows that others insert into a target have ids below it, and no other rows have.
 our $id_of_others = -1000000;
 
 # source     statements that make and fill the table on the source
@@ -42,7 +42,7 @@ my %tables = (
 		rows       => 40000,
 		chunk_size => [ 32, 64, 128 ]
 	},
-	# Each row twice: a set would not notice one that is lost.
+	# Each row twice: a comparison of sets would not notice a lost one.
 	twins => {
 		twice      => 1,
 		source => 'CREATE TABLE public.twins (id bigint, x double precision);
@@ -96,7 +96,7 @@ my %tables = (
 		number     => 'coalesce(abs(id), 1)',
 		chunk_size => [ 32, 64 ]
 	},
-	# A row that comes twice is an error of the job here, which no fault of ours explains.
+	# A doubled row is an error of the job here, which none of our faults explains.
 	unique_rows => {
 		source => "CREATE TABLE public.unique_rows (id bigint PRIMARY KEY, amount integer, name text);
 			INSERT INTO public.unique_rows $items",
@@ -106,7 +106,7 @@ my %tables = (
 		rows       => 40000,
 		chunk_size => [ 32, 64, 128 ]
 	},
-	# Goes as text; a trigger, a default and a deferred constraint have their part in each commit.
+	# Rows are sent as text; a trigger, a default and a deferred constraint take part in each commit.
 	texts => {
 		twice      => 1,
 		source => q{CREATE TABLE public.texts (id bigint, price money, tags text[]);
@@ -141,7 +141,7 @@ my %tables = (
 		rows       => 40000,
 		chunk_size => [ 32, 64, 128 ]
 	},
-	# A row that comes twice is an error here.
+	# A doubled row is an error here.
 	unique_hypertable => {
 		engine => 'timescaledb',
 		source => q{CREATE TABLE public.unique_hypertable (id bigint, price money, tags text[]);
@@ -185,7 +185,7 @@ my %tables = (
 		chunk_size => [ 32, 64 ]
 	});
 
-# Of which a run has a part.
+# A run uses some of them.
 my $engine = '';
 
 sub use_engine
@@ -227,7 +227,7 @@ sub fault_of_companion
 	return "$rows rows, $different ids, $right of them right, foreign key valid: $valid";
 }
 
-# Everything on the source, and the digests: what the target must hold.
+# Creates everything on the source, and the expected digests.
 sub prepare
 {
 	my ($source) = @_;
@@ -243,7 +243,7 @@ sub prepare
 	return;
 }
 
-# One line that changes with any row and does not depend on their order, nor on that of the columns: the number of
+# One line that changes with any row and depends neither on their order nor on that of the columns: the number of
 # rows, and the sum of their hashes.
 sub digest
 {
@@ -267,7 +267,7 @@ sub index_count_sql
 	return 'SELECT count(*) FROM pg_index WHERE indrelid IN (' . relations($name) . ')';
 }
 
-# How many rows the target has, as SQL; those of a partition count while it is detached, too.
+# The number of the target's rows, as SQL; those of a detached partition count too.
 sub count_sql
 {
 	my ($name) = @_;
@@ -282,7 +282,7 @@ sub _columns
 	return join ', ', map { /^\s*(\w+)/ } split /,/, $columns;
 }
 
-# The digest of so many times the rows of the source.
+# The digest of the source's rows, each so many times.
 sub digest_of_copies
 {
 	my ($server, $name, $copies) = @_;
@@ -290,7 +290,7 @@ sub digest_of_copies
 	return $server->value("SELECT $copies * $count || ' ' || $copies * ($sum)::numeric");
 }
 
-# The rows that the target lacks, and those that it has too many of: two lists of [row, times].
+# The missing and the surplus rows of the target: two lists of [row, times].
 sub differences
 {
 	my ($source, $target, $name, $copies) = @_;
@@ -303,7 +303,7 @@ sub differences
 		[ map { [ $_, -$balance{$_} ] } grep { $balance{$_} < 0 } sort keys %balance ]);
 }
 
-# The filter that makes a copy by one worker take about so many seconds; undef for no seconds.
+# The filter with which one worker copies the table in about so many seconds; undef for no seconds.
 sub filter
 {
 	my ($name, $seconds) = @_;
