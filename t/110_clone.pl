@@ -221,6 +221,20 @@ is(wait_done($job), 'done', '... resumed');
 @tables = grep { $_ ne 'fleeting' } @tables;
 is(differing() . broken_keys(), '', '... and complete');
 
+# With pg_dump, into a new database: definitions, rows, then indexes and constraints.
+$target->safe_psql('postgres', 'CREATE DATABASE shop TEMPLATE template0');
+for my $section (qw(pre-data post-data))
+{
+	my $file = $target->basedir . "/$section.sql";
+	$target->command_ok([ 'pg_dump', '--section', $section, '-d', $conninfo, '-f', $file ], "pg_dump has the section $section");
+	$target->command_ok([ 'psql', '-Xq', '-v', 'ON_ERROR_STOP=1', '-d', 'shop', '-f', $file ], '... which psql loads');
+	next if $section eq 'post-data';
+	$target->safe_psql('shop', 'CREATE EXTENSION pg_fastcopy');
+	is($target->safe_psql('shop', 'SELECT fastcopy.wait(' . clone(workers => 3) . ')'), 'done', '... and the rows are cloned');
+}
+is(join(' ', grep { table_digest($source, $_) ne table_digest($target, $_, 'shop') } @tables), '', '... all of them');
+is($target->safe_psql('shop', q(SELECT count(*), bool_and(convalidated) FROM pg_constraint WHERE contype = 'f' AND connamespace <> 'fastcopy'::regnamespace)), '3|t', '... with valid foreign keys');
+
 # What is refused, with nothing left behind.
 my $jobs = $target->safe_psql('postgres', 'SELECT count(*) FROM fastcopy.status');
 my @refused = (
