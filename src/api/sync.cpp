@@ -1,4 +1,4 @@
-// fastcopy.sync: takes what is new on the source since the last call. run/sync.hpp says how.
+// fastcopy.sync: copies what was inserted since the last call. run/sync.hpp says how.
 #include "run/sync.hpp"
 #include "api/access.hpp"
 #include "api/arguments.hpp"

@@ -3,7 +3,7 @@
 // All statements on them are in this module, and run as the extension's owner with a search_path
 // that no other role can write to. Writers are the coordinator (a job's row and its chunks' rows,
 // at the start and at the end) and the workers (a chunk's done mark, in the transaction that
-// inserts the chunk's rows: after a crash, both are there or neither).
+// inserts the chunk's rows: after a crash, both exist or neither).
 //
 // Readers may be in any transaction: they see what is committed now, whatever their isolation
 // level.
@@ -42,7 +42,7 @@ void add_table(int64 job, const PlannedTable &table);
 void add_settings(int64 job, const pg::Settings &settings);
 pg::Settings read_settings(int64 job);
 
-// Adds foreign keys that are to be checked when all rows are there.
+// Adds foreign keys to check once all rows are copied.
 void add_foreign_keys(int64 job, const TargetForeignKeys &keys, bool set_aside);
 
 // The keys that are not checked yet.
@@ -89,7 +89,7 @@ void add_target_files(int64 job, int32 table, const TargetFiles &files);
 void write_snapshot(int64 job, const char *snapshot);
 
 // Writes what the job's owner should know about a topic; nullptr: nothing any more. A job has one
-// notice per topic, each with one writer, so that nobody overwrites what somebody else has to say.
+// notice per topic, each with one writer, so that no writer overwrites another's.
 // fastcopy.status shows them all.
 void write_notice(int64 job, const char *topic, const char *text);
 
@@ -246,7 +246,7 @@ Watermark read_watermark(const Request &request, bool done);
 void add_watermark(const Request &request, const Watermark &next, bool done);
 
 // The name of the source table, by another watermark of the request's target for the same table of
-// the same server; nullptr: there is none.
+// the same server; nullptr if none.
 const char *find_other_watermark(const Request &request, const char *server, Oid source_oid);
 
 // Notes a run that has found nothing new.

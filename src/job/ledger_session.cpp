@@ -100,20 +100,6 @@ bool field_bool(const char *column, uint64 row) {
     return !is_null && DatumGetBool(value);
 }
 
-Datum text_array(const char **texts, int count) {
-    auto *values = static_cast<Datum *>(palloc(sizeof(Datum) * Max(count, 1)));
-    for (int i = 0; i < count; i++)
-        values[i] = CStringGetTextDatum(texts[i]);
-    return PointerGetDatum(construct_array(values, count, TEXTOID, -1, false, TYPALIGN_INT));
-}
-
-Datum oid_array(const Oid *oids, int count) {
-    auto *values = static_cast<Datum *>(palloc(sizeof(Datum) * Max(count, 1)));
-    for (int i = 0; i < count; i++)
-        values[i] = ObjectIdGetDatum(oids[i]);
-    return PointerGetDatum(construct_array(values, count, OIDOID, sizeof(Oid), true, TYPALIGN_INT));
-}
-
 const char **field_texts(const char *column, int *count, uint64 row) {
     bool is_null;
     Datum array = field_datum(column, &is_null, row);

@@ -3,7 +3,7 @@
 #ifndef FASTCOPY_JOB_LEDGER_SESSION_HPP
 #define FASTCOPY_JOB_LEDGER_SESSION_HPP
 
-#include "pg/postgres.hpp"
+#include "pg/arrays.hpp"
 
 namespace fastcopy::job::ledger {
 
@@ -80,8 +80,9 @@ int64 field_int8(const char *column, int64 when_null, uint64 row = 0);
 bool field_bool(const char *column, uint64 row = 0);
 const char **field_texts(const char *column, int *count, uint64 row = 0);
 
-Datum text_array(const char **texts, int count);
-Datum oid_array(const Oid *oids, int count);
+using pg::bool_array;
+using pg::oid_array;
+using pg::text_array;
 
 [[noreturn]] void raise_gone(int64 job);
 

@@ -7,13 +7,6 @@ namespace fastcopy::job::ledger {
 
 namespace {
 
-Datum bool_array(const bool *values, int count) {
-    auto *elements = static_cast<Datum *>(palloc(sizeof(Datum) * Max(count, 1)));
-    for (int i = 0; i < count; i++)
-        elements[i] = BoolGetDatum(values[i]);
-    return PointerGetDatum(construct_array(elements, count, BOOLOID, 1, true, TYPALIGN_CHAR));
-}
-
 // Adds a row to an unlogged table, which a crash empties along with the target. Within a session.
 void note_unlogged(int64 job, const TargetFiles &files) {
     if (!files.unlogged)

@@ -123,7 +123,7 @@ void unlock_registry();
 
 // Reserves a slot for a job of this role; an ERROR if no slot is free.
 SlotRef reserve_job(Oid owner, Oid target, int workers_wanted, dsm_handle area);
-// Makes this process the coordinator of a reserved job; nullptr if the reservation was given up.
+// Makes this process the coordinator of a reserved job; nullptr if the reservation was released.
 JobSlot *adopt_job(SlotRef ref);
 // Frees the slot if the reference is still valid and no worker runs, or leaves that to the last
 // worker; wakes sessions that wait for the job.

@@ -1,4 +1,4 @@
-// A request: what fastcopy.start, resume or compare was asked for, resolved and checked by the
+// A request: the arguments of fastcopy.start, clone, resume or compare, resolved and checked by the
 // calling session.
 //
 // It reaches the background processes as bytes in shared memory, and lies nowhere else: the

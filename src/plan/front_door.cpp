@@ -51,7 +51,7 @@ void add_scan(PlanReader *reader, JsonbContainer *node, bool plain) {
     door->scans[door->count++] = scan;
 }
 
-// A condition that nobody asked for hides rows, or asks for an order.
+// An unexpected condition hides rows, or requires an order.
 bool has_condition(JsonbContainer *node) {
     JsonbValue value;
     for (const char *name : {"Filter", "Index Cond", "Recheck Cond", "TID Cond", "One-Time Filter"})
@@ -178,7 +178,7 @@ void look_for_strangers(const Leaves &leaves, FrontDoor *door) {
         door->obstacle = "a scan of a table that is none of its partitions or children";
 }
 
-// What is read by a leaf's name has the rows of its children too, which are leaves themselves.
+// A scan by a leaf's name includes its children, which are leaves themselves.
 void look_for_parents(const Leaves &leaves, FrontDoor *door) {
     for (int i = 0; i < leaves.count && door->obstacle == nullptr; i++) {
         const Leaf &leaf = leaves.leaves[i];

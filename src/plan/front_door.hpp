@@ -13,7 +13,7 @@
 // A leaf that does not occur in the plan has no rows to give, and is left out.
 //
 // The text of the plan comes from the source, or from this server for the target of a comparison.
-// It is data like any other: what is not understood means that there is no fast path.
+// It is data like any other: a plan that is not understood rules out the fast path.
 #ifndef FASTCOPY_PLAN_FRONT_DOOR_HPP
 #define FASTCOPY_PLAN_FRONT_DOOR_HPP
 

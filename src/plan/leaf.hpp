@@ -44,7 +44,7 @@ inline bool needs_only(const Leaf &leaf) {
            (leaf.relkind == RELKIND_RELATION || leaf.relkind == RELKIND_FOREIGN_TABLE);
 }
 
-// Sorts leaves by size, the largest first: none of them is then started when the others are done.
+// Sorts leaves by size, the largest first, so that none starts after the others have finished.
 void sort_by_size(Leaves *leaves);
 
 }  // namespace fastcopy::plan

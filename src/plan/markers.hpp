@@ -88,7 +88,7 @@ bool nothing_has_run(const job::SourceMarkers &then, const job::SourceMarkers &n
 // Whether a quarter of all transaction ids has been assigned between two snapshots.
 bool are_far_apart(const char *then, const char *now);
 
-// Whether 32 bits do not tell all transactions before the snapshot apart.
+// Whether 32 bits cannot distinguish all transactions before the snapshot.
 bool ids_have_wrapped(const char *snapshot);
 
 // Whether ids at or above the xmax of a snapshot, just taken, have been given out: their

@@ -205,7 +205,7 @@ void report_indexes_aside(RunningJob *job) {
 }
 
 // Looks for a chunk of a dismissed worker that other servers may have stored: its error takes
-// precedence over whatever has ended the job. Returns that error, or nullptr.
+// precedence over the error that has ended the job. Returns that error, or nullptr.
 pg::ErrorReport *find_unresolved(RunningJob *job) {
     static pg::ErrorReport report;
     MemoryContext context = CurrentMemoryContext;

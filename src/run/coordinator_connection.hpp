@@ -14,7 +14,7 @@ namespace fastcopy::run {
 // Opens the coordinator's connection to the source.
 source::Connection *connect_coordinator(RunningJob *job);
 
-// Runs a step that talks to the source. On a transient error, gives up the connection.
+// Runs a step that uses the source. On a transient error, closes the connection.
 void survive_loss(RunningJob *job, void (*step)(RunningJob *job));
 
 // Waits for something to do, with or without a connection to the source. An ERROR once no

@@ -1,6 +1,6 @@
 // Whether source and target are the same table, or the source a standby of this server.
 //
-// TRUNCATE must not empty what is about to be read, here or on a standby that replays it; and the
+// TRUNCATE must not remove the rows that are to be read, here or on a standby that replays it; and the
 // job must not wait forever for a lock that conflicts with the one of its own session on the
 // source.
 #ifndef FASTCOPY_RUN_KINSHIP_HPP

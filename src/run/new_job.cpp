@@ -156,8 +156,8 @@ plan::Plan cut(RunningJob *job, TableFacts *facts, const Draft &draft) {
     return plan::cut(job->connection, options, facts->table, facts->columns, &facts->leaves);
 }
 
-// Numbers the chunks of all tables, those of the largest first: none of them is then started when
-// the others are done. Returns how many they are.
+// Numbers the chunks of all tables, those of the largest first, so that none starts after the others
+// have finished. Returns their number.
 int number_chunks(const job::Request &request, Draft *drafts) {
     auto **by_size = static_cast<Draft **>(palloc(sizeof(Draft *) * request.ntables));
     for (int i = 0; i < request.ntables; i++)

@@ -181,7 +181,7 @@ void check_one_name(const job::Request &request, const SourceFacts &facts) {
              errhint("Give source and source_table as in the first call.")));
 }
 
-// Where a target that has no watermark stands.
+// The state of a target without a watermark.
 Watermark adopt(RunningJob *job) {
     const job::Request &request = job->request;
     job::ledger::Adoptable adoptable = job::ledger::find_adoptable(request);
@@ -349,7 +349,7 @@ Run decide(RunningJob *job, SourceFacts *facts, plan::RowShape *shape) {
     next->deleted = facts->counters.deleted;
 
     if (!known && empty) {
-        // The first run. The condition keeps a resumed one from copying what is above.
+        // The first run. The condition keeps a resumed one from copying later rows.
         run.whole = true;
         wait_for_snapshot(job, facts);
         next->snapshot = next->base_snapshot = facts->markers.snapshot;

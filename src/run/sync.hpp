@@ -70,9 +70,8 @@ void check_same(const job::Request &request, const job::ledger::Watermark &last)
 // does, unless the request is to wait.
 void take_turn(RunningJob *job);
 
-// Lets others take their turn before this process exits: the caller of a run that had nothing to do
-// may call again at once. Within a
-// transaction.
+// Releases the turn before this process exits: the caller of a run that had nothing to do may call
+// again at once. Within a transaction.
 void give_up_turn(RunningJob *job);
 
 // Whether no transaction has run on the source since the last run; then job->nothing_new is set.

@@ -1,4 +1,4 @@
-// Foreign keys of the target that are checked once all rows are there, each with one query.
+// Foreign keys of the target that are checked once all rows are copied, each with one query.
 //
 // There are two kinds. With session_replication_role = replica, no row is checked, though
 // PostgreSQL still calls the keys valid. And keys are set aside where the referenced row may be in
@@ -26,7 +26,7 @@ job::TargetForeignKeys find_foreign_keys(Oid target, Which which, const List *le
 // was dropped. The caller has locked the table and its partitions.
 void set_validated(Oid foreign_key, bool validated);
 
-// Marks a key that is set aside not valid again if somebody has validated it, or that of a
+// Marks a key that is set aside not valid again if another session has validated it, or that of a
 // partition, meanwhile: rows that were not checked may have come since. Waits for locks.
 void keep_aside(Oid foreign_key);
 

@@ -20,7 +20,7 @@ ParseState *check_insert(Relation target, int ncolumns, const char *const *colum
 // An ERROR unless the columns still have the base types that the format was chosen for.
 void check_types(Relation target, int ncolumns, const char *const *columns, const Oid *types);
 
-// Whether rows may be stored on other servers, which commit by themselves.
+// Whether rows may be stored on other servers, which commit independently.
 bool stores_elsewhere(Relation target);
 
 // Whether the target or one of its partitions is a foreign table.
