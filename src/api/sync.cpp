@@ -35,6 +35,18 @@ void wait_for_end(int64 job) {
         (void)pg::wait_latch(100);
 }
 
+// The run that was not finished, once it has stopped if the request is to wait.
+job::ledger::Watermark find_unfinished(const job::Request &request) {
+    job::ledger::Watermark unfinished = job::ledger::read_watermark(request, false);
+    if (!unfinished.found)
+        return unfinished;
+    if (request.wait_for_turn)
+        wait_for_end(unfinished.job);
+    // Again, as a job that is not live by now may have been done in between.
+    return find_live(unfinished.job).found ? unfinished
+                                           : job::ledger::read_watermark(request, false);
+}
+
 [[noreturn]] void raise_forgotten(const job::Request &request) {
     ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
                     errmsg("the last run of fastcopy.sync into %s was not finished, and is no "
@@ -48,11 +60,7 @@ int64 sync_tables(FunctionCallInfo fcinfo) {
     PreventCommandDuringRecovery("fastcopy.sync()");
     job::Request request = read_request(fcinfo);
     pg::Identity identity = pg::current_identity();
-    job::ledger::Watermark unfinished = job::ledger::read_watermark(request, false);
-    if (unfinished.found && request.wait_for_turn && find_live(unfinished.job).found) {
-        wait_for_end(unfinished.job);
-        unfinished = job::ledger::read_watermark(request, false);
-    }
+    job::ledger::Watermark unfinished = find_unfinished(request);
     // Its job is removed.
     if (unfinished.found && request.rescan && unfinished.job_state != nullptr) {
         Live live = find_live(unfinished.job);
