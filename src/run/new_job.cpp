@@ -92,8 +92,8 @@ void add_notice(RunningJob *job, const char *notice) {
 // Replaces the plan by one chunk if a constraint looks at more than one row: chunks are committed
 // one by one. Returns whether it did.
 bool keep_in_one_transaction(RunningJob *job, const TableFacts &facts, Draft *draft) {
-    sink::AcrossRows constraint =
-        sink::find_across_rows(draft->request->target, job->request.rebuild_indexes);
+    sink::AcrossRows constraint = sink::find_across_rows(
+        draft->request->target, {job->request.rebuild_indexes, job->request.clone});
     if (constraint.name == nullptr || draft->plan.count <= 1)
         return false;
     draft->plan = plan::keep_whole(facts.table, draft->plan);

@@ -27,6 +27,8 @@ bool is_validated(Oid constraint) {
     return validated;
 }
 
+constexpr const char *key_to_itself = "foreign key to the table itself";
+
 // The kind of constraint that the trigger enforces across rows; nullptr: none.
 const char *kind_of(Oid target, const Trigger &trigger, bool *rebuild_would_do) {
     *rebuild_would_do = false;
@@ -42,7 +44,7 @@ const char *kind_of(Oid target, const Trigger &trigger, bool *rebuild_would_do) 
     if (RI_FKey_trigger_type(trigger.tgfoid) == RI_TRIGGER_FK &&
         is_same_table(target, trigger.tgconstrrelid)) {
         *rebuild_would_do = is_validated(trigger.tgconstraint);
-        return "foreign key to the table itself";
+        return key_to_itself;
     }
     return nullptr;
 }
@@ -59,7 +61,7 @@ bool is_same_table(Oid target, Oid other) {
     return same;
 }
 
-AcrossRows find_across_rows(Oid target, bool set_aside) {
+AcrossRows find_across_rows(Oid target, SetAside set_aside) {
     AcrossRows found{};
     List *relids = find_all_inheritors(target, NoLock, nullptr);
     ListCell *cell;
@@ -73,7 +75,8 @@ AcrossRows find_across_rows(Oid target, bool set_aside) {
             const Trigger &trigger = table->trigdesc->triggers[i];
             bool rebuild_would_do;
             const char *kind = kind_of(target, trigger, &rebuild_would_do);
-            if (kind == nullptr || (rebuild_would_do && set_aside))
+            if (kind == nullptr || (rebuild_would_do && set_aside.indexes) ||
+                (kind == key_to_itself && set_aside.all_foreign_keys))
                 continue;
             const char *name = get_constraint_name(trigger.tgconstraint);
             found = AcrossRows{name != nullptr ? name : pstrdup(trigger.tgname),

@@ -8,8 +8,8 @@
 //   constraint triggers                may look at anything, at the end of statement or transaction
 //
 // They are found before the job begins, among the triggers that fire in the session's
-// session_replication_role. With `indexes => 'rebuild'`, foreign keys are set aside and checked at
-// the end (sink/foreign_keys), and so are deferred indexes (sink/indexes). For all others, the
+// session_replication_role. With `indexes => 'rebuild'`, and in a job of many tables, foreign keys are
+// set aside and checked at the end (sink/foreign_keys), and so are deferred indexes (sink/indexes). For all others, the
 // table is copied in one transaction, as by COPY.
 #ifndef FASTCOPY_SINK_ACROSS_ROWS_HPP
 #define FASTCOPY_SINK_ACROSS_ROWS_HPP
@@ -25,9 +25,15 @@ struct AcrossRows {
     bool rebuild_would_do;  // with indexes => 'rebuild', it would be set aside
 };
 
-// The first constraint that looks at more than one row. `set_aside`: without those that are checked
-// at the end.
-AcrossRows find_across_rows(Oid target, bool set_aside);
+// What is set aside, and checked at the end: indexes, with valid foreign keys to the table itself; or
+// all foreign keys.
+struct SetAside {
+    bool indexes;
+    bool all_foreign_keys;
+};
+
+// The first constraint that looks at more than one row and is not set aside.
+AcrossRows find_across_rows(Oid target, SetAside set_aside);
 
 // Whether the table is the target, a partition or child of it, or a partitioned table above it.
 bool is_same_table(Oid target, Oid other);
