@@ -7,7 +7,8 @@
 
 namespace fastcopy::pg {
 
-// This process's ring of that type, allocated by the first call.
+// This process's ring of that type, allocated by the first call; nullptr if vacuum_buffer_usage_limit
+// wants none for ANALYZE.
 BufferAccessStrategy buffer_ring(BufferAccessStrategyType type);
 
 }  // namespace fastcopy::pg
