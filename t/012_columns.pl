@@ -153,7 +153,7 @@ fails_with($target, sprintf($call, q('true LIMIT 5')), '42601', qr/syntax error/
 # Names.
 my $table  = q("x""; DROP TABLE victim; --");
 my @hostile = (q("Sel ect"), q("o'clock"), q("a""b"), q("back\slash"), q("%s"), q("ümlaut 日本"), q("{brace,comma}"),
-	q("SELECT"), q("user"), q("new\\nline"), q("ctid "), q(" "), q("$1"), q("a.b"), q("NULL"));
+	q("SELECT"), q("user"), q("new\\nline"), qq("new\nline"), q("ctid "), q(" "), q("$1"), q("a.b"), q("NULL"));
 my $definition = join ', ', map { "$_ text" } @hostile;
 on_both(
 	qq(CREATE TABLE victim (id integer); CREATE SCHEMA "S.p ace""'"; CREATE TABLE $table ($definition); CREATE TABLE "S.p ace""'"."Tab\\le" ($definition)));
