@@ -125,8 +125,8 @@ bool indexes_argument(FunctionCallInfo fcinfo, int n) {
     return rebuild;
 }
 
-void read_source_argument(FunctionCallInfo fcinfo, job::Request *request) {
-    SourceArgument source = resolve_source(text_argument(fcinfo, 0, "source"));
+void set_source(job::Request *request, const char *given) {
+    SourceArgument source = resolve_source(given);
     request->source = source.conninfo;
     request->safe_source = source.safe_name;
     request->password_required = source.trust == source::Trust::own_password_only;
@@ -144,7 +144,7 @@ job::Request read_table_arguments(FunctionCallInfo fcinfo, int workers_at, int k
     request.ntables = 1;
     request.tables = static_cast<job::Table *>(palloc0(sizeof(job::Table)));
     job::Table *table = request.tables;
-    read_source_argument(fcinfo, &request);
+    set_source(&request, text_argument(fcinfo, 0, "source"));
     table->source_table = text_argument(fcinfo, 1, "source_table");
     const char *target_table = text_argument(fcinfo, 2, "target_table");
     read_workers_argument(fcinfo, workers_at, &request);

@@ -24,8 +24,10 @@ bool indexes_argument(FunctionCallInfo fcinfo, int n);
 // into this database's; nullptr for NULL. Anything else is an ERROR.
 const char *encoding_argument(FunctionCallInfo fcinfo, int n, const char *name);
 
-// The first argument, source, and the number of workers, into the request.
-void read_source_argument(FunctionCallInfo fcinfo, job::Request *request);
+// Resolves the argument "source", and sets what the request has of it.
+void set_source(job::Request *request, const char *given);
+
+// Sets the request's number of workers.
 void read_workers_argument(FunctionCallInfo fcinfo, int n, job::Request *request);
 
 // The arguments source, source_table, target_table, workers, key, filter and columns, which come

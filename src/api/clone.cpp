@@ -1,9 +1,7 @@
 // fastcopy.clone: starts a job of many tables. run/find_tables.hpp says which.
 #include "api/arguments.hpp"
 #include "api/launch.hpp"
-#include "api/source_argument.hpp"
 #include "api/sql_objects.hpp"
-#include "job/caller_settings.hpp"
 #include "settings.hpp"
 
 namespace fastcopy::api {
@@ -52,7 +50,7 @@ void read_filters(FunctionCallInfo fcinfo, int n, job::Request *request) {
 job::Request read_request(FunctionCallInfo fcinfo) {
     job::Request request{};
     request.clone = true;
-    read_source_argument(fcinfo, &request);
+    set_source(&request, text_argument(fcinfo, 0, "source"));
     request.include = texts_argument(fcinfo, 1, "tables", &request.include_count);
     // NULL stands for all tables; a list that has become empty by mistake does not.
     if (!PG_ARGISNULL(1) && request.include_count == 0)
@@ -78,10 +76,7 @@ job::Request read_request(FunctionCallInfo fcinfo) {
 int64 clone_tables(FunctionCallInfo fcinfo) {
     PreventCommandIfReadOnly("fastcopy.clone()");
     PreventCommandDuringRecovery("fastcopy.clone()");
-    job::Request request = read_request(fcinfo);
-    pg::Identity identity = pg::current_identity();
-    request.settings = job::read_caller_settings(identity, request.triggers);
-    return launch_job(request, identity);
+    return launch_new_job(read_request(fcinfo));
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 #include "api/launch.hpp"
 
 #include "api/waiting.hpp"
+#include "job/caller_settings.hpp"
 #include "job/registry.hpp"
 #include "pg/background.hpp"
 #include "pg/wait.hpp"
@@ -100,6 +101,12 @@ int64 launch_job(const job::Request &request, const pg::Identity &identity) {
     int64 job = area->job;
     dsm_detach(segment);
     return job;
+}
+
+int64 launch_new_job(job::Request request) {
+    pg::Identity identity = pg::current_identity();
+    request.settings = job::read_caller_settings(identity, request.triggers);
+    return launch_job(request, identity);
 }
 
 }  // namespace fastcopy::api

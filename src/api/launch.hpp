@@ -15,6 +15,9 @@ namespace fastcopy::api {
 // Returns the job's id. The job runs and belongs to identity.role.
 int64 launch_job(const job::Request &request, const pg::Identity &identity);
 
+// The same for a new job, which runs as the current role and takes on the session's settings.
+int64 launch_new_job(job::Request request);
+
 }  // namespace fastcopy::api
 
 #endif

@@ -7,7 +7,6 @@
 #include "api/arguments.hpp"
 #include "api/launch.hpp"
 #include "api/lookup.hpp"
-#include "api/source_argument.hpp"
 #include "api/sql_objects.hpp"
 
 namespace fastcopy::api {
@@ -64,13 +63,6 @@ job::Request make_request(int64 job, const ResumeState &former, int workers, boo
     request.resumed_job = job;
     request.accept_changes = accept_changes;
     return request;
-}
-
-void set_source(job::Request *request, const char *given) {
-    SourceArgument source = resolve_source(given);
-    request->source = source.conninfo;
-    request->safe_source = source.safe_name;
-    request->password_required = source.trust == source::Trust::own_password_only;
 }
 
 }  // namespace

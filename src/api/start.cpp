@@ -3,7 +3,6 @@
 #include "api/arguments.hpp"
 #include "api/launch.hpp"
 #include "api/sql_objects.hpp"
-#include "job/caller_settings.hpp"
 #include "settings.hpp"
 
 namespace fastcopy::api {
@@ -40,10 +39,7 @@ job::Request read_request(FunctionCallInfo fcinfo) {
 int64 start_job(FunctionCallInfo fcinfo) {
     PreventCommandIfReadOnly("fastcopy.start()");
     PreventCommandDuringRecovery("fastcopy.start()");
-    job::Request request = read_request(fcinfo);
-    pg::Identity identity = pg::current_identity();
-    request.settings = job::read_caller_settings(identity, request.triggers);
-    return launch_job(request, identity);
+    return launch_new_job(read_request(fcinfo));
 }
 
 }  // namespace fastcopy::api

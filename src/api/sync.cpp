@@ -6,7 +6,6 @@
 #include "api/lookup.hpp"
 #include "api/resume.hpp"
 #include "api/sql_objects.hpp"
-#include "job/caller_settings.hpp"
 #include "pg/wait.hpp"
 #include "settings.hpp"
 
@@ -59,7 +58,6 @@ int64 sync_tables(FunctionCallInfo fcinfo) {
     PreventCommandIfReadOnly("fastcopy.sync()");
     PreventCommandDuringRecovery("fastcopy.sync()");
     job::Request request = read_request(fcinfo);
-    pg::Identity identity = pg::current_identity();
     job::ledger::Watermark unfinished = find_unfinished(request);
     // Its job is removed.
     if (unfinished.found && request.rescan && unfinished.job_state != nullptr) {
@@ -76,8 +74,7 @@ int64 sync_tables(FunctionCallInfo fcinfo) {
         return resume_job(unfinished.job, text_argument(fcinfo, 0, "source"), request.workers,
                           false);
     }
-    request.settings = job::read_caller_settings(identity, request.triggers);
-    return launch_job(request, identity);
+    return launch_new_job(request);
 }
 
 }  // namespace

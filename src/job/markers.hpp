@@ -1,5 +1,5 @@
-// What a job records of its source and its tables: markers by which changes are detected when it is resumed,
-// and the indexes and foreign keys that it has set aside.
+// What a job records of its source and its tables: markers by which changes are detected when it is
+// resumed, and the indexes and foreign keys that it has set aside.
 //
 // Plain data that the ledger keeps: plan/markers.hpp explains the source's markers,
 // sink/target_files.hpp, sink/indexes.hpp and sink/foreign_keys.hpp the target's.
