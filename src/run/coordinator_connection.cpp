@@ -9,6 +9,9 @@ namespace fastcopy::run {
 
 namespace {
 
+// How long the end of a connection may take to arrive after a worker has seen its effect.
+constexpr long last_words_ms = 1000;
+
 // Closes the connection to the source, and asks a worker to export the snapshot again.
 void give_up_connection(RunningJob *job, ErrorData *why) {
     pg::report_caught(
@@ -45,6 +48,14 @@ void accept_loss(RunningJob *job) {
                 (errcode(error->sqlerrcode), errmsg_internal("%s", error->message),
                  errhint("If the source is behind a load balancer, connect to one server.")));
     give_up_connection(job, error);
+}
+
+// By a coordinator whose snapshot a worker has found gone: waits for the reason to arrive, which says
+// more than the worker knows. None comes if the worker has asked another server.
+void hear_last_words(RunningJob *job) {
+    TimestampTz deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), last_words_ms);
+    while (long left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), deadline))
+        source::listen(job->connection, left);
 }
 
 // Whether any worker's connection has the snapshot.
@@ -99,8 +110,11 @@ void survive_loss(RunningJob *job, void (*step)(RunningJob *job)) {
 }
 
 void wait_for_news(RunningJob *job) {
-    if (job->connection != nullptr && snapshot::custody(job->area) == snapshot::Custody::wanted)
-        accept_loss(job);
+    if (job->connection != nullptr && snapshot::custody(job->area) == snapshot::Custody::wanted) {
+        survive_loss(job, hear_last_words);
+        if (job->connection != nullptr)
+            accept_loss(job);
+    }
     if (job->connection != nullptr)
         return survive_loss(job, listen_to_source);
     if (snapshot::custody(job->area) == snapshot::Custody::offered)
