@@ -41,8 +41,17 @@ SELECT job, 1, source_table, target_table, target, columns, column_types, key, f
 FROM fastcopy.job;
 
 ALTER TABLE fastcopy.chunk ADD table_number integer NOT NULL DEFAULT 1;
-ALTER TABLE fastcopy.index ADD table_number integer NOT NULL DEFAULT 1;
 CREATE INDEX ON fastcopy.chunk (job, table_number);
+
+-- What a job makes once all rows are in: the indexes that it has set aside, and what a clone creates after the rows.
+ALTER TABLE fastcopy.index RENAME TO definition;
+ALTER INDEX fastcopy.index_pkey RENAME TO definition_pkey;
+ALTER TABLE fastcopy.definition
+    ADD table_number integer DEFAULT 1,
+    ADD stage integer NOT NULL DEFAULT 1, -- all of a stage are made before any of the next
+    ADD kind text NOT NULL DEFAULT 'INDEX';
+COMMENT ON TABLE fastcopy.definition IS 'ledger of the definitions that pg_fastcopy jobs make once all rows are in';
+COMMENT ON COLUMN fastcopy.definition.index IS 'the index that is rebuilt; 0: the definition is run as it is';
 
 -- The settings of the session that started a job, which the job has taken on. They may hold secrets.
 CREATE TABLE fastcopy.setting (
@@ -105,7 +114,8 @@ UPDATE fastcopy.chunk SET may_drop_rows = true WHERE done AND rows <> rows_sent;
 ALTER TABLE fastcopy.job
     ADD source_encoding text,
     ADD sequences boolean NOT NULL DEFAULT true,
-    ADD clone boolean NOT NULL DEFAULT false;
+    ADD clone boolean NOT NULL DEFAULT false,
+    ADD created boolean NOT NULL DEFAULT false; -- a clone whose tables are made from the source's definitions
 
 -- What a job's owner should know: one row per topic, each with one writer.
 CREATE TABLE fastcopy.notice (
@@ -233,8 +243,10 @@ FROM (
            j.failed_chunk,
            t.format,
            coalesce(j.resumes, 0) AS resumes,
-           (SELECT count(*) FILTER (WHERE i.done)::integer FROM fastcopy.index i WHERE i.job = j.job) AS indexes_done,
-           (SELECT count(*)::integer FROM fastcopy.index i WHERE i.job = j.job) AS indexes,
+           (SELECT count(*) FILTER (WHERE i.done)::integer FROM fastcopy.definition i
+            WHERE i.job = j.job AND i.kind IN ('INDEX', 'CONSTRAINT')) AS indexes_done,
+           (SELECT count(*)::integer FROM fastcopy.definition i
+            WHERE i.job = j.job AND i.kind IN ('INDEX', 'CONSTRAINT')) AS indexes,
            (SELECT coalesce(sum(k.rows), 0)::bigint FROM fastcopy.chunk k WHERE k.job = j.job AND k.done) AS rows_stored,
            (SELECT pg_catalog.string_agg(n.text, E'\n' ORDER BY n.topic) FROM fastcopy.notice n WHERE n.job = j.job) AS notice,
            t.reader,
@@ -342,7 +354,8 @@ LEFT JOIN (
 LEFT JOIN (
     SELECT x.job, x.table_number, count(*) FILTER (WHERE x.done)::integer AS indexes_done, count(*)::integer AS indexes,
            max(x.finished_at) AS finished_at
-    FROM fastcopy.index x
+    FROM fastcopy.definition x
+    WHERE x.kind IN ('INDEX', 'CONSTRAINT')
     GROUP BY x.job, x.table_number) i ON i.job = t.job AND i.table_number = t.number
 WHERE fastcopy.may_see(j.owner);
 COMMENT ON VIEW fastcopy.tables IS 'one row per table of each fastcopy job';
@@ -411,13 +424,59 @@ IS 'copies the rows of a remote table that were inserted since the last call; re
 REVOKE ALL ON FUNCTION fastcopy.sync(text, text, text, text, integer, text, text[], boolean, boolean, text, boolean, boolean, boolean)
 FROM PUBLIC;
 
+-- An index that is created with its constraint has no name of its own until then.
+CREATE OR REPLACE VIEW fastcopy.indexes WITH (security_barrier) AS
+SELECT i.job,
+       i.number,
+       i.name,
+       CASE WHEN i.done THEN 'done'
+            WHEN w.index IS NOT NULL THEN 'building'
+            WHEN i.index = 0 THEN 'pending'
+            ELSE 'set aside' END AS state,
+       p.phase,
+       CASE WHEN i.done THEN 100
+            ELSE pg_catalog.round(100.0 * p.blocks_done / nullif(p.blocks_total, 0)) END AS percent_read,
+       w.worker,
+       CASE WHEN i.done THEN pg_catalog.pg_relation_size(i.index) END AS bytes,
+       i.started_at,
+       i.finished_at,
+       i.definition
+FROM fastcopy.definition i
+JOIN fastcopy.job j ON j.job = i.job
+LEFT JOIN fastcopy.live_workers() w ON w.job = i.job AND w.index = i.number
+LEFT JOIN pg_catalog.pg_stat_progress_create_index p ON p.pid = w.pid
+WHERE i.kind IN ('INDEX', 'CONSTRAINT') AND fastcopy.may_see(j.owner);
+COMMENT ON VIEW fastcopy.indexes IS 'one row per index that a fastcopy job builds once all rows are in';
+
+CREATE VIEW fastcopy.definitions WITH (security_barrier) AS
+SELECT d.job,
+       d.number,
+       d.kind,
+       d.name,
+       t.target_table,
+       CASE WHEN d.done THEN 'done'
+            WHEN w.index IS NOT NULL THEN 'making'
+            ELSE 'pending' END AS state,
+       w.worker,
+       d.started_at,
+       d.finished_at,
+       d.definition
+FROM fastcopy.definition d
+JOIN fastcopy.job j ON j.job = d.job
+LEFT JOIN fastcopy.job_table t ON t.job = d.job AND t.number = d.table_number
+LEFT JOIN fastcopy.live_workers() w ON w.job = d.job AND w.index = d.number
+WHERE d.index = 0 AND fastcopy.may_see(j.owner);
+COMMENT ON VIEW fastcopy.definitions IS 'one row per object that fastcopy.clone creates after the rows';
+GRANT SELECT ON fastcopy.definitions TO PUBLIC;
+
 CREATE FUNCTION fastcopy.clone(
     source text, tables text[] DEFAULT NULL, exclude text[] DEFAULT NULL, workers integer DEFAULT 4,
-    definitions text DEFAULT 'keep', filters jsonb DEFAULT NULL, truncate boolean DEFAULT false, indexes text DEFAULT 'keep',
-    triggers boolean DEFAULT true, statistics boolean DEFAULT true, source_encoding text DEFAULT NULL, sequences boolean DEFAULT true)
+    definitions text DEFAULT 'create', filters jsonb DEFAULT NULL, owners boolean DEFAULT true, privileges boolean DEFAULT true,
+    truncate boolean DEFAULT false, indexes text DEFAULT 'keep', triggers boolean DEFAULT true, statistics boolean DEFAULT true,
+    source_encoding text DEFAULT NULL, sequences boolean DEFAULT true)
 RETURNS bigint LANGUAGE C VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'fastcopy_clone';
-COMMENT ON FUNCTION fastcopy.clone(text, text[], text[], integer, text, jsonb, boolean, text, boolean, boolean, text, boolean)
+COMMENT ON FUNCTION fastcopy.clone(text, text[], text[], integer, text, jsonb, boolean, boolean, boolean, text, boolean, boolean, text, boolean)
 IS 'starts to copy many remote tables, under one snapshot, into tables of the same names; returns the job''s id';
-REVOKE ALL ON FUNCTION fastcopy.clone(text, text[], text[], integer, text, jsonb, boolean, text, boolean, boolean, text, boolean)
+REVOKE ALL ON FUNCTION fastcopy.clone(text, text[], text[], integer, text, jsonb, boolean, boolean, boolean, text, boolean, boolean, text, boolean)
 FROM PUBLIC;

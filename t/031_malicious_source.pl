@@ -57,12 +57,12 @@ my $right_rows = table_digest($source, 'items');
 # The statements of the coordinator and of the workers.
 my %question = (
 	start    => qr/^startup$/,
-	table    => qr/\$1::pg_catalog\.regclass::pg_catalog\.oid$/,
+	table    => qr/u\.name::pg_catalog\.regclass::pg_catalog\.oid/,
 	settings => qr/^SET search_path/,
 	begin    => qr/^BEGIN/,
 	snapshot => qr/pg_export_snapshot/,
 	same     => qr/^SELECT pg_catalog\.bool_and\(f\.oid = /,
-	columns  => qr/pg_attribute WHERE attrelid/,
+	columns  => qr/pg_attribute ON attrelid/,
 	probe    => qr/LIMIT 0$/,
 	leaves   => qr/pg_inherits.*has_table_privilege/s,
 	files    => qr/pg_inherits.*quote_ident\(c\.relname\) FROM t/s,
@@ -328,7 +328,7 @@ for my $scenario (grep { $_->{on} && $_->{on} eq 'extremes' } @scenarios)
 # Faults that any answer may have, shown with one query.
 my $no_number = qr/out-of-range value/;
 my %answers = (
-	'two rows'                 => [ 'table', before('C', data_row(1, 'r', 'public.items', 't')), error => qr/\w/, expect => 'either' ],
+	'two rows'                 => [ 'table', before('C', data_row(1, 'r', 'public.items', 't', 'f', 2)), error => qr/\w/, expect => 'either' ],
 	'a row longer than the description' => [ 'snapshot', fields(sub { return (@_, 'x') }) ],
 	'a row shorter than the description' => [ 'leaves', fields(sub { return @_[0 .. 2] }) ],
 	'a row of 65535 columns'   => [ 'snapshot', instead_of('D', message('D', pack('n', 65535))) ],
@@ -376,6 +376,9 @@ my %answers = (
 	'a block size of -1'       => [ 'leaves', set_field(6, '-1'), error => $no_number ],
 	'a block size that is text' => [ 'leaves', set_field(6, '8k'), error => $no_number ],
 	'a block size of 2^40'     => [ 'leaves', set_field(6, '1099511627776'), error => $no_number ],
+	'a leaf of a table that was not asked for' => [ 'leaves', set_field(13, '2'), error => qr/odd|returned/ ],
+	'a column of such a table' => [ 'columns', set_field(10, '2'), error => qr/returned a row for a table/ ],
+	'a number of a table that is text' => [ 'columns', set_field(10, 'x'), error => $no_number ],
 	'a leaf that is not the table' => [ 'leaves', set_field(3, 'public.nothing'), error => qr/does not exist/ ],
 	'an invalid operator' => [ 'key', set_field(7, 'OPERATOR(nothing'), call => q(, key => 'id') ],
 	'an invalid type'      => [ 'key', set_field(1, "x'; --"), call => q(, key => 'id') ],
@@ -384,7 +387,7 @@ my %answers = (
 	'a bound and more'         => [ 'bounds', fields(sub { return ("$_[0]; --") x 2 }), call => q(, key => 'id'), error => $no_number ],
 	'a bound of 2^63'          => [ 'bounds', set_field(0, '9223372036854775808'), call => q(, key => 'id'), error => $no_number ],
 	'bounds out of order'      => [ 'bounds', fields(sub { return (2000 - $_[0]) x 2 }), call => q(, key => 'id'), expect => 'either' ],
-	'rows of leaves, thousands' => [ 'leaves', before('C', join '', map { data_row($_, 'r', 't', "public.t$_", 8192, 0, 8192, 't', 'f', $_, 'public', 'items', 'f') } 1 .. 20000), error => qr/does not exist/ ],
+	'rows of leaves, thousands' => [ 'leaves', before('C', join '', map { data_row($_, 'r', 't', "public.t$_", 8192, 0, 8192, 't', 'f', $_, 'public', 'items', 'f', 1) } 1 .. 20000), error => qr/does not exist/ ],
 	'a plan that is no JSON'   => [ 'plan', set_field(0, '[{"Plan": '), error => qr/invalid input syntax for type json/ ],
 	'a plan without a node'    => [ 'plan', set_field(0, '[{"Plan": [1, {"Plans": 7}]}]'), expect => 'done' ],
 	'a plan of another table'  => [ 'plan', set_field(0, '[{"Plan": {"Node Type": "Seq Scan", "Schema": "public", "Relation Name": "nothing"}}]'), expect => 'done' ],
@@ -426,7 +429,7 @@ for my $what (sort keys %answers)
 }
 # Many leaves of any size make more chunks than useful.
 scenario('question leaves: thousands of leaves of 32 TB', on => 'leaves', expect => 'hangs', flood => 1,
-	change => before('C', join '', map { data_row($_, 'r', 't', "public.t$_", 35184372072448, 0, 8192, 't', 'f', $_, 'public', 'items', 'f') } 1 .. 5000));
+	change => before('C', join '', map { data_row($_, 'r', 't', "public.t$_", 35184372072448, 0, 8192, 't', 'f', $_, 'public', 'items', 'f', 1) } 1 .. 5000));
 
 # The workers' queries.
 scenario('question import: an error called cancel', on => 'import', error => qr/no, not/,

@@ -42,7 +42,7 @@ $source->safe_psql('postgres', q(
 
 my @tables = ('customers', 'sales.orders', 'sales.lines', 'events', '"Odd ""one"""."T.a$b"', 'empty', 'fleeting');
 
-sub clone { my (%arguments) = @_; return 'fastcopy.clone(' . join(', ', "source => '$conninfo'", map { "$_ => $arguments{$_}" } sort keys %arguments) . ')' }
+sub clone { my (%arguments) = (definitions => q('keep'), @_); return 'fastcopy.clone(' . join(', ', "source => '$conninfo'", map { "$_ => $arguments{$_}" } sort keys %arguments) . ')' }
 
 sub wait_done
 {
@@ -194,9 +194,9 @@ $target->safe_psql('postgres', sprintf(q(
 	GRANT USAGE ON FOREIGN SERVER old TO clerk;
 	CREATE USER MAPPING FOR clerk SERVER old OPTIONS (user '%s', password_required 'false');
 	GRANT INSERT ON empty TO clerk;), $source->host, $source->port, scalar getpwuid $<));
-fails_with($target, "SET ROLE clerk; SELECT fastcopy.clone('old', '{empty}')", '42501', qr/(?:must be owner of|permission denied for) table empty/, 'only owners may clone');
+fails_with($target, "SET ROLE clerk; SELECT fastcopy.clone('old', '{empty}', definitions => 'keep')", '42501', qr/(?:must be owner of|permission denied for) table empty/, 'only owners may clone');
 $target->safe_psql('postgres', 'ALTER TABLE empty OWNER TO clerk');
-is(wait_done($target->safe_psql('postgres', "SET ROLE clerk; SELECT fastcopy.clone('old', '{empty}')")), 'done', '... who need no other right');
+is(wait_done($target->safe_psql('postgres', "SET ROLE clerk; SELECT fastcopy.clone('old', '{empty}', definitions => 'keep')")), 'done', '... who need no other right');
 
 # Killed while it copies; the server comes back.
 $source->safe_psql('postgres', q(CREATE FUNCTION gate(id bigint) RETURNS boolean LANGUAGE plpgsql AS
@@ -255,16 +255,21 @@ my @refused = (
 	[ { filters => q('{"customers": "id <"}') }, '42601', qr/syntax error/, 'a filter that does not parse' ],
 	[ { filters => q('{"customers": 1}') }, '22023', qr/is not a string/, 'a filter that is no text' ],
 	[ { filters => q('[]') }, '22023', qr/must be a JSON object/, 'filters that are no object' ],
-	[ { definitions => q('create') }, '22023', qr/invalid value for argument "definitions"/, 'definitions' ],
+	[ { definitions => q('drop') }, '22023', qr/invalid value for argument "definitions"/, 'definitions' ],
 	[ { tables => 'ARRAY[NULL]' }, '22004', qr/must not contain nulls/, 'a pattern that is null' ]);
 fails_with($target, 'SELECT ' . clone(%{ $_->[0] }), @$_[ 1, 2 ], "refused: $_->[3]") for @refused;
 $source->safe_psql('postgres', 'CREATE TABLE only_there (a int); CREATE TABLE sales.there_too (a int); CREATE TABLE parent (a int); CREATE TABLE child () INHERITS (parent)');
 fails_with($target, 'SELECT ' . clone(tables => q('{only_there,sales.*}')), '42P01', qr/^2 tables of the source do not exist here$/, 'refused: tables that do not exist here',
-	detail => qr/^public\.only_there, sales\.there_too$/, hint => qr/pg_dump --section=pre-data/);
-$target->safe_psql('postgres', 'CREATE TABLE parent (a int)');
-fails_with($target, 'SELECT ' . clone(tables => q('{parent}')), '0A000', qr/tables that others inherit from/, 'refused: a table that others inherit from', detail => qr/^public\.parent$/);
+	detail => qr/^public\.only_there, sales\.there_too$/, hint => qr/definitions => 'create'/);
+# A table and those that inherit from it are tables of their own.
+$source->safe_psql('postgres', 'INSERT INTO parent VALUES (1); INSERT INTO child VALUES (2)');
+$target->safe_psql('postgres', q(CREATE TABLE parent (a int); CREATE TABLE child () INHERITS (parent); CREATE TABLE other_child () INHERITS (parent);
+	INSERT INTO parent VALUES (10); INSERT INTO child VALUES (20); INSERT INTO other_child VALUES (30)));
+is(wait_done($target->safe_psql('postgres', 'SELECT ' . clone(tables => q('{parent,child}'), truncate => 'true'))), 'done', 'tables with inheritance');
+is($target->safe_psql('postgres', q(SELECT string_agg(concat_ws(' ', tableoid::regclass, a), ', ' ORDER BY a) FROM parent)), 'parent 1, child 2, other_child 30', '... have the rows of each');
+$jobs++;
 my $self = conninfo($target);
-fails_with($target, "SELECT fastcopy.clone('$self', '{customers,sales.*}')", '55006', qr/cannot copy "public\.customers" into itself/, 'refused: the database itself');
+fails_with($target, "SELECT fastcopy.clone('$self', '{customers,sales.*}', definitions => 'keep')", '55006', qr/cannot copy "public\.customers" into itself/, 'refused: the database itself');
 is($target->safe_psql('postgres', 'SELECT count(*) FROM fastcopy.status'), $jobs, 'no job is left of these');
 
 $_->quit for $keeper, $gatekeeper;

@@ -8,14 +8,23 @@ namespace fastcopy::api {
 
 namespace {
 
-// The tables' definitions cannot be made yet: 'keep' is the only value.
-void check_definitions(FunctionCallInfo fcinfo, int n) {
+// Whether the tables are to be created. That runs programs on this server.
+bool create_argument(FunctionCallInfo fcinfo, int n) {
     const char *value = text_argument(fcinfo, n, "definitions");
-    if (strcmp(value, "keep") != 0)
+    bool create = strcmp(value, "create") == 0;
+    if (!create && strcmp(value, "keep") != 0)
         ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
                         errmsg("invalid value for argument \"definitions\": \"%s\"", value),
-                        errhint("The only valid value is \"keep\": create the tables first, with "
-                                "pg_dump --section=pre-data.")));
+                        errhint("Valid values are \"create\" and \"keep\".")));
+    if (create && !has_privs_of_role(GetUserId(), ROLE_PG_EXECUTE_SERVER_PROGRAM))
+        ereport(
+            ERROR,
+            (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+             errmsg("permission denied to create the definitions of the source"),
+             errdetail("Only superusers and members of role pg_execute_server_program may have "
+                       "this server run pg_dump."),
+             errhint("Create the tables first, and copy into them with definitions => 'keep'.")));
+    return create;
 }
 
 // A filter per table: an object whose values are strings.
@@ -59,14 +68,21 @@ job::Request read_request(FunctionCallInfo fcinfo) {
                         errhint("Leave the argument out to copy all tables.")));
     request.exclude = texts_argument(fcinfo, 2, "exclude", &request.exclude_count);
     read_workers_argument(fcinfo, 3, &request);
-    check_definitions(fcinfo, 4);
+    request.create = create_argument(fcinfo, 4);
     read_filters(fcinfo, 5, &request);
-    request.truncate = bool_argument(fcinfo, 6, "truncate");
-    request.rebuild_indexes = indexes_argument(fcinfo, 7);
-    request.triggers = bool_argument(fcinfo, 8, "triggers");
-    request.statistics = bool_argument(fcinfo, 9, "statistics");
-    request.source_encoding = encoding_argument(fcinfo, 10, "source_encoding");
-    request.sequences = bool_argument(fcinfo, 11, "sequences");
+    request.owners = bool_argument(fcinfo, 6, "owners");
+    request.privileges = bool_argument(fcinfo, 7, "privileges");
+    request.truncate = bool_argument(fcinfo, 8, "truncate");
+    // Tables that are created have no indexes, keys and triggers until all rows are in.
+    request.rebuild_indexes = indexes_argument(fcinfo, 9) && !request.create;
+    request.triggers = bool_argument(fcinfo, 10, "triggers");
+    request.statistics = bool_argument(fcinfo, 11, "statistics");
+    request.source_encoding = encoding_argument(fcinfo, 12, "source_encoding");
+    request.sequences = bool_argument(fcinfo, 13, "sequences");
+    if (request.create && request.truncate)
+        ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+                        errmsg("argument \"truncate\" must be false if tables are created"),
+                        errhint("To copy into tables that exist, use definitions => 'keep'.")));
     request.foreign_keys = true;
     request.chunk_size_kb = settings::chunk_size_kb;
     read_job_settings(&request);

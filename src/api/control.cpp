@@ -87,8 +87,8 @@ const char *quoted_table_of(Oid index) {
 // An ERROR if indexes are still set aside: the ledger alone has the reason why they are invalid.
 void require_no_index_aside(int64 job) {
     job::ledger::ResumeState former = job::ledger::read_resume_state(job);
-    for (int32 number = 1; number <= former.indexes; number++) {
-        Oid index = job::ledger::lock_unbuilt_index(job, number);
+    for (int32 number = 1; number <= former.definitions && !former.create; number++) {
+        Oid index = job::ledger::lock_undone(job, number).definition.index;
         if (OidIsValid(index) && !sink::is_usable_or_gone(index))
             ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
                             errmsg("indexes of the target of fastcopy job " INT64_FORMAT

@@ -58,6 +58,7 @@ job::Request make_request(int64 job, const ResumeState &former, int workers, boo
     request.source_encoding = former.source_encoding;
     request.sequences = former.sequences;
     request.clone = former.clone;
+    request.create = former.create;
     read_job_settings(&request);
     request.settings = job::ledger::read_settings(job);
     request.resumed_job = job;

@@ -173,7 +173,7 @@ PGDLLEXPORT Datum fastcopy_live_workers(PG_FUNCTION_ARGS) {
         if (!may_see(line.owner))
             continue;
         uint32 chunk = pg_atomic_read_u32(&line.slot.chunk);
-        uint32 index = pg_atomic_read_u32(&line.slot.index);
+        uint32 definition = pg_atomic_read_u32(&line.slot.definition);
         uint32 source_pid = pg_atomic_read_u32(&line.slot.source_pid);
         uint64 rows = pg_atomic_read_u64(&line.slot.rows);
         uint64 bytes = pg_atomic_read_u64(&line.slot.bytes);
@@ -183,7 +183,7 @@ PGDLLEXPORT Datum fastcopy_live_workers(PG_FUNCTION_ARGS) {
             Int32GetDatum(line.slot.pid),
             Int32GetDatum(static_cast<int32>(source_pid)),
             Int32GetDatum(static_cast<int32>(chunk)),
-            Int32GetDatum(static_cast<int32>(index)),
+            Int32GetDatum(static_cast<int32>(definition)),
             Int64GetDatum(static_cast<int64>(rows)),
             Int64GetDatum(static_cast<int64>(bytes)),
             Int32GetDatum(static_cast<int32>(pg_atomic_read_u32(&line.slot.chunks_done))),
@@ -196,7 +196,7 @@ PGDLLEXPORT Datum fastcopy_live_workers(PG_FUNCTION_ARGS) {
         bool nulls[lengthof(values)] = {};
         nulls[3] = source_pid == 0;
         nulls[4] = chunk == 0;
-        nulls[5] = index == 0;
+        nulls[5] = definition == 0;
         nulls[11] = chunk == 0;
         tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
     }

@@ -110,7 +110,8 @@ Plan lead(Area *area, const job::Request &request, source::Connection *connectio
     Relation target = open_target(request.only_table().target);
     job::TargetColumns target_columns = sink::read_columns(target);
 
-    plan::SourceTable table = plan::find_table(connection, request.only_table().source_table);
+    plan::SourceTable table;
+    plan::find_tables(connection, {&request.only_table().source_table, 1}, &table);
     strlcpy(area->snapshots[source_side], plan::begin_and_export(connection, {&table, 1}),
             sizeof(area->snapshots[source_side]));
     source::normalize_for_comparison(connection);
@@ -125,7 +126,8 @@ Plan lead(Area *area, const job::Request &request, source::Connection *connectio
     plan.extra_float_digits = version >= version_with_shortest_floats ? 3 : 0;
     set_float_digits(connection, plan.extra_float_digits);
 
-    plan::SourceColumns columns = plan::read_columns(connection, table);
+    plan::SourceColumns columns;
+    plan::read_columns(connection, {&table, 1}, &columns);
     plan::RowShape shape =
         plan::match_columns(request, request.only_table(), columns, target_columns, version, true);
     plan::check_composites(connection, table, shape, target);
@@ -133,7 +135,8 @@ Plan lead(Area *area, const job::Request &request, source::Connection *connectio
         raise_names_differ();
     plan::probe(connection, table, shape);
     check_filter(target, shape);
-    plan::Leaves leaves = plan::read_leaves(connection, table);
+    plan::Leaves leaves;
+    plan::read_leaves(connection, {&table, 1}, &leaves);
     (void)plan::choose_reader(connection, table, shape, &leaves);
     plan.ranges =
         choose_ranges(connection, request, table, columns, leaves, target_columns, same_encoding);

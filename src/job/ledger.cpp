@@ -34,6 +34,7 @@ void add_job(int64 job, const Request &request, Oid owner, TimestampTz started_a
     row.column("source_encoding").add_text(request.source_encoding);
     row.column("sequences").add_bool(request.sequences);
     row.column("clone").add_bool(request.clone);
+    row.column("created").add_bool(request.create);
     row.column("state").add_text(name_of(State::copying));
     insert("fastcopy.job", &row);
     close(session);
@@ -53,7 +54,7 @@ void begin_again(int64 job, const Request &request, const SourceMarkers &markers
     run("UPDATE fastcopy.job j SET state = 'copying', source = $2, workers = $3, resumed_at = $4,"
         " resumes = resumes + 1, vain_resumes = CASE WHEN resumed_at IS NULL OR EXISTS (SELECT FROM"
         " fastcopy.chunk c WHERE c.job = j.job AND c.finished_at > resumed_at)"
-        " OR EXISTS (SELECT FROM fastcopy.index i WHERE i.job = j.job AND i.finished_at > "
+        " OR EXISTS (SELECT FROM fastcopy.definition i WHERE i.job = j.job AND i.finished_at > "
         "resumed_at)"
         " THEN 0 ELSE vain_resumes END + 1, worked_before = worked_before + (coalesce(finished_at,"
         " greatest((SELECT max(c.finished_at) FROM fastcopy.chunk c WHERE c.job = j.job),"
@@ -86,14 +87,14 @@ void end_job(int64 job, State state, const pg::ErrorReport *error) {
     run("UPDATE fastcopy.job SET state = $2, finished_at = $3, sqlstate = $4, error = $5,"
         " detail = $6, hint = $7, context = $8, failed_chunk = $9 WHERE job = $1 AND ($2 <> 'done'"
         " OR chunks = (SELECT count(*) FROM fastcopy.chunk c WHERE c.job = $1 AND c.done)"
-        " AND NOT EXISTS (SELECT FROM fastcopy.index i WHERE i.job = $1 AND NOT i.done)"
+        " AND NOT EXISTS (SELECT FROM fastcopy.definition i WHERE i.job = $1 AND NOT i.done)"
         " AND NOT EXISTS (SELECT FROM fastcopy.foreign_key k WHERE k.job = $1 AND NOT k.done))",
         &p, SPI_OK_UPDATE);
     if (SPI_processed != 1 && state == State::done)
         ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
                         errmsg("fastcopy job " INT64_FORMAT " cannot be marked done", job),
-                        errdetail("A chunk, an index or a foreign key is not done, or the "
-                                  "job is no longer in the ledger."),
+                        errdetail("A chunk, a definition or a foreign key is not done, or "
+                                  "the job is no longer in the ledger."),
                         errhint("fastcopy.resume(" INT64_FORMAT ") continues the job.", job)));
     if (state == State::done)
         advance_watermark(job);
@@ -209,7 +210,7 @@ void remove_job(int64 job) {
     p.add_int8(job);
     // Not by the foreign keys' cascade, which session_replication_role = replica disables.
     run("DELETE FROM fastcopy.chunk WHERE job = $1", &p, SPI_OK_DELETE);
-    run("DELETE FROM fastcopy.index WHERE job = $1", &p, SPI_OK_DELETE);
+    run("DELETE FROM fastcopy.definition WHERE job = $1", &p, SPI_OK_DELETE);
     run("DELETE FROM fastcopy.foreign_key WHERE job = $1", &p, SPI_OK_DELETE);
     run("DELETE FROM fastcopy.setting WHERE job = $1", &p, SPI_OK_DELETE);
     run("DELETE FROM fastcopy.notice WHERE job = $1", &p, SPI_OK_DELETE);

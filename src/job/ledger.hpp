@@ -10,7 +10,10 @@
 #ifndef FASTCOPY_JOB_LEDGER_HPP
 #define FASTCOPY_JOB_LEDGER_HPP
 
+#include <span>
+
 #include "job/area.hpp"
+#include "job/definition.hpp"
 #include "job/ledger_ways.hpp"
 #include "job/markers.hpp"
 #include "job/state.hpp"
@@ -60,17 +63,37 @@ OpenForeignKeys read_open_foreign_keys(int64 job);
 List *read_foreign_keys_aside();
 void mark_foreign_key_done(int64 job, Oid key, TimestampTz started_at);
 
-// Adds the indexes of a table that the job is about to set aside, numbered from `first` on.
-void add_indexes(int64 job, int32 table, int32 first, const TargetIndexes &indexes);
+// Adds definitions that the job is to make, numbered from `first` on, by stage.
+void add_definitions(int64 job, int32 first, std::span<const Definition> definitions);
 
-// The index of this number if it is not built yet, InvalidOid otherwise. Locks its row to the end
-// of the transaction.
-Oid lock_unbuilt_index(int64 job, int32 number);
+// The definition of this number, palloc'd, if it is not made yet. Locks its row to the end of the
+// transaction.
+struct UndoneDefinition {
+    bool found;
+    Definition definition;
+};
+UndoneDefinition lock_undone(int64 job, int32 number);
 
-int count_done_indexes(int64 job);
+// The first stage that is not finished, up to this one: the numbers of its first definition that is
+// not made, and of the last. Stage::none: all are finished.
+struct OpenStage {
+    Stage stage;
+    int32 first;
+    int32 last;
+};
+OpenStage next_stage(int64 job, Stage last);
 
-// Marks an index built.
-void mark_index_done(int64 job, int32 number, TimestampTz started_at);
+// The sequences, by their names, quoted, whose values are not set yet.
+struct Sequences {
+    int count;
+    int32 *numbers;
+    const char **names;
+};
+Sequences read_unset_sequences(int64 job);
+void replace_definition(int64 job, int32 number, const char *sql);
+
+int count_done_definitions(int64 job);
+void mark_definition_done(int64 job, int32 number, TimestampTz started_at);
 
 // Moves a job from state copying to state indexing.
 void begin_indexing(int64 job);
@@ -96,8 +119,8 @@ void write_notice(int64 job, const char *topic, const char *text);
 // Deletes the notices of a job whose topics begin so.
 void delete_notices(int64 job, const char *topic_prefix);
 
-// Ends a job; `error` is given for state failed only. An ERROR if the state is done and a chunk, an
-// index or a foreign key is not.
+// Ends a job; `error` is given for state failed only. An ERROR if the state is done and a chunk, a
+// definition or a foreign key is not.
 void end_job(int64 job, State state, const pg::ErrorReport *error);
 
 // A table of a job: its names and target, how its rows are sent, and the target's files as the
@@ -174,9 +197,10 @@ struct ResumeState {
     bool rebuild_indexes;
     const char *source_encoding;  // as in Request
     bool sequences;
-    bool clone;  // as in Request
-    int indexes;
-    int indexes_done;
+    bool clone;   // as in Request
+    bool create;  // likewise
+    int definitions;
+    int definitions_done;
     int chunks;
     SourceMarkers markers;
     bool unlogged_emptied;  // by a crash, with what is unlogged of the targets

@@ -49,17 +49,18 @@ ResumeState read_resume_state(int64 job) {
         " AND t.target_unlogged)"
         " AND NOT EXISTS (SELECT FROM fastcopy.unlogged_job u WHERE u.job = j.job)"
         " AS unlogged_emptied, c.chunks_done, c.rows, c.bytes, j.indexes = 'rebuild' AS rebuild,"
-        " i.indexes_all, i.indexes_done, c.chunks_short,"
-        " coalesce(j.sqlstate = '08007', false) AS unresolved, source_encoding, sequences, clone"
+        " i.definitions, i.definitions_done, c.chunks_short,"
+        " coalesce(j.sqlstate = '08007', false) AS unresolved, source_encoding, sequences, clone,"
+        " created"
         " FROM fastcopy.job j CROSS JOIN LATERAL (SELECT count(*) AS chunks_done,"
         " coalesce(sum(coalesce(rows_sent, rows)), 0)::int8 AS rows,"
         " coalesce(sum(bytes), 0)::int8 AS bytes,"
         " count(*) FILTER (WHERE rows IS DISTINCT FROM rows_sent AND NOT may_drop_rows)"
         " AS chunks_short"
         " FROM fastcopy.chunk k WHERE k.job = j.job AND k.done) c"
-        " CROSS JOIN LATERAL (SELECT count(*) AS indexes_all,"
-        " count(*) FILTER (WHERE done) AS indexes_done"
-        " FROM fastcopy.index i WHERE i.job = j.job) i WHERE j.job = $1",
+        " CROSS JOIN LATERAL (SELECT count(*) AS definitions,"
+        " count(*) FILTER (WHERE done) AS definitions_done"
+        " FROM fastcopy.definition i WHERE i.job = j.job) i WHERE j.job = $1",
         &p);
     if (SPI_processed != 1)
         raise_gone(job);
@@ -74,8 +75,9 @@ ResumeState read_resume_state(int64 job) {
     former.source_encoding = field("source_encoding", caller);
     former.sequences = field_bool("sequences");
     former.clone = field_bool("clone");
-    former.indexes = static_cast<int>(field_int8("indexes_all", 0));
-    former.indexes_done = static_cast<int>(field_int8("indexes_done", 0));
+    former.create = field_bool("created");
+    former.definitions = static_cast<int>(field_int8("definitions", 0));
+    former.definitions_done = static_cast<int>(field_int8("definitions_done", 0));
     former.chunks = static_cast<int>(field_int8("chunks", 0));
     former.markers = SourceMarkers{.server = field("source_server", caller),
                                    .snapshot = field("source_snapshot", caller),

@@ -192,7 +192,7 @@ void prune_jobs(int keep_minutes) {
     read(
         "SELECT job FROM fastcopy.job j WHERE finished_at < now() - make_interval(mins => $1)"
         " AND state IN ('done', 'failed', 'cancelled')"
-        " AND NOT EXISTS (SELECT FROM fastcopy.index i WHERE i.job = j.job AND NOT i.done)"
+        " AND NOT EXISTS (SELECT FROM fastcopy.definition i WHERE i.job = j.job AND NOT i.done)"
         " AND NOT EXISTS (SELECT FROM fastcopy.foreign_key k WHERE k.job = j.job AND NOT k.done)"
         " AND NOT EXISTS (SELECT FROM fastcopy.live_jobs() l WHERE l.job = j.job)"
         " AND NOT EXISTS (SELECT FROM fastcopy.watermark w WHERE w.job = j.job)"

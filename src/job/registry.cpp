@@ -114,9 +114,11 @@ SlotRef reserve_job(Oid owner, Oid target, int workers_wanted, dsm_handle area) 
         pg_atomic_init_u64(&slot->rows, 0);
         pg_atomic_init_u64(&slot->bytes, 0);
         pg_atomic_init_u64(&slot->bytes_expected, 0);
-        pg_atomic_init_u32(&slot->indexes, 0);
-        pg_atomic_init_u32(&slot->next_index, 0);
-        pg_atomic_init_u32(&slot->indexes_done, 0);
+        pg_atomic_init_u32(&slot->definitions, 0);
+        pg_atomic_init_u32(&slot->next_definition, 0);
+        pg_atomic_init_u32(&slot->last_definition, 0);
+        pg_atomic_init_u32(&slot->most_makers, 0);
+        pg_atomic_init_u32(&slot->definitions_done, 0);
         pg_atomic_init_u32(&slot->leaves, 0);
         pg_atomic_init_u32(&slot->next_leaf, 0);
         pg_atomic_init_u32(&slot->conflicts, 0);
@@ -221,7 +223,7 @@ bool reserve_worker(SlotRef job, int32 number, int32 first_chunk, int32 first_re
         pg_atomic_init_u32(&slot->retire, 0);
         pg_atomic_init_u32(&slot->outcome, static_cast<uint32>(Outcome::running));
         pg_atomic_init_u32(&slot->chunk, 0);
-        pg_atomic_init_u32(&slot->index, 0);
+        pg_atomic_init_u32(&slot->definition, 0);
         pg_atomic_init_u32(&slot->chunk_retries, 0);
         pg_atomic_init_u32(&slot->source_pid, 0);
         pg_atomic_init_u32(&slot->holds_snapshot, 0);

@@ -45,23 +45,25 @@ struct JobSlot {
     Latch *coordinator_latch;  // valid while coordinator_pid is not 0
     TimestampTz started_at;
 
-    pg_atomic_uint32 state;           // coordinator: a job::State
-    pg_atomic_uint32 cancel;          // a Cancel: any session that may, or the coordinator
-    pg_atomic_uint32 stop;            // coordinator: 0 → 1, workers leave
-    pg_atomic_uint32 workers_wanted;  // fastcopy.start, then set_workers
-    pg_atomic_uint32 chunks;          // coordinator, before the gate opens
-    pg_atomic_uint32 next_chunk;      // the shared claim counter, from 0
-    pg_atomic_uint32 next_check;      // likewise for the checks before a job is resumed
-    pg_atomic_uint32 chunks_checked;  // workers
-    pg_atomic_uint32 chunks_done;     // workers, after each commit
-    pg_atomic_uint64 rows;            // workers, after each commit
-    pg_atomic_uint64 bytes;           // workers, after each commit
-    pg_atomic_uint64 bytes_expected;  // coordinator, before the gate opens
-    pg_atomic_uint32 indexes;         // coordinator, before the state is indexing
-    pg_atomic_uint32 next_index;      // the claim counter of that state, from 0
-    pg_atomic_uint32 indexes_done;    // coordinator, then workers, after each commit
-    pg_atomic_uint32 leaves;          // coordinator: leaves to be analyzed, once all else is done
-    pg_atomic_uint32 next_leaf;       // their claim counter, from 0
+    pg_atomic_uint32 state;             // coordinator: a job::State
+    pg_atomic_uint32 cancel;            // a Cancel: any session that may, or the coordinator
+    pg_atomic_uint32 stop;              // coordinator: 0 → 1, workers leave
+    pg_atomic_uint32 workers_wanted;    // fastcopy.start, then set_workers
+    pg_atomic_uint32 chunks;            // coordinator, before the gate opens
+    pg_atomic_uint32 next_chunk;        // the shared claim counter, from 0
+    pg_atomic_uint32 next_check;        // likewise for the checks before a job is resumed
+    pg_atomic_uint32 chunks_checked;    // workers
+    pg_atomic_uint32 chunks_done;       // workers, after each commit
+    pg_atomic_uint64 rows;              // workers, after each commit
+    pg_atomic_uint64 bytes;             // workers, after each commit
+    pg_atomic_uint64 bytes_expected;    // coordinator, before the gate opens
+    pg_atomic_uint32 definitions;       // coordinator, before the state is indexing
+    pg_atomic_uint32 next_definition;   // the claim counter of that state, from 0
+    pg_atomic_uint32 last_definition;   // coordinator: to claim for now
+    pg_atomic_uint32 most_makers;       // coordinator: workers that claim them at a time
+    pg_atomic_uint32 definitions_done;  // coordinator, then workers, after each commit
+    pg_atomic_uint32 leaves;            // coordinator: leaves to be analyzed, once all else is done
+    pg_atomic_uint32 next_leaf;         // their claim counter, from 0
     pg_atomic_uint32 conflicts;  // workers: chunks that were rolled back over each other's locks
     ConditionVariable ended;     // broadcast when the slot is released
 };
@@ -85,7 +87,7 @@ struct WorkerSlot {
     pg_atomic_uint32 retire;                // coordinator: 0 → 1, leave after this chunk
     pg_atomic_uint32 outcome;               // worker: an Outcome
     pg_atomic_uint32 chunk;                 // worker: the chunk it copies; 0 between chunks
-    pg_atomic_uint32 index;                 // worker: the index it builds; 0: none
+    pg_atomic_uint32 definition;            // worker: the definition it makes; 0: none
     pg_atomic_uint32 chunk_retries;         // worker: of this chunk
     pg_atomic_uint32 source_pid;            // worker: its backend on the source
     pg_atomic_uint32 holds_snapshot;        // worker: 1 while its connection has the job's snapshot

@@ -41,6 +41,9 @@ void visit(Archive &archive, Request &request) {
     archive.value(request.filter_count);
     archive.texts(request.filtered, request.filter_count);
     archive.texts(request.filters, request.filter_count);
+    archive.value(request.create);
+    archive.value(request.owners);
+    archive.value(request.privileges);
     archive.value(request.workers);
     archive.value(request.truncate);
     archive.value(request.rebuild_indexes);

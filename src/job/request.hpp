@@ -36,6 +36,9 @@ struct Request {
     int filter_count;
     const char **filtered;  // names of tables on the source,
     const char **filters;   // and their filters
+    bool create;            // the tables do not exist here: see run/definitions.hpp
+    bool owners;            // of what is created, as on the source
+    bool privileges;        // likewise
     int workers;
     bool truncate;
     bool rebuild_indexes;

@@ -228,7 +228,8 @@ Reader choose_reader(source::Connection *connection, const SourceTable &table,
     // Citus asks its nodes for their plans. A transaction that has read a shard of the
     // coordinator's own before may not do so again, unless it forgets of the nodes.
     (void)source::query(connection, "SAVEPOINT explain");
-    source::Rows rows = source::query_table(connection, explain_statement(table.name, shape));
+    const char *relation = table.alone ? psprintf("ONLY %s", table.name) : table.name;
+    source::Rows rows = source::query_table(connection, explain_statement(relation, shape));
     (void)source::query(connection, "ROLLBACK TO SAVEPOINT explain; RELEASE SAVEPOINT explain");
     FrontDoor door = read_plan(rows.at(0, 0));
     // A view is read by its name in any case.
@@ -236,6 +237,12 @@ Reader choose_reader(source::Connection *connection, const SourceTable &table,
         return Reader{true, "it is a view", door.across_nodes};
     look_for_strangers(*leaves, &door);
     look_for_parents(*leaves, &door);
+    if (door.obstacle != nullptr && table.alone)
+        ereport(ERROR,
+                (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+                 errmsg("cannot copy source table %s without the tables that inherit from it",
+                        table.name),
+                 errdetail("Its plan has %s.", door.obstacle)));
     if (door.obstacle != nullptr) {
         read_as_a_whole(connection, table, door.across_nodes, leaves);
         return Reader{true, psprintf("its plan has %s", door.obstacle), door.across_nodes};

@@ -172,7 +172,7 @@ uint64 chunk_bytes_of(const Leaves &leaves, const CutOptions &options) {
 
 Plan keep_whole(const SourceTable &table, const Plan &plan) {
     Leaf root{};
-    root.relkind = RELKIND_PARTITIONED_TABLE;
+    root.relkind = table.alone ? RELKIND_RELATION : RELKIND_PARTITIONED_TABLE;
     root.name = table.name;
     Builder builder;
     (void)builder.add(root, Kind::whole);

@@ -1,5 +1,6 @@
 #include "plan/source_table.hpp"
 
+#include "pg/arrays.hpp"
 #include "plan/answers.hpp"
 #include "source/session.hpp"
 
@@ -20,6 +21,31 @@ int64 size_at(const Rows &rows, int row, int column) {
 constexpr const char *quoted_name_sql =
     "pg_catalog.concat(pg_catalog.quote_ident(n.nspname), '.', pg_catalog.quote_ident(c.relname))";
 
+// Tables that one query asks for.
+constexpr size_t most_per_query = 200;
+
+// The OIDs of tables as an array in SQL.
+const char *oids_of(std::span<const SourceTable> tables) {
+    auto *oids = static_cast<Oid *>(palloc(sizeof(Oid) * tables.size() + 1));
+    for (size_t i = 0; i < tables.size(); i++)
+        oids[i] = tables[i].oid;
+    return OidOutputFunctionCall(F_ARRAY_OUT, pg::oid_array(oids, static_cast<int>(tables.size())));
+}
+
+// The rows of an answer about several tables, table by table: those from `row` on whose last column
+// has this table's number, from 0. Returns the row after them.
+int end_of_table(const Rows &rows, int row, size_t table) {
+    while (row < rows.count &&
+           rows.number_at(row, rows.columns - 1, 1, INT_MAX) == static_cast<int64>(table) + 1)
+        row++;
+    return row;
+}
+
+void check_all_read(const Rows &rows, int row) {
+    if (row != rows.count)
+        source::raise_odd_answer("The source returned a row for a table that was not asked for.");
+}
+
 [[noreturn]] void raise_replaced(const char *name) {
     ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE),
                     errmsg("source table %s was replaced while the job started", name),
@@ -36,27 +62,44 @@ const SourceColumn *find_column(const SourceColumns &columns, const char *name) 
     return nullptr;
 }
 
-SourceTable find_table(Connection *connection, const char *name) {
-    // This query alone runs under the session's own search_path, to find the table: qualify its
+void find_tables(Connection *connection, std::span<const char *const> names, SourceTable *tables) {
+    // This query alone runs under the session's own search_path, to find the tables: qualify its
     // operators.
     char *sql = psprintf(
-        "SELECT c.oid, c.relkind, %s, pg_catalog.has_table_privilege(c.oid, 'SELECT')"
-        " FROM pg_catalog.pg_class c"
-        " JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace"
-        " WHERE c.oid OPERATOR(pg_catalog.=) $1::pg_catalog.regclass::pg_catalog.oid",
+        "SELECT c.oid, c.relkind, %s, pg_catalog.has_table_privilege(c.oid, 'SELECT'),"
+        " c.relhassubclass, u.n"
+        " FROM pg_catalog.unnest($1::pg_catalog.text[]) WITH ORDINALITY u(name, n)"
+        " JOIN pg_catalog.pg_class c"
+        " ON c.oid OPERATOR(pg_catalog.=) u.name::pg_catalog.regclass::pg_catalog.oid"
+        " JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace ORDER BY "
+        "u.n",
         quoted_name_sql);
-    Rows rows = source::query(connection, sql, 1, &name);
-    if (rows.count != 1)
-        ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
-                        errmsg("source table \"%s\" does not exist", name)));
-    SourceTable table{oid_at(rows, 0, 0), rows.at(0, 1)[0], to_name(rows.at(0, 2)),
-                      to_bool(rows.at(0, 3))};
-    if (table.relkind == '\0' || strchr("rpmvf", table.relkind) == nullptr)
-        ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
-                        errmsg("\"%s\" on the source is not a table", name),
-                        errdetail("Tables, partitioned tables, materialized views, views and "
-                                  "foreign tables can be copied.")));
-    return table;
+    for (size_t from = 0; from < names.size(); from += most_per_query) {
+        std::span<const char *const> some =
+            names.subspan(from).first(Min(names.size() - from, most_per_query));
+        const char *array = OidOutputFunctionCall(
+            F_ARRAY_OUT, pg::text_array(some.data(), static_cast<int>(some.size())));
+        Rows rows = source::query(connection, sql, 1, &array);
+        for (size_t i = 0; i < some.size(); i++) {
+            int row = static_cast<int>(i);
+            if (row >= rows.count || rows.number_at(row, 5, 1, INT_MAX) != row + 1)
+                ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
+                                errmsg("source table \"%s\" does not exist", some[i])));
+            SourceTable table{.oid = oid_at(rows, row, 0),
+                              .relkind = rows.at(row, 1)[0],
+                              .name = to_name(rows.at(row, 2)),
+                              .readable = to_bool(rows.at(row, 3)),
+                              .has_children = to_bool(rows.at(row, 4)),
+                              .alone = false};
+            if (table.relkind == '\0' || strchr("rpmvf", table.relkind) == nullptr)
+                ereport(ERROR,
+                        (errcode(ERRCODE_WRONG_OBJECT_TYPE),
+                         errmsg("\"%s\" on the source is not a table", some[i]),
+                         errdetail("Tables, partitioned tables, materialized views, views and "
+                                   "foreign tables can be copied.")));
+            tables[from + i] = table;
+        }
+    }
 }
 
 const char *begin_and_export(Connection *connection, std::span<const SourceTable> tables) {
@@ -88,43 +131,16 @@ const char *begin_and_export(Connection *connection, std::span<const SourceTable
     return rows.at(0, 0);
 }
 
-SourceColumns read_columns(Connection *connection, const SourceTable &table) {
-    // Before version 12, tables WITH OIDS have a system column more. Version 12 also introduced
-    // generated columns.
-    constexpr int version_without_oids = 120000;
-    int version = source::server_version(connection);
-    // Domains are resolved: COPY sends and receives them as their base types.
-    char *sql = psprintf(
-        "WITH RECURSIVE a AS ("
-        " SELECT attnum, attname, attnotnull, %s AS generated, atttypid AS typid"
-        " FROM pg_catalog.pg_attribute WHERE attrelid = $1 AND (attnum > 0%s) AND NOT attisdropped"
-        "), b AS ("
-        " SELECT attnum, typid FROM a"
-        " UNION ALL SELECT b.attnum, t.typbasetype FROM b JOIN pg_catalog.pg_type t ON t.oid = "
-        "b.typid"
-        " WHERE t.typtype = 'd')"
-        " SELECT a.attname, a.generated, a.attnotnull, t.oid, t.typname, t.typtype,"
-        " t.typelem <> 0 AND t.typlen = -1, t.typsend <> 0 AND t.typreceive <> 0"
-        " AND (e.oid IS NULL OR e.typsend <> 0 AND e.typreceive <> 0),"
-        " a.attnum < 0,"
-        " pg_catalog.concat_ws(' ', t.typlen, t.typbyval, t.typalign,"
-        " (SELECT p.proname FROM pg_catalog.pg_proc p WHERE p.oid = t.typsend),"
-        " (SELECT p.proname FROM pg_catalog.pg_proc p WHERE p.oid = t.typreceive))"
-        " FROM a JOIN b USING (attnum) JOIN pg_catalog.pg_type t ON t.oid = b.typid"
-        " LEFT JOIN pg_catalog.pg_type e ON e.oid = t.typelem"
-        " WHERE t.typtype <> 'd' ORDER BY a.attnum",
-        version >= version_without_oids ? "attgenerated <> ''" : "false",
-        version >= version_without_oids ? "" : " OR attnum = -2");
-    const char *oid = psprintf("%u", table.oid);
-    Rows rows = source::query(connection, sql, 1, &oid);
+namespace {
 
+SourceColumns to_columns(const Rows &rows, int from, int to) {
     SourceColumns columns;
-    columns.count = rows.count;
+    columns.count = to - from;
     columns.columns =
-        static_cast<SourceColumn *>(palloc(sizeof(SourceColumn) * Max(rows.count, 1)));
-    for (int i = 0; i < rows.count; i++) {
+        static_cast<SourceColumn *>(palloc(sizeof(SourceColumn) * Max(columns.count, 1)));
+    for (int i = from; i < to; i++) {
         Oid type = oid_at(rows, i, 3);
-        columns.columns[i] = SourceColumn{
+        columns.columns[i - from] = SourceColumn{
             .name = rows.at(i, 0),
             .generated = to_bool(rows.at(i, 1)),
             .not_null = to_bool(rows.at(i, 2)),
@@ -141,47 +157,24 @@ SourceColumns read_columns(Connection *connection, const SourceTable &table) {
     return columns;
 }
 
-Leaves read_leaves(Connection *connection, const SourceTable &table) {
-    // Access methods for tables came with version 12; before, every table is a heap.
-    bool has_table_am = source::server_version(connection) >= 120000;
-    char *sql = psprintf(
-        "WITH RECURSIVE t(oid) AS (SELECT $1::pg_catalog.oid"
-        " UNION SELECT i.inhrelid FROM pg_catalog.pg_inherits i JOIN t ON i.inhparent = t.oid%s)"
-        " SELECT c.oid, c.relkind, %s, %s,"
-        " CASE WHEN c.relkind IN ('r', 'm') THEN pg_catalog.pg_relation_size(c.oid) ELSE 0 END,"
-        " CASE WHEN c.reltoastrelid <> 0 THEN pg_catalog.pg_relation_size(c.reltoastrelid) ELSE 0 "
-        "END,"
-        " pg_catalog.current_setting('block_size'),"
-        " pg_catalog.has_table_privilege(c.oid, 'SELECT')"
-        " AND pg_catalog.has_schema_privilege(n.oid, 'USAGE')"
-        " AND NOT pg_catalog.row_security_active(c.oid),"
-        " coalesce(nullif(c.relfilenode, 0) <> pg_catalog.pg_relation_filenode(c.oid), false),"
-        " coalesce(pg_catalog.pg_relation_filenode(c.oid), 0), n.nspname, c.relname,"
-        " c.relhassubclass"
-        " FROM t JOIN pg_catalog.pg_class c ON c.oid = t.oid"
-        " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace%s"
-        " WHERE c.relkind <> 'p'"
-        // Only their own sessions can read temporary children.
-        " AND c.relpersistence <> 't' ORDER BY c.oid",
-        // DETACH CONCURRENTLY has removed the partition from the parent.
-        source::server_version(connection) >= 140000 ? " AND NOT i.inhdetachpending" : "",
-        has_table_am ? "coalesce(am.amname = 'heap', false)" : "c.relkind IN ('r', 'm')",
-        quoted_name_sql, has_table_am ? " LEFT JOIN pg_catalog.pg_am am ON am.oid = c.relam" : "");
-    const char *oid = psprintf("%u", table.oid);
-    Rows rows = source::query(connection, sql, 1, &oid);
+void keep_only(Leaves *leaves, Oid oid) {
+    for (int i = 0; i < leaves->count; i++) {
+        if (leaves->leaves[i].oid == oid)
+            leaves->leaves[0] = leaves->leaves[i];
+    }
+    leaves->count = Min(leaves->count, 1);
+}
 
-    // Only a partitioned table can have no leaves.
-    if (rows.count == 0 && table.relkind != RELKIND_PARTITIONED_TABLE)
-        source::raise_odd_answer("The source returned no row for the table itself.");
+Leaves to_leaves(const Rows &rows, int from, int to) {
     Leaves leaves;
-    leaves.count = rows.count;
-    leaves.leaves = static_cast<Leaf *>(palloc(sizeof(Leaf) * Max(rows.count, 1)));
-    for (int i = 0; i < rows.count; i++) {
+    leaves.count = to - from;
+    leaves.leaves = static_cast<Leaf *>(palloc(sizeof(Leaf) * Max(leaves.count, 1)));
+    for (int i = from; i < to; i++) {
         // Compare the snapshot's file with the current, locked one: rows that a TRUNCATE or a
         // rewrite has removed since the snapshot would not be found.
         if (to_bool(rows.at(i, 8)))
             raise_replaced(rows.at(i, 3));
-        leaves.leaves[i] = Leaf{
+        leaves.leaves[i - from] = Leaf{
             .oid = oid_at(rows, i, 0),
             .relkind = rows.at(i, 1)[0],
             .is_heap = to_bool(rows.at(i, 2)),
@@ -199,6 +192,99 @@ Leaves read_leaves(Connection *connection, const SourceTable &table) {
         };
     }
     return leaves;
+}
+
+}  // namespace
+
+void read_columns(Connection *connection, std::span<const SourceTable> tables,
+                  SourceColumns *columns) {
+    // Before version 12, tables WITH OIDS have a system column more. Version 12 also introduced
+    // generated columns.
+    constexpr int version_without_oids = 120000;
+    int version = source::server_version(connection);
+    // Domains are resolved: COPY sends and receives them as their base types.
+    char *sql = psprintf(
+        "WITH RECURSIVE a AS ("
+        " SELECT u.n, attnum, attname, attnotnull, %s AS generated, atttypid AS typid"
+        " FROM pg_catalog.unnest($1::pg_catalog.oid[]) WITH ORDINALITY u(oid, n)"
+        " JOIN pg_catalog.pg_attribute ON attrelid = u.oid AND (attnum > 0%s) AND NOT attisdropped"
+        "), b AS ("
+        " SELECT n, attnum, typid FROM a"
+        " UNION ALL SELECT b.n, b.attnum, t.typbasetype FROM b"
+        " JOIN pg_catalog.pg_type t ON t.oid = b.typid"
+        " WHERE t.typtype = 'd')"
+        " SELECT a.attname, a.generated, a.attnotnull, t.oid, t.typname, t.typtype,"
+        " t.typelem <> 0 AND t.typlen = -1, t.typsend <> 0 AND t.typreceive <> 0"
+        " AND (e.oid IS NULL OR e.typsend <> 0 AND e.typreceive <> 0),"
+        " a.attnum < 0,"
+        " pg_catalog.concat_ws(' ', t.typlen, t.typbyval, t.typalign,"
+        " (SELECT p.proname FROM pg_catalog.pg_proc p WHERE p.oid = t.typsend),"
+        " (SELECT p.proname FROM pg_catalog.pg_proc p WHERE p.oid = t.typreceive)), a.n"
+        " FROM a JOIN b USING (n, attnum) JOIN pg_catalog.pg_type t ON t.oid = b.typid"
+        " LEFT JOIN pg_catalog.pg_type e ON e.oid = t.typelem"
+        " WHERE t.typtype <> 'd' ORDER BY a.n, a.attnum",
+        version >= version_without_oids ? "attgenerated <> ''" : "false",
+        version >= version_without_oids ? "" : " OR attnum = -2");
+    for (size_t from = 0; from < tables.size(); from += most_per_query) {
+        std::span<const SourceTable> some =
+            tables.subspan(from).first(Min(tables.size() - from, most_per_query));
+        const char *oids = oids_of(some);
+        Rows rows = source::query(connection, sql, 1, &oids);
+        int row = 0;
+        for (size_t i = 0; i < some.size(); i++) {
+            int end = end_of_table(rows, row, i);
+            columns[from + i] = to_columns(rows, row, end);
+            row = end;
+        }
+        check_all_read(rows, row);
+    }
+}
+
+void read_leaves(Connection *connection, std::span<const SourceTable> tables, Leaves *leaves) {
+    // Access methods for tables came with version 12; before, every table is a heap.
+    bool has_table_am = source::server_version(connection) >= 120000;
+    char *sql = psprintf(
+        "WITH RECURSIVE t(n, oid) AS (SELECT u.n, u.oid"
+        " FROM pg_catalog.unnest($1::pg_catalog.oid[]) WITH ORDINALITY u(oid, n) UNION"
+        " SELECT t.n, i.inhrelid FROM pg_catalog.pg_inherits i JOIN t ON i.inhparent = t.oid%s)"
+        " SELECT c.oid, c.relkind, %s, %s,"
+        " CASE WHEN c.relkind IN ('r', 'm') THEN pg_catalog.pg_relation_size(c.oid) ELSE 0 END,"
+        " CASE WHEN c.reltoastrelid <> 0 THEN pg_catalog.pg_relation_size(c.reltoastrelid) ELSE 0 "
+        "END,"
+        " pg_catalog.current_setting('block_size'),"
+        " pg_catalog.has_table_privilege(c.oid, 'SELECT')"
+        " AND pg_catalog.has_schema_privilege(n.oid, 'USAGE')"
+        " AND NOT pg_catalog.row_security_active(c.oid),"
+        " coalesce(nullif(c.relfilenode, 0) <> pg_catalog.pg_relation_filenode(c.oid), false),"
+        " coalesce(pg_catalog.pg_relation_filenode(c.oid), 0), n.nspname, c.relname,"
+        " c.relhassubclass, t.n"
+        " FROM t JOIN pg_catalog.pg_class c ON c.oid = t.oid"
+        " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace%s"
+        " WHERE c.relkind <> 'p'"
+        // Only their own sessions can read temporary children.
+        " AND c.relpersistence <> 't' ORDER BY t.n, c.oid",
+        // DETACH CONCURRENTLY has removed the partition from the parent.
+        source::server_version(connection) >= 140000 ? " AND NOT i.inhdetachpending" : "",
+        has_table_am ? "coalesce(am.amname = 'heap', false)" : "c.relkind IN ('r', 'm')",
+        quoted_name_sql, has_table_am ? " LEFT JOIN pg_catalog.pg_am am ON am.oid = c.relam" : "");
+    for (size_t from = 0; from < tables.size(); from += most_per_query) {
+        std::span<const SourceTable> some =
+            tables.subspan(from).first(Min(tables.size() - from, most_per_query));
+        const char *oids = oids_of(some);
+        Rows rows = source::query(connection, sql, 1, &oids);
+        int row = 0;
+        for (size_t i = 0; i < some.size(); i++) {
+            int end = end_of_table(rows, row, i);
+            // Only a partitioned table can have no leaves.
+            if (end == row && some[i].relkind != RELKIND_PARTITIONED_TABLE)
+                source::raise_odd_answer("The source returned no row for the table itself.");
+            leaves[from + i] = to_leaves(rows, row, end);
+            if (some[i].alone)
+                keep_only(&leaves[from + i], some[i].oid);
+            row = end;
+        }
+        check_all_read(rows, row);
+    }
 }
 
 void check_not_replaced(Connection *connection, const Chunk &chunk) {

@@ -1,5 +1,5 @@
-// Facts about a source table, from the source's catalogs and file sizes: the table is never
-// scanned.
+// Facts about source tables, from the source's catalogs and file sizes: the tables are never scanned.
+// A query is about many tables, as the time that a small table takes is that of queries.
 //
 // All queries but the first run in the coordinator's transaction on the source, under the snapshot
 // that the workers import. The first finds the table, before the transaction locks it.
@@ -20,6 +20,8 @@ struct SourceTable {
     char relkind;
     const char *name;  // quoted, schema-qualified
     bool readable;     // all of its columns
+    bool has_children;
+    bool alone;  // read without the tables that inherit from it, which are read on their own
 };
 
 // A column of the source table.
@@ -51,15 +53,19 @@ inline bool is_lockable(const SourceTable &table) {
            (table.relkind == RELKIND_RELATION || table.relkind == RELKIND_PARTITIONED_TABLE);
 }
 
-// Finds the table under the default search_path of the source's session.
-SourceTable find_table(source::Connection *connection, const char *name);
+// Finds tables under the default search_path of the source's session. `tables` has room for as many
+// as there are names; so do `columns` and `leaves` below.
+void find_tables(source::Connection *connection, std::span<const char *const> names,
+                 SourceTable *tables);
 
 // Begins the job's transaction on the source, locks the tables against ALTER TABLE, and exports the
 // snapshot.
 const char *begin_and_export(source::Connection *connection, std::span<const SourceTable> tables);
 
-SourceColumns read_columns(source::Connection *connection, const SourceTable &table);
-Leaves read_leaves(source::Connection *connection, const SourceTable &table);
+void read_columns(source::Connection *connection, std::span<const SourceTable> tables,
+                  SourceColumns *columns);
+void read_leaves(source::Connection *connection, std::span<const SourceTable> tables,
+                 Leaves *leaves);
 
 // An ERROR if the chunk's relation, or one below it, has another file than in the connection's
 // snapshot: TRUNCATE or a rewrite has removed rows that the snapshot sees. Relations that the

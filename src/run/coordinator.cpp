@@ -4,8 +4,8 @@
 #include "pg/signals.hpp"
 #include "pg/wait.hpp"
 #include "run/coordinator_connection.hpp"
+#include "run/definition_phase.hpp"
 #include "run/foreign_keys.hpp"
-#include "run/index_phase.hpp"
 #include "run/lock_wait.hpp"
 #include "run/marker_wait.hpp"
 #include "run/preparation.hpp"
@@ -179,12 +179,13 @@ void run_job(RunningJob *job) {
     if (job->connection != nullptr)
         source::close(job->connection);
     job->connection = nullptr;
-    if (pg_atomic_read_u32(&me->indexes) > 0)
-        build_indexes(job);
+    make_definitions(job, job::Stage::validations);
     check_foreign_keys(job);
     if (job->request.statistics)
         analyze_targets(job);
-    if (job->request.sequences)
+    make_definitions(job, job::Stage::rest);
+    // Those of a created database have the source's values.
+    if (job->request.sequences && !job->request.create)
         move_sequences(job);
     wait_until_gone(job);
     finish(job);
@@ -192,7 +193,8 @@ void run_job(RunningJob *job) {
 
 // Adds to the job's error that indexes of the target are still set aside.
 void report_indexes_aside(RunningJob *job) {
-    if (pg_atomic_read_u32(&me->indexes_done) >= pg_atomic_read_u32(&me->indexes))
+    if (pg_atomic_read_u32(&me->definitions_done) >= pg_atomic_read_u32(&me->definitions) ||
+        job->request.create)
         return;
     pg::ErrorReport *error = &job->area->error;
     if (error->hint[0] == '\0')

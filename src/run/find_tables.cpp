@@ -98,10 +98,12 @@ Rows list_tables(source::Connection *connection, const job::Request &request) {
             " UNION SELECT a.oid, i.inhparent FROM a JOIN pg_catalog.pg_inherits i"
             " ON i.inhrelid OPERATOR(pg_catalog.=) a.ancestor),"
             " t AS (SELECT * FROM m WHERE NOT EXISTS (SELECT FROM a JOIN m r"
-            " ON r.oid OPERATOR(pg_catalog.=) a.ancestor AND NOT r.excluded"
+            " ON r.oid OPERATOR(pg_catalog.=) a.ancestor"
             " WHERE a.oid OPERATOR(pg_catalog.=) m.oid) AND NOT m.excluded),"
             " d(root, oid) AS (SELECT t.oid, t.oid FROM t UNION ALL SELECT d.root, i.inhrelid"
-            " FROM d JOIN pg_catalog.pg_inherits i ON i.inhparent OPERATOR(pg_catalog.=) d.oid%s),"
+            " FROM d JOIN pg_catalog.pg_inherits i ON i.inhparent OPERATOR(pg_catalog.=) d.oid%s"
+            " JOIN pg_catalog.pg_class p ON p.oid OPERATOR(pg_catalog.=) i.inhparent"
+            " AND p.relkind OPERATOR(pg_catalog.=) 'p'::pg_catalog.\"char\"),"
             " l AS (SELECT d.root, pg_catalog.string_agg(d.oid::pg_catalog.text, ' ' ORDER BY "
             "d.oid)"
             " AS leaves FROM d JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) d.oid"
@@ -175,6 +177,20 @@ void add_name(NameList *list, const char *name) {
         appendStringInfoString(&list->names, ", ...");
 }
 
+// Chunks of hypertables inherit from them, and are no tables of their own.
+void refuse_hypertables(source::Connection *connection, const NameList &parents) {
+    Rows rows = source::query(connection,
+                              "SELECT FROM pg_catalog.pg_extension WHERE extname"
+                              " OPERATOR(pg_catalog.=) 'timescaledb'::pg_catalog.name");
+    if (rows.count > 0)
+        ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+                        errmsg("cannot clone hypertables, or tables that others inherit from, of a "
+                               "source with TimescaleDB"),
+                        errdetail_internal("%s", parents.names.data),
+                        errhint("Leave them out with the argument \"exclude\", and copy them one "
+                                "by one with fastcopy.copy.")));
+}
+
 // Sets the filters of the tables that they name.
 void set_filters(source::Connection *connection, job::Request *request, const Rows &tables) {
     for (int i = 0; i < request->filter_count; i++) {
@@ -197,6 +213,26 @@ void set_filters(source::Connection *connection, job::Request *request, const Ro
     }
 }
 
+Names list_partitions(source::Connection *connection, const char **patterns, int count) {
+    Rows rows = source::query(
+        connection,
+        psprintf("WITH RECURSIVE p AS (SELECT c.oid, c.relispartition" COPIED_FROM
+                 " AND %s UNION SELECT c.oid, c.relispartition FROM p"
+                 " JOIN pg_catalog.pg_inherits i ON i.inhparent OPERATOR(pg_catalog.=) p.oid"
+                 " JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) i.inhrelid"
+                 " WHERE c.relispartition)"
+                 " SELECT pg_catalog.concat(pg_catalog.quote_ident(n.nspname), '.',"
+                 " pg_catalog.quote_ident(c.relname)) FROM p"
+                 " JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) p.oid"
+                 " JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace"
+                 " WHERE p.relispartition ORDER BY 1",
+                 any_of(patterns, count)));
+    Names names{rows.count, static_cast<const char **>(palloc(sizeof(char *) * rows.count + 1))};
+    for (int i = 0; i < rows.count; i++)
+        names.names[i] = plan::to_name(rows.at(i, 0));
+    return names;
+}
+
 }  // namespace
 
 Listing find_tables(RunningJob *job) {
@@ -210,9 +246,16 @@ Listing find_tables(RunningJob *job) {
         ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
                         errmsg("the source has no table that is to be copied")));
     MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
-    Listing listing{static_cast<const char **>(palloc(sizeof(char *) * rows.count))};
+    Listing listing{};
+    listing.leaves = static_cast<const char **>(palloc(sizeof(char *) * rows.count));
+    if (request->create) {
+        listing.partitions = list_partitions(connection, request->include, request->include_count);
+        listing.excluded_partitions =
+            list_partitions(connection, request->exclude, request->exclude_count);
+    }
     request->tables = static_cast<job::Table *>(palloc0(sizeof(job::Table) * rows.count));
     NameList missing{};
+    NameList existing{};
     NameList parents{};
     for (int i = 0; i < rows.count; i++) {
         const char *schema = pstrdup(rows.at(i, 1));
@@ -222,7 +265,9 @@ Listing find_tables(RunningJob *job) {
         if (!is_asked_for(*request, schema, name, target))
             source::raise_odd_answer("The source returned a table that was not asked for.");
         const char *quoted = quote_qualified_identifier(schema, name);
-        if (!OidIsValid(target))
+        if (request->create && OidIsValid(target))
+            add_name(&existing, quoted);
+        else if (!request->create && !OidIsValid(target))
             add_name(&missing, quoted);
         if (rows.at_or_null(i, 4) != nullptr)
             ereport(ERROR,
@@ -248,16 +293,36 @@ Listing find_tables(RunningJob *job) {
                                       "%d tables of the source do not exist here", missing.count,
                                       missing.count),
                         errdetail_internal("%s", missing.names.data),
-                        errhint("Create them first, with pg_dump --section=pre-data, or leave "
-                                "them out with the argument \"exclude\".")));
+                        errhint("Have them created with definitions => 'create', or leave them out "
+                                "with the argument \"exclude\".")));
+    if (existing.count > 0)
+        ereport(ERROR,
+                (errcode(ERRCODE_DUPLICATE_TABLE),
+                 errmsg_plural("%d table of the source exists here already",
+                               "%d tables of the source exist here already", existing.count,
+                               existing.count),
+                 errdetail_internal("%s", existing.names.data),
+                 errhint("Drop them, leave them out with the argument \"exclude\", or copy into "
+                         "tables that exist with definitions => 'keep'.")));
     if (parents.count > 0)
-        ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-                        errmsg("cannot clone tables that others inherit from"),
-                        errdetail_internal("%s", parents.names.data),
-                        errhint("Leave them out with the argument \"exclude\".")));
-    check_distinct(*request);
+        refuse_hypertables(connection, parents);
+    if (!request->create)
+        check_distinct(*request);
     set_filters(connection, request, rows);
     return listing;
+}
+
+void find_created(RunningJob *job) {
+    job::Request *request = &job->request;
+    for (int i = 0; i < request->ntables; i++) {
+        job::Table *table = &request->tables[i];
+        List *name = textToQualifiedNameList(cstring_to_text(table->target_table));
+        table->target = RangeVarGetRelid(makeRangeVarFromNameList(name), NoLock, true);
+        if (!OidIsValid(table->target))
+            source::raise_odd_answer(
+                psprintf("The definitions of the source have no table %s.", table->target_table));
+    }
+    check_distinct(*request);
 }
 
 void check_unchanged(const Listing &listing, const SourceFacts &facts) {

@@ -10,15 +10,28 @@
 
 namespace fastcopy::run {
 
-// The OIDs of each table's leaves, as of the time when the tables were listed.
+// Names, quoted and schema-qualified.
+struct Names {
+    int count;
+    const char **names;
+};
+
+// What else was found when the tables were listed.
 struct Listing {
-    const char **leaves;
+    const char **leaves;  // of each table: OIDs, separated by spaces
+    // If the tables are to be created: the partitions, at all levels, of those that match the
+    // patterns of each argument.
+    Names partitions;
+    Names excluded_partitions;
 };
 
 // Connects to the source, and sets the tables of the job's request, in order of their names. An
 // ERROR if a pattern or a filter has no table, if there is no table at all, or if tables do not
-// exist here.
+// exist here; or, if the job is to create them, if they do.
 Listing find_tables(RunningJob *job);
+
+// Sets the targets of the request's tables, once the job has created them.
+void find_created(RunningJob *job);
 
 // An ERROR if a table has other leaves in the job's snapshot: a partition that was attached or
 // detached since would be copied twice, or not at all.

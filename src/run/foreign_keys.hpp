@@ -8,9 +8,9 @@
 namespace fastcopy::run {
 
 // Whether the job sets aside foreign keys that triggers would check: rows of several tables come in
-// no particular order.
+// no particular order. Tables that it creates have none yet.
 inline bool sets_foreign_keys_aside(const job::Request &request) {
-    return request.rebuild_indexes || request.clone;
+    return request.rebuild_indexes || (request.clone && !request.create);
 }
 
 // In the transaction that writes the ledger, with the target's tables locked if keys are to be set

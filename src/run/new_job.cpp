@@ -6,7 +6,7 @@
 #include "plan/money.hpp"
 #include "plan/planner.hpp"
 #include "plan/row_shape.hpp"
-#include "run/find_tables.hpp"
+#include "run/definitions.hpp"
 #include "run/foreign_keys.hpp"
 #include "run/kinship.hpp"
 #include "run/marker_wait.hpp"
@@ -61,7 +61,7 @@ void truncate_targets(const job::Request &request, const Draft *drafts) {
                 targets[count++] = request.tables[i].target;
         }
         if (count > 0)
-            sink::truncate({targets, count}, by_engine);
+            sink::truncate({targets, count}, request.clone && !by_engine, by_engine);
     }
 }
 
@@ -70,12 +70,24 @@ void set_indexes_aside(RunningJob *job) {
     int count = 0;
     for (int i = 0; i < job->request.ntables; i++) {
         job::TargetIndexes indexes = sink::list_indexes(job->request.tables[i].target);
-        job::ledger::add_indexes(job->area->job, i + 1, count + 1, indexes);
+        auto *definitions =
+            static_cast<job::Definition *>(palloc(sizeof(job::Definition) * indexes.count + 1));
+        for (int j = 0; j < indexes.count; j++) {
+            const job::TargetIndex &index = indexes.indexes[j];
+            definitions[j] = job::Definition{.index = index.oid,
+                                             .kind = "INDEX",
+                                             .name = index.name,
+                                             .sql = index.definition,
+                                             .stage = job::Stage::tables,
+                                             .table = i + 1};
+        }
+        job::ledger::add_definitions(job->area->job, count + 1,
+                                     {definitions, static_cast<size_t>(indexes.count)});
         for (int j = 0; j < indexes.count; j++)
             sink::set_aside(indexes.indexes[j].oid);
         count += indexes.count;
     }
-    pg_atomic_write_u32(&job->slot->indexes, static_cast<uint32>(count));
+    pg_atomic_write_u32(&job->slot->definitions, static_cast<uint32>(count));
 }
 
 void add_notice(RunningJob *job, const char *notice) {
@@ -204,15 +216,22 @@ void prepare_new(RunningJob *job) {
     bool exclusive = needs_exclusive_lock(request);
     if (request.sync)
         sync::take_turn(job);
-    int64 id = job::ledger::next_job();
+    int64 id = job->area->job = job::ledger::next_job();
     Listing listing{};
     if (request.clone)
         listing = find_tables(job);
+    SourceFacts facts{};
+    Definitions *definitions = nullptr;
+    if (request.create) {
+        facts = open_source(job);
+        definitions = create_tables(job, listing, facts);
+    }
     check_may_write(request);
     take_up(job, id);
 
     Draft *drafts = open_targets(job);
-    SourceFacts facts = open_source(job);
+    if (!request.create)
+        facts = open_source(job);
     if (request.sync && sync::nothing_has_run(job, facts)) {
         table_close(drafts[0].target, NoLock);
         return;
@@ -253,6 +272,8 @@ void prepare_new(RunningJob *job) {
         sync::write(job, &run);
     if (request.rebuild_indexes)
         set_indexes_aside(job);
+    if (definitions != nullptr)
+        write_definitions(job, *definitions, facts);
     note_foreign_keys(job);
     pg_atomic_write_u64(&job->slot->bytes_expected, bytes_expected);
     pg_atomic_write_u32(&job->slot->chunks, static_cast<uint32>(job->chunks));

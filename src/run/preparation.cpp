@@ -128,24 +128,33 @@ SourceFacts open_source(RunningJob *job) {
     // Start the first worker of a new job, which connects while the plan is made; launch_crew
     // reports a failure. A job that is resumed may need no workers.
     // A run of fastcopy.sync neither, if there is nothing new.
-    if (job->request.resumed_job == 0 && !job->request.sync)
+    // Nor does one that has tables to create first.
+    if (job->request.resumed_job == 0 && !job->request.sync && !job->request.create)
         (void)grow(&job->crew, 1);
     source::Connection *connection = job->connection;
     facts.ntables = job->request.ntables;
     facts.tables = static_cast<TableFacts *>(palloc0(sizeof(TableFacts) * facts.ntables));
-    auto *tables =
-        static_cast<plan::SourceTable *>(palloc(sizeof(plan::SourceTable) * facts.ntables));
-    for (int i = 0; i < facts.ntables; i++)
-        facts.tables[i].table = tables[i] =
-            plan::find_table(connection, job->request.tables[i].source_table);
+    auto count = static_cast<size_t>(facts.ntables);
+    auto **names = static_cast<const char **>(palloc(sizeof(char *) * count));
+    auto *tables = static_cast<plan::SourceTable *>(palloc(sizeof(plan::SourceTable) * count));
+    auto *columns = static_cast<plan::SourceColumns *>(palloc(sizeof(plan::SourceColumns) * count));
+    for (size_t i = 0; i < count; i++)
+        names[i] = job->request.tables[i].source_table;
+    plan::find_tables(connection, {names, count}, tables);
+    for (size_t i = 0; i < count; i++) {
+        // Children are tables of the job themselves.
+        tables[i].alone =
+            job->request.clone && tables[i].relkind == RELKIND_RELATION && tables[i].has_children;
+        facts.tables[i].table = tables[i];
+    }
     facts.position = plan::read_position(connection);
     if (job->request.sync)
         facts.counters = plan::read_counters(connection, facts.only_table().table);
-    snapshot::publish(job->area, plan::begin_and_export(
-                                     connection, {tables, static_cast<size_t>(facts.ntables)}));
+    snapshot::publish(job->area, plan::begin_and_export(connection, {tables, count}));
     source::notice_vanished_client(connection);
-    for (int i = 0; i < facts.ntables; i++)
-        facts.tables[i].columns = plan::read_columns(connection, facts.tables[i].table);
+    plan::read_columns(connection, {tables, count}, columns);
+    for (size_t i = 0; i < count; i++)
+        facts.tables[i].columns = columns[i];
     return facts;
 }
 
@@ -165,9 +174,15 @@ void probe_source(RunningJob *job, const SourceFacts &facts, const plan::RowShap
 }
 
 void read_rest(RunningJob *job, SourceFacts *facts) {
-    for (int i = 0; i < facts->ntables; i++) {
+    auto count = static_cast<size_t>(facts->ntables);
+    auto *tables = static_cast<plan::SourceTable *>(palloc(sizeof(plan::SourceTable) * count));
+    auto *leaves = static_cast<plan::Leaves *>(palloc(sizeof(plan::Leaves) * count));
+    for (size_t i = 0; i < count; i++)
+        tables[i] = facts->tables[i].table;
+    plan::read_leaves(job->connection, {tables, count}, leaves);
+    for (size_t i = 0; i < count; i++) {
         TableFacts *table = &facts->tables[i];
-        table->leaves = plan::read_leaves(job->connection, table->table);
+        table->leaves = leaves[i];
         table->markers = plan::markers_of(table->columns, table->leaves);
     }
     lock_wait::publish(job->area, lock_statement(*facts));

@@ -3,6 +3,7 @@
 #include "pg/wait.hpp"
 #include "plan/composites.hpp"
 #include "plan/money.hpp"
+#include "run/definitions.hpp"
 #include "run/foreign_keys.hpp"
 #include "run/preparation_steps.hpp"
 #include "run/proof.hpp"
@@ -198,8 +199,8 @@ void prepare_resumed(RunningJob *job) {
     MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
     job->done_before = job::ledger::read_done_chunks(id);
     MemoryContextSwitchTo(old);
-    pg_atomic_write_u32(&job->slot->indexes, static_cast<uint32>(former.indexes));
-    pg_atomic_write_u32(&job->slot->indexes_done, static_cast<uint32>(former.indexes_done));
+    pg_atomic_write_u32(&job->slot->definitions, static_cast<uint32>(former.definitions));
+    pg_atomic_write_u32(&job->slot->definitions_done, static_cast<uint32>(former.definitions_done));
     pg_atomic_write_u64(&job->slot->bytes_expected, bytes_expected);
     pg_atomic_write_u32(&job->slot->chunks, static_cast<uint32>(former.chunks));
     pg_atomic_write_u32(&job->slot->chunks_done, static_cast<uint32>(former.chunks_done));
@@ -212,6 +213,8 @@ void prepare_resumed(RunningJob *job) {
     if (must_count)
         check_chunks(job);
     keep_aside(job);
+    if (needs_source)
+        read_sequences_again(job);
     job::ledger::begin_again(id, request, facts.markers);
     for (int i = 0; i < request.ntables; i++) {
         // Again, as partitions are not locked: the ledger must not take the file of an emptied

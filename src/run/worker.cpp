@@ -5,8 +5,8 @@
 #include "pg/wait.hpp"
 #include "run/chunk_copy.hpp"
 #include "run/chunk_retry.hpp"
+#include "run/definition_maker.hpp"
 #include "run/foreign_keys.hpp"
-#include "run/index_builder.hpp"
 #include "run/lock_wait.hpp"
 #include "run/retry.hpp"
 #include "run/statistics.hpp"
@@ -175,7 +175,7 @@ void run_worker() {
     if (pg_atomic_read_u32(&self.job_slot->leaves) > 0)
         analyze_leaves(self.job_slot, self.area, self.request);
     else if (pg_atomic_read_u32(&self.job_slot->state) == static_cast<uint32>(job::State::indexing))
-        build_indexes(self.job_slot, self.slot, self.area, self.request);
+        make_definitions(self.job_slot, self.slot, self.area, self.request);
     else
         done = work(&self);
     pg_atomic_write_u32(&self.slot->outcome, static_cast<uint32>(done ? job::Outcome::finished

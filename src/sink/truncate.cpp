@@ -27,11 +27,12 @@ void check_empty(Oid target) {
 
 }  // namespace
 
-void truncate(std::span<const Oid> targets, bool kept_by_engine) {
+void truncate(std::span<const Oid> targets, bool alone, bool kept_by_engine) {
     StringInfoData statement;
     initStringInfo(&statement);
     for (Oid target : targets)
-        appendStringInfo(&statement, "%s%s", statement.len > 0 ? ", " : "TRUNCATE ",
+        appendStringInfo(&statement, "%s%s%s", statement.len > 0 ? ", " : "TRUNCATE ",
+                         alone && get_rel_relkind(target) == RELKIND_RELATION ? "ONLY " : "",
                          quoted_relation(target));
     const char *sql = statement.data;
     if (!kept_by_engine)

@@ -15,8 +15,8 @@
 namespace fastcopy::sink {
 
 // Empties the tables, as the current role, in the current transaction. `kept_by_engine` is from
-// choose_writer, of all of them.
-void truncate(std::span<const Oid> targets, bool kept_by_engine);
+// choose_writer, of all of them. `alone`: without the tables that inherit from them.
+void truncate(std::span<const Oid> targets, bool alone, bool kept_by_engine);
 
 }  // namespace fastcopy::sink
 

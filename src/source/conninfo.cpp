@@ -16,6 +16,34 @@ void append_option(StringInfo conninfo, const char *keyword, const char *value) 
     appendStringInfoString(conninfo, quote ? "'" : "");
 }
 
+ProgramSource for_program(const char *source) {
+    ProgramSource program{};
+    char secret[64] = "";
+    StringInfoData conninfo;
+    initStringInfo(&conninfo);
+    PQconninfoOption *options = PQconninfoParse(source, nullptr);
+    for (PQconninfoOption *option = options; options != nullptr && option->keyword != nullptr;
+         option++) {
+        if (option->val == nullptr || option->val[0] == '\0')
+            continue;
+        if (strcmp(option->keyword, "password") == 0)
+            program.password = pstrdup(option->val);
+        else if (option->dispchar[0] == '*' || strncmp(option->keyword, "scram_", 6) == 0)
+            strlcpy(secret, option->keyword, sizeof(secret));
+        else
+            append_option(&conninfo, option->keyword, option->val);
+    }
+    PQconninfoFree(options);
+    if (secret[0] != '\0')
+        ereport(ERROR,
+                (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+                 errmsg("connection option \"%s\" cannot be passed on to pg_dump", secret),
+                 errhint("Create the tables first, with pg_dump --section=pre-data, and copy "
+                         "into them with definitions => 'keep'.")));
+    program.conninfo = conninfo.data;
+    return program;
+}
+
 char *without_secrets(const char *source) {
     char *error = nullptr;
     PQconninfoOption *options = PQconninfoParse(source, &error);

@@ -1,0 +1,19 @@
+// A worker that makes definitions once all rows are in: indexes that were set aside, and what
+// fastcopy.clone creates after the rows.
+//
+// Each definition is made and marked in the ledger in one transaction. All makers of a job share the
+// caller's maintenance_work_mem and max_parallel_maintenance_workers.
+#ifndef FASTCOPY_RUN_DEFINITION_MAKER_HPP
+#define FASTCOPY_RUN_DEFINITION_MAKER_HPP
+
+#include "run/process.hpp"
+
+namespace fastcopy::run {
+
+// Makes definitions until none of the stage is left to claim.
+void make_definitions(job::JobSlot *job_slot, job::WorkerSlot *me, job::Area *area,
+                      const job::Request &request);
+
+}  // namespace fastcopy::run
+
+#endif

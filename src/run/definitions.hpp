@@ -1,0 +1,37 @@
+// The definitions of fastcopy.clone's tables, and of all else in a database, made by the pg_dump and
+// pg_restore of this server's own installation: what they know about PostgreSQL's objects is not
+// known twice.
+//
+// pg_dump reads them under the job's snapshot. What comes before the data (schemas, types, functions,
+// tables, views) is created in the transaction that writes the job to the ledger, so that a failure
+// leaves nothing behind. What comes after the data goes into the ledger, and the crew makes it once
+// all rows are in (job/definition.hpp has the order), each object in a transaction that marks it
+// made: after a crash, the job goes on where it was.
+//
+// No shell is involved, and no password is in arguments or files: pg_dump has it in its environment.
+// The source's definitions are run with the privileges of the job's role, as by pg_restore: whoever
+// can create objects on the source is trusted with them.
+#ifndef FASTCOPY_RUN_DEFINITIONS_HPP
+#define FASTCOPY_RUN_DEFINITIONS_HPP
+
+#include "run/find_tables.hpp"
+
+namespace fastcopy::run {
+
+// What is left to be made, until it is in the ledger.
+struct Definitions;
+
+// Has the definitions dumped, and creates what comes before the data. Sets the targets of the
+// request's tables. An ERROR if the snapshot has a table that is not listed.
+Definitions *create_tables(RunningJob *job, const Listing &listing, const SourceFacts &facts);
+
+// Writes what comes after the data to the ledger; the leaves of the facts, which tell tables' sizes,
+// have been read.
+void write_definitions(RunningJob *job, const Definitions &definitions, const SourceFacts &facts);
+
+// Of a job that is resumed and reads its source again: takes the values of sequences anew.
+void read_sequences_again(RunningJob *job);
+
+}  // namespace fastcopy::run
+
+#endif

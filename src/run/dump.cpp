@@ -1,0 +1,205 @@
+#include "run/dump.hpp"
+
+#include "pg/program.hpp"
+#include "source/conninfo.hpp"
+#include "source/remote_error.hpp"
+
+namespace fastcopy::run::dump {
+
+namespace {
+
+constexpr int kilobyte = 1024;
+
+// Arguments or variables of a program.
+struct Words {
+    List *words = NIL;
+
+    void add(const char *word) { words = lappend(words, pstrdup(word)); }
+    std::span<const char *const> all() const {
+        auto **array = static_cast<const char **>(palloc(sizeof(char *) * list_length(words) + 1));
+        int count = 0;
+        ListCell *cell;
+        foreach (cell, words)
+            array[count++] = static_cast<const char *>(lfirst(cell));
+        return {array, static_cast<size_t>(count)};
+    }
+};
+
+// The end of what a program has written to its standard error, as it is the end that says why.
+const char *last_words(File errors) {
+    constexpr off_t most = 2 * kilobyte;
+    StringInfoData all = pg::read_file(errors, 0);
+    const char *text = all.data;
+    if (all.len > most) {
+        const char *line_end = strchr(all.data + all.len - most, '\n');
+        text = line_end != nullptr ? line_end + 1 : all.data + all.len - most;
+    }
+    return source::valid_text(text);
+}
+
+// Runs a program to its end; the job's cancel ends it, too. Returns its standard output.
+File run(RunningJob *job, const char *name, const Words &arguments, const Words &environment,
+         File input) {
+    pg::show_activity(psprintf("fastcopy job " INT64_FORMAT, job->area->job),
+                      psprintf("running %s", name));
+    static pg::Program program;
+    program = pg::start_program(name, arguments.all(), environment.all(), input);
+    volatile int status = 0;
+    PG_TRY();
+    {
+        int ended = 0;
+        while (!pg::wait_for_program(&program, &ended))
+            check_cancel(job);
+        status = ended;
+    }
+    PG_CATCH();
+    {
+        pg::stop_program(&program);
+        PG_RE_THROW();
+    }
+    PG_END_TRY();
+    if (status != 0)
+        ereport(ERROR, (errcode(ERRCODE_EXTERNAL_ROUTINE_EXCEPTION),
+                        errmsg("%s failed: %s", name, wait_result_to_str(status)),
+                        errdetail_internal("%s", last_words(program.errors))));
+    FileClose(program.errors);
+    return program.output;
+}
+
+// A partition goes with its table.
+void add_patterns(Words *arguments, const char *option, const char **patterns, int count,
+                  const Names &partitions) {
+    for (int i = 0; i < count; i++)
+        arguments->add(psprintf("%s=%s", option, patterns[i]));
+    for (int i = 0; i < partitions.count; i++)
+        arguments->add(psprintf("%s=%s", option, partitions.names[i]));
+}
+
+void add_choices(Words *arguments, const job::Request &request) {
+    if (!request.owners)
+        arguments->add("--no-owner");
+    if (!request.privileges)
+        arguments->add("--no-privileges");
+}
+
+// The archive, in pg_dump's custom format.
+File make_archive(RunningJob *job, const Listing &listing) {
+    const job::Request &request = job->request;
+    source::ProgramSource source = source::for_program(request.source);
+    StringInfoData conninfo;
+    initStringInfo(&conninfo);
+    // Later options win.
+    source::append_option(&conninfo, "connect_timeout", "30");
+    appendStringInfo(&conninfo, " %s", source.conninfo);
+    source::append_option(&conninfo, "application_name",
+                          psprintf("fastcopy job " INT64_FORMAT " definitions", job->area->job));
+    if (request.password_required) {
+        source::append_option(&conninfo, "sslcert", "/dev/null/none");
+        source::append_option(&conninfo, "gssencmode", "disable");
+    }
+    Words arguments;
+    for (const char *argument : {"--format=custom", "--section=pre-data", "--section=post-data",
+                                 "--no-subscriptions", "--no-password", "--lock-wait-timeout=1000"})
+        arguments.add(argument);
+    arguments.add(psprintf("--encoding=%s", GetDatabaseEncodingName()));
+    arguments.add(psprintf("--snapshot=%s", job->area->snapshot));
+    add_choices(&arguments, request);
+    add_patterns(&arguments, "--table", request.include, request.include_count, listing.partitions);
+    add_patterns(&arguments, "--exclude-table", request.exclude, request.exclude_count,
+                 listing.excluded_partitions);
+    arguments.add(psprintf("--dbname=%s", conninfo.data));
+    Words environment;
+    environment.add("LC_ALL=C");
+    if (source.password != nullptr)
+        environment.add(psprintf("PGPASSWORD=%s", source.password));
+    return run(job, "pg_dump", arguments, environment, pg::no_file);
+}
+
+[[noreturn]] void raise_not_understood() {
+    ereport(ERROR,
+            (errcode(ERRCODE_EXTERNAL_ROUTINE_EXCEPTION),
+             errmsg("the output of pg_restore is not understood"),
+             errhint("Create the tables first, with pg_dump --section=pre-data, and copy into "
+                     "them with definitions => 'keep'.")));
+}
+
+Section split(const StringInfoData &text) {
+    (void)pg_verify_mbstr(GetDatabaseEncoding(), text.data, text.len, false);
+    core::DumpReader reader{{text.data, static_cast<size_t>(text.len)}};
+    Section section{};
+    int capacity = 256;
+    section.entries = static_cast<core::DumpEntry *>(
+        palloc(sizeof(core::DumpEntry) * static_cast<Size>(capacity)));
+    while (reader.next(&section.entries[section.count])) {
+        if (++section.count == capacity) {
+            capacity *= 2;
+            section.entries = static_cast<core::DumpEntry *>(repalloc_huge(
+                section.entries, sizeof(core::DumpEntry) * static_cast<Size>(capacity)));
+        }
+    }
+    if (!reader.is_complete())
+        raise_not_understood();
+    return section;
+}
+
+Section restore(RunningJob *job, File archive, const char *section) {
+    Words arguments;
+    for (const char *argument : {"--verbose", "--file=-"})
+        arguments.add(argument);
+    arguments.add(psprintf("--section=%s", section));
+    add_choices(&arguments, job->request);
+    Words environment;
+    environment.add("LC_ALL=C");
+    File output = run(job, "pg_restore", arguments, environment, archive);
+    StringInfoData text = pg::read_file(output, 0);
+    FileClose(output);
+    return split(text);
+}
+
+void check_versions(RunningJob *job) {
+    int theirs = source::server_version(job->connection) / 10000;
+    int ours = PG_VERSION_NUM / 10000;
+    if (theirs > ours)
+        ereport(
+            ERROR,
+            (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+             errmsg("cannot create the definitions of a source of a newer version"),
+             errdetail("The source is of version %d, this server and its pg_dump of version %d.",
+                       theirs, ours),
+             errhint("Create the tables first, and copy into them with definitions => 'keep'.")));
+}
+
+}  // namespace
+
+Dump read(RunningJob *job, const Listing &listing) {
+    check_versions(job);
+    File archive = make_archive(job, listing);
+    Dump dump{restore(job, archive, "pre-data"), restore(job, archive, "post-data")};
+    FileClose(archive);
+    return dump;
+}
+
+char *copy(std::string_view text) {
+    return pnstrdup(text.data(), text.size());
+}
+
+char *shown_name(const core::DumpEntry &entry) {
+    char *name = copy(entry.name);
+    return entry.schema == "-" || entry.schema.empty()
+               ? name
+               : psprintf("%s.%s", copy(entry.schema), name);
+}
+
+char *sql_of(const core::DumpEntry &entry) {
+    StringInfoData sql;
+    initStringInfo(&sql);
+    if (!entry.tablespace.empty() && entry.tablespace != "''")
+        appendStringInfo(&sql, "SET LOCAL default_tablespace = %s;\n", copy(entry.tablespace));
+    if (!entry.access_method.empty() && entry.access_method != "heap")
+        appendStringInfo(&sql, "SET LOCAL default_table_access_method = %s;\n",
+                         copy(entry.access_method));
+    appendBinaryStringInfo(&sql, entry.sql.data(), static_cast<int>(entry.sql.size()));
+    return sql.data;
+}
+
+}  // namespace fastcopy::run::dump

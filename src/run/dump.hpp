@@ -1,0 +1,35 @@
+// Runs pg_dump and pg_restore, and takes their text apart.
+#ifndef FASTCOPY_RUN_DUMP_HPP
+#define FASTCOPY_RUN_DUMP_HPP
+
+#include "core/dump_text.hpp"
+#include "run/find_tables.hpp"
+
+namespace fastcopy::run::dump {
+
+// One section of a dump. The entries point into a text that lives as long as the transaction.
+struct Section {
+    int count;
+    core::DumpEntry *entries;
+};
+
+struct Dump {
+    Section before_data;
+    Section after_data;
+};
+
+// Dumps the definitions of the request's tables, or of the whole database, under the job's snapshot.
+Dump read(RunningJob *job, const Listing &listing);
+
+// A palloc'd, terminated copy.
+char *copy(std::string_view text);
+
+// An object's name for messages and users: with its schema, if it is in one.
+char *shown_name(const core::DumpEntry &entry);
+
+// An entry's SQL, with the settings that it needs.
+char *sql_of(const core::DumpEntry &entry);
+
+}  // namespace fastcopy::run::dump
+
+#endif

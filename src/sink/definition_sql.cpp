@@ -1,0 +1,59 @@
+#include "sink/definition_sql.hpp"
+
+#include "sink/local_sql.hpp"
+
+namespace fastcopy::sink {
+
+namespace {
+
+struct Setting {
+    const char *name;
+    const char *value;
+};
+
+// Those of pg_dump's preamble that change what definitions mean, and the defaults of those that it
+// sets within.
+constexpr Setting settings[] = {
+    {"search_path", ""},
+    {"standard_conforming_strings", "on"},
+    {"check_function_bodies", "off"},
+    {"xmloption", "content"},
+    {"client_min_messages", "warning"},
+    {"row_security", "off"},
+    {"default_tablespace", ""},
+    {"default_table_access_method", "heap"},
+};
+
+struct Object {
+    const char *kind;
+    const char *name;
+};
+
+void add_context(void *argument) {
+    auto *object = static_cast<Object *>(argument);
+    errcontext("definition of %s %s of the source", object->kind, object->name);
+}
+
+}  // namespace
+
+int begin_definitions() {
+    int nest_level = NewGUCNestLevel();
+    for (const Setting &setting : settings)
+        (void)set_config_option(setting.name, setting.value, PGC_USERSET, PGC_S_SESSION,
+                                GUC_ACTION_SAVE, true, 0, false);
+    return nest_level;
+}
+
+void end_definitions(int nest_level) {
+    AtEOXact_GUC(true, nest_level);
+}
+
+void run_definition(const char *kind, const char *name, const char *sql) {
+    Object object{kind, name};
+    ErrorContextCallback callback{error_context_stack, add_context, &object};
+    error_context_stack = &callback;
+    run_local(sql);
+    error_context_stack = callback.previous;
+}
+
+}  // namespace fastcopy::sink
