@@ -57,6 +57,7 @@ min_wal_size = 4GB
 checkpoint_timeout = 1d
 maintenance_work_mem = 256MB
 max_worker_processes = 24
+max_locks_per_transaction = 256
 autovacuum = off"
     say "starting two PostgreSQL clusters in $work"
     start_cluster source $source_port "$settings

@@ -7,6 +7,9 @@ import statistics
 import subprocess
 from dataclasses import astuple, dataclass, fields
 
+# From so many tables on, a database's time is told per table.
+MANY_TABLES = 50
+
 
 @dataclass
 class Run:
@@ -98,22 +101,49 @@ def kernel():
 
 def table_section(name, facts, rows):
     base = base_row(rows)
-    yield f"\n## {name}\n\n{facts['rows']} rows, {facts['bytes'] / 1e6:.0f} MB.\n\n"
-    yield "| way | wall s | min–max | ÷ | CPU s | ÷ | WAL MB | memory MB | rows |\n"
-    yield "|---|---:|---:|---:|---:|---:|---:|---:|---|\n"
+    count = facts.get("tables")
+    yield f"\n## {name}\n\n{f'{count} tables, ' if count else ''}{facts['rows']} rows, {facts['bytes'] / 1e6:.0f} MB.\n\n"
+    many = count and count >= MANY_TABLES
+    heads = ["way", "wall s", *(["ms per table"] if many else []), "min–max", "÷", "CPU s", "÷", "WAL MB", "memory MB"]
+    yield f"| {' | '.join(heads)} | rows |\n|---|{'---:|' * (len(heads) - 1)}---|\n"
     for row in rows:
-        yield f"| {row.name} | {row.wall:.2f} | {row.fastest:.2f}–{row.slowest:.2f} " \
+        per_table = f"| {1000 * row.wall / count:.2f} " if many else ""
+        yield f"| {row.name} | {row.wall:.2f} {per_table}| {row.fastest:.2f}–{row.slowest:.2f} " \
               f"| {ratio(row.wall, base and base.wall)} | {row.cpu:.2f} | {ratio(row.cpu, base and base.cpu)} " \
               f"| {row.wal / 1e6:.1f} | {row.peak_kb / 1024:.1f} | {row.verdict} |\n"
 
 
+def database_summary(databases, facts):
+    """The ratios of whole databases."""
+    heads = ("database", "wall, pgcopydb (best split) ÷ this", "this without ANALYZE",
+             "wall, pg_dump and pg_restore ÷ this", "wall, pgclone ÷ this", "ms per table", "into tables that exist")
+    yield "\nWhole databases, with their definitions, indexes, keys and sequences, into an empty one; `this` without " \
+          "ANALYZE, but in the first column of figures.\n\n"
+    yield "| " + " | ".join(heads) + " |\n|---|" + "---:|" * (len(heads) - 1) + "\n"
+    for name, rows in databases:
+        base, pgcopydb, count = base_row(rows), best_pgcopydb(rows), facts[name]["tables"]
+        alike = base if facts[name]["skips_vacuum"] else find(rows, "fastcopy-2-analyze")
+        dump, pgclone, keep = find(rows, "dump-Fd-2"), find(rows, "pgclone"), find(rows, "fastcopy-2-keep")
+        many = count >= MANY_TABLES
+        cells = [f"{pgcopydb.wall / alike.wall:.2f} ({pgcopydb.name})" if pgcopydb and alike else "",
+                 ratio(pgcopydb.wall, base.wall) if pgcopydb and base else "",
+                 ratio(dump.wall, base.wall) if dump and base else "",
+                 ratio(pgclone.wall, base.wall) if pgclone and base else "",
+                 f"{1000 * base.wall / count:.2f}" if base and many else "",
+                 f"{1000 * keep.wall / count:.2f}" if keep and many else ""]
+        yield f"| {name} | " + " | ".join(cells) + " |\n"
+
+
 def summary(tables, facts):
     """The ratios that say how far ahead of others, and how near to the floors."""
+    databases = [(name, rows) for name, rows in tables if "tables" in facts[name]]
+    tables = [(name, rows) for name, rows in tables if "tables" not in facts[name]]
     heads = ("table", "wall, pgcopydb (best split) ÷ this", "this without ANALYZE", "CPU, psql binary pipe ÷ this",
              "CPU of this ÷ (source floor + target floor)", "CPU of this ÷ both floors at once")
     yield "\n## In short\n\nMedians; `this` is pg_fastcopy with two workers. pgcopydb ends with VACUUM ANALYZE if it cannot " \
           "be told otherwise; then `this` has its ANALYZE too, except in the second column of figures.\n\n"
-    yield "| " + " | ".join(heads) + " |\n|---|---:|---:|---:|---:|---:|\n"
+    if tables:
+        yield "| " + " | ".join(heads) + " |\n|---|---:|---:|---:|---:|---:|\n"
     for name, rows in tables:
         base, pgcopydb, binary = base_row(rows), best_pgcopydb(rows), find(rows, "psql-binary")
         alike = base if facts[name]["skips_vacuum"] else find(rows, "fastcopy-2-analyze")
@@ -124,6 +154,8 @@ def summary(tables, facts):
                  ratio(base.cpu, source.cpu + target.cpu) if base and source and target else "",
                  ratio(base.cpu, both.cpu) if base and both else ""]
         yield f"| {name} | " + " | ".join(cells) + " |\n"
+    if databases:
+        yield from database_summary(databases, facts)
 
 
 def commands(ways):

@@ -9,6 +9,12 @@ class Server:
         self.parts = dict(word.split("=", 1) for word in conninfo.split())
         self.uri = "postgresql://{user}@/{dbname}?host={host}&port={port}".format(**self.parts)
 
+    def in_database(self, dbname):
+        """The same server's other database; this one if there is no name."""
+        if dbname is None:
+            return self
+        return Server(" ".join(f"{name}={value}" for name, value in {**self.parts, "dbname": dbname}.items()))
+
     def run(self, *statements):
         """Runs the statements, each in a transaction of its own; returns the last one's output."""
         output = ""

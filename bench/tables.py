@@ -1,4 +1,4 @@
-"""The tables that are copied: how they are made on the source and on the target.
+"""The tables and databases that are copied: how they are made on the source and on the target.
 
 Text that is meant to be incompressible is base64 of SHA-384: hexadecimal digits would not do, since
 PostgreSQL's compression finds repetitions among sixteen of them.
@@ -65,3 +65,60 @@ TABLES = [
           "hashint4(n) & 1023, hashint8(n) / 1000.0, 'reading ' || hashint4(n + 1)",
           partitions=list(months()), suffix="PARTITION BY RANGE (at)"),
 ]
+
+
+class Shop:
+    """pgbench's tables, and all above with indexes and foreign keys."""
+    name = "database"
+    partitions = True
+
+    def definitions(self, _scale):
+        return [statement for table in TABLES for statement in table.create()]
+
+    def fill(self, scale):
+        return [table.fill(scale) for table in TABLES]
+
+    def pgbench_scale(self, scale):
+        return max(1, 30 * scale // 100)
+
+    def keys(self):
+        return [*(statement for table in TABLES for statement in table.indexes or [table.key()]),
+                "CREATE INDEX orders_customer ON orders (customer)",
+                "CREATE INDEX orders_at ON orders (at)",
+                "CREATE INDEX monthly_sensor_at ON monthly (sensor, at)",
+                "CREATE SEQUENCE orders_id_seq OWNED BY orders.id",
+                "ALTER TABLE orders ALTER id SET DEFAULT nextval('orders_id_seq')",
+                "SELECT setval('orders_id_seq', (SELECT max(id) FROM orders))",
+                "ALTER TABLE orders ADD FOREIGN KEY (id) REFERENCES narrow",
+                "ALTER TABLE wide ADD FOREIGN KEY (id) REFERENCES narrow",
+                "ALTER TABLE indexed ADD FOREIGN KEY (id) REFERENCES orders",
+                "ALTER TABLE monthly ADD FOREIGN KEY (id) REFERENCES orders"]
+
+
+class Thousand:
+    """A thousand tables of ten rows, with a primary key each; fewer below half the size."""
+    name = "thousand"
+    partitions = False
+
+    def names(self, scale):
+        return [f"small_{number:04}" for number in range(min(1000, 20 * scale))]
+
+    # Some at a time, as each psql has its costs, and each transaction its locks.
+    def in_batches(self, scale, statement):
+        statements = [statement.format(name=name) for name in self.names(scale)]
+        return ["\n".join(statements[at:at + 100]) for at in range(0, len(statements), 100)]
+
+    def definitions(self, scale):
+        return self.in_batches(scale, "CREATE TABLE {name} (id integer PRIMARY KEY, v text);")
+
+    def fill(self, scale):
+        return self.in_batches(scale, "INSERT INTO {name} SELECT n, 'row ' || n FROM generate_series(1, 10) AS n;")
+
+    def pgbench_scale(self, _scale):
+        return 0
+
+    def keys(self):
+        return []
+
+
+DATABASES = [Shop(), Thousand()]

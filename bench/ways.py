@@ -1,4 +1,4 @@
-"""The ways to copy a table, each a command of bash.
+"""The ways to copy a table or a database, each a command of bash.
 
 The commands use what anybody who repeats one by hand can set: $SOURCE and $TARGET, the connection strings of the
 two servers; $SOURCE_URI and $TARGET_URI, the same as URIs; $SCRATCH, a directory; $BENCH, the one this file is in.
@@ -15,10 +15,13 @@ WORKER_SETTINGS = "PGOPTIONS='-c synchronous_commit=off -c default_toast_compres
 class Way:
     name: str
     command: str
-    target: str = "bare"        # what it finds: the table bare, with its indexes (indexed), or no table (absent)
+    # What it finds: the table bare, with its indexes (indexed), or no table (absent); of a database nothing (absent), or
+    # all definitions (defined).
+    target: str = "bare"
     before: tuple = ()          # pairs of a server, source or target, and SQL; not measured
     after: tuple = ()
     copies: bool = True         # false for floors that leave no rows
+    extension: str = ""         # of a database: what is installed in it
 
 
 def psql(server, *statements, options="-q"):
@@ -54,6 +57,8 @@ KEPT_ON = {
     "indexed": ["fastcopy-1-rebuild", "fastcopy-2", "fastcopy-2-keep", "fastcopy-2-rebuild", "fastcopy-2-analyze",
                 "fastcopy-4-rebuild", "psql-binary", "dump-Fd-2", "pgcopydb-2", "pgcopydb-4", "pgclone", "logical"],
     "monthly": ["fastcopy-*", "psql-*", "dump-Fd-2", "pgcopydb-1", "logical", "floor-source-socket", "floor-target"],
+    "database": ["fastcopy-2", "fastcopy-2-analyze", "dump-Fd-2", "pgcopydb-*"],
+    "thousand": ["fastcopy-2", "fastcopy-2-keep", "fastcopy-2-analyze", "dump-Fd-2", "pgcopydb-1", "pgclone"],
 }
 
 
@@ -165,6 +170,12 @@ class Ways:
             return any(fnmatch.fnmatch(name, pattern) for pattern in KEPT_ON[self.table.name])
         return name not in DISPENSABLE
 
+    def add_more_workers(self, pattern, known):
+        """Adds the ways of a pattern that names another number of workers."""
+        workers = re.fullmatch(r"fastcopy-(\d+)(-keep|-rebuild)?", pattern)
+        if workers and f"fastcopy-{workers[1]}" not in known:
+            self.add_fastcopy([int(workers[1])])
+
     def select(self, patterns, essential=False):
         """The ways that match one of the patterns, or all; without those that can be left out."""
         if not patterns and essential:
@@ -173,7 +184,52 @@ class Ways:
             return self.ways
         known = {way.name for way in self.ways}
         for pattern in patterns:
-            workers = re.fullmatch(r"fastcopy-(\d+)(-keep|-rebuild)?", pattern)
-            if workers and f"fastcopy-{workers[1]}" not in known:
-                self.add_fastcopy([int(workers[1])])
+            self.add_more_workers(pattern, known)
         return [way for way in self.ways if any(fnmatch.fnmatch(way.name, pattern) for pattern in patterns)]
+
+
+class DatabaseWays(Ways):
+    """All ways for a database, from an empty one to one that has everything."""
+
+    # pylint: disable=super-init-not-called
+    def __init__(self, database, facts):
+        self.table = database
+        self.facts = facts
+        self.ways = []
+        self.add_fastcopy([1, 2, 4])
+        self.add_clone("fastcopy-2-analyze", 2, "create", "")
+        self.add_dumps()
+        self.add_pgcopydb()
+        if self.facts["pgclone"] and not database.partitions:
+            self.add_pgclone()
+
+    def add_clone(self, name, workers, definitions, arguments=", statistics => false"):
+        call = f"SELECT fastcopy.wait(fastcopy.clone('$SOURCE', workers => {workers}, " \
+               f"definitions => '{definitions}'{arguments}))"
+        self.ways.append(Way(name, psql("TARGET", call, options="-qAt"),
+                             "defined" if definitions == "keep" else "absent", extension="pg_fastcopy"))
+
+    def add_fastcopy(self, counts):
+        for workers in counts:
+            self.add_clone(f"fastcopy-{workers}", workers, "create")
+            if self.table.name == "thousand":
+                self.add_clone(f"fastcopy-{workers}-keep", workers, "keep")
+
+    def add_dumps(self):
+        self.ways.append(Way("dump-Fc", 'pg_dump -d "$SOURCE" -Fc -Z0 | pg_restore -d "$TARGET"', "absent"))
+        self.ways.append(Way(
+            "dump-Fd-2", 'rm -rf "$SCRATCH/dump" && pg_dump -d "$SOURCE" -Fd -j2 -Z0 -f "$SCRATCH/dump" && '
+                         'pg_restore -d "$TARGET" -j2 "$SCRATCH/dump"', "absent"))
+
+    def add_pgcopydb(self):
+        for parts in (1,) if self.table.name == "thousand" else (1, 2, 4):
+            options = '--source "$SOURCE_URI" --target "$TARGET_URI" --dir "$SCRATCH/pgcopydb"'
+            options += " --table-jobs 2 --index-jobs 2"
+            options += " --skip-vacuum" if self.facts["skips_vacuum"] else ""
+            options += f" --split-tables-larger-than {self.facts['largest'] // parts + 1}" if parts > 1 else ""
+            self.ways.append(Way(f"pgcopydb-{parts}",
+                                 f'rm -rf "$SCRATCH/pgcopydb" && {self.facts["pgcopydb"]} clone {options}', "absent"))
+
+    def add_pgclone(self):
+        self.ways.append(Way("pgclone", psql("TARGET", "SELECT pgclone.database('$SOURCE', true)", options="-qAt"),
+                             "absent", extension="pgclone"))
