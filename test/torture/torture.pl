@@ -25,6 +25,7 @@ use Torture::Tables;
 
 my ($work, $bindir, $seconds, $seed, $small_disk, $engine) = @ARGV;
 $engine //= '';
+$ENV{PATH} = "$bindir:$ENV{PATH}";
 $| = 1;
 $SIG{PIPE} = 'IGNORE';
 my $interrupted = '';

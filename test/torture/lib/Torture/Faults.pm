@@ -95,8 +95,10 @@ sub _kinds_for
 	my $distributed = ($table->{engine} // '') eq 'citus';
 	my %without     = (
 		disk_full => !$table->{small_disk},
-		other_detach     => !$table->{leaves},
-		other_drop_index => !$table->{indexes},
+		(map { $_ => $table->{creates} } grep { /^other_/ } kinds()),
+		$table->{creates} ? () : (
+			other_detach     => !$table->{leaves},
+			other_drop_index => !$table->{indexes}),
 		map { $_ => !$distributed } grep { /^node_/ } kinds());
 	return grep { !$without{$_} } kinds();
 }

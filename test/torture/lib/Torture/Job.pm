@@ -15,6 +15,7 @@ use warnings;
 use Time::HiRes qw(sleep time);
 use Torture::Faults;
 use Torture::Others;
+use FastcopyDump;
 use FastcopySession;
 use Torture::Tables;
 
@@ -75,7 +76,14 @@ sub draw
 		} 1 .. 40
 	];
 	# By fastcopy.clone, together with another table.
-	$job->{clone} = $random->() < 0.3 && !$table->{arguments} && !$table->{engine};
+	$job->{clone} = $random->() < 0.3 && !$table->{arguments} && !$table->{engine} && !$table->{creates};
+	if ($table->{creates})
+	{
+		# Half of the time goes to what follows the rows.
+		@$job{qw(truncate indexes)} = (0, 'keep');
+		$job->{seconds} /= 2;
+		$_->{others}[0] = 0 for @{ $job->{resumes} };
+	}
 	return bless $job, 'Torture::Job';
 }
 
@@ -167,7 +175,10 @@ sub incarnation
 sub is_explained
 {
 	my ($self, $failure) = @_;
-	return ref $failure && ($failure->{sqlstate} =~ $explained || $self->{world}{engine}->explains($failure));
+	return ref $failure
+	  && ($failure->{sqlstate} =~ $explained || $self->{world}{engine}->explains($failure)
+		# It has a connection of its own.
+		|| ($failure->{sqlstate} eq '38000' && $failure->{message} =~ /^pg_dump failed: /));
 }
 
 # The job's row; undef, with a message, if there is none.
@@ -176,7 +187,8 @@ sub _status
 	my ($self) = @_;
 	my $row = $self->{world}{target}->rows(qq(
 		SELECT s.state, coalesce(s.sqlstate, ''), coalesce(s.error, ''), coalesce(s.context, ''),
-			concat_ws(' ', s.chunks_done, s.rows_copied, s.indexes_done, (SELECT sum(w.rows_in_chunk) FROM fastcopy.workers w))
+			concat_ws(' ', s.chunks_done, s.rows_copied, (SELECT count(*) FROM fastcopy.definition d WHERE d.job = s.job AND d.done),
+				(SELECT sum(w.rows_in_chunk) FROM fastcopy.workers w))
 		FROM fastcopy.status s WHERE s.job = $self->{id}))->[0];
 	if (!$row)
 	{
@@ -274,6 +286,22 @@ sub _clone_call
 	return 'SELECT fastcopy.clone(' . join(', ', map { "$_ => '$arguments{$_}'" } sort keys %arguments) . ')';
 }
 
+# The call of fastcopy.clone that creates the table's schema.
+sub _create_call
+{
+	my ($self, %more) = @_;
+	delete @more{qw(truncate indexes)};
+	my $filter    = delete $more{filter};
+	my $slowed    = Torture::Tables::slowed($self->{table});
+	my %arguments = (
+		source      => $self->{world}{ $self->{source} },
+		tables      => "{$self->{table}.*}",
+		definitions => 'create',
+		$filter ? (filters => qq({"$slowed": "$filter"})) : (),
+		%more);
+	return 'SELECT fastcopy.clone(' . join(', ', map { "$_ => '$arguments{$_}'" } sort keys %arguments) . ')';
+}
+
 # Starts another job of the same rows into the same target; returns its id, or the failure.
 sub start_rival
 {
@@ -332,10 +360,7 @@ sub _start
 	my $world  = $self->{world};
 	my $target = $world->{target};
 	my $table  = Torture::Tables::table($self->{table});
-	$target->rows("DROP TABLE IF EXISTS public.$self->{table}");
-	$target->rows($table->{target});
-	# Rows that truncate => true must remove once, and never again.
-	$target->rows("INSERT INTO public.$self->{table} (id) SELECT -i FROM generate_series(1, 100) i") if $self->{truncate};
+	Torture::Tables::make_target($target, $self->{table}, $self->{truncate});
 
 	my $filter = Torture::Tables::filter($self->{table}, $self->{seconds});
 	my @arguments = (
@@ -343,7 +368,10 @@ sub _start
 		truncate => $self->{truncate} ? 'true' : 'false',
 		indexes  => $self->{indexes},
 		$filter ? (filter => $filter) : ());
-	my $call = $self->{clone} ? $self->_clone_call(@arguments) : $self->_start_call(@arguments);
+	my $call =
+	    $table->{creates} ? $self->_create_call(@arguments)
+	  : $self->{clone}    ? $self->_clone_call(@arguments)
+	  :                     $self->_start_call(@arguments);
 	Torture::Tables::make_companion($target) if $self->{clone};
 
 	my $last_job = $target->value('SELECT coalesce(max(job), 0) FROM fastcopy.job');
@@ -591,13 +619,19 @@ sub _prove
 	{
 		eval {
 			$world->{target}->rows(qq(
-				SELECT bt_index_check(i.indexrelid, true) FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
-				WHERE i.indrelid IN (@{[ Torture::Tables::relations($self->{table}) ]}) AND c.relkind = 'i'));
+				SELECT bt_index_check(i.indexrelid, true) FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_am a ON a.oid = c.relam
+				WHERE i.indrelid IN (@{[ Torture::Tables::relations($self->{table}) ]}) AND c.relkind = 'i' AND amname = 'btree'));
 			1;
 		} or $self->problem('errors', 'damaged index: ' . (ref $@ ? $@->{message} : $@));
 	}
 	return if $self->{emptied_afterwards};
-	my $of_others = $world->{target}->value(qq(
+	if ($table->{creates})
+	{
+		my $differing = differing_definitions((map { "host=$_->{work}/$_->{name} port=$_->{port} dbname=postgres user=postgres" } @$world{qw(source target)}),
+			"--schema=$self->{table}");
+		$self->problem('errors', "definitions differ:\n$differing") if $differing;
+	}
+	my $of_others = $table->{creates} ? 0 : $world->{target}->value(qq(
 		WITH d AS (DELETE FROM public.$self->{table} WHERE id < $Torture::Tables::id_of_others RETURNING 1) SELECT count(*) FROM d));
 	$self->problem('rows', "others have inserted $self->{inserted} rows, of which $of_others are there")
 	  if $of_others != ($self->{inserted} // 0);
@@ -662,7 +696,8 @@ sub _clean_up
 	# A job whose indexes are still set aside cannot be forgotten, unless its table is dropped.
 	my $whole = !$self->{gave_up} && !$self->{refused} && !$self->{abandoned};
 	$target->rows("SELECT fastcopy.forget($self->{id})") if $self->{forget} && $whole;
-	$target->rows("DROP TABLE IF EXISTS public.$_") for $self->{table}, 'companion', sort keys %{ Torture::Tables::table($self->{table})->{leaves} || {} };
+	$target->rows('DROP TABLE IF EXISTS public.companion');
+	Torture::Tables::drop_target($target, $self->{table});
 	$target->rows("SELECT fastcopy.forget($_)") for grep { defined } $whole ? () : $self->{id}, $self->{rival};
 	return;
 }
