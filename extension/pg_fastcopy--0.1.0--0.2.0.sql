@@ -50,6 +50,7 @@ ALTER TABLE fastcopy.definition
     ADD table_number integer DEFAULT 1,
     ADD stage integer NOT NULL DEFAULT 1, -- all of a stage are made before any of the next
     ADD kind text NOT NULL DEFAULT 'INDEX';
+CREATE INDEX ON fastcopy.definition (job, stage, number) WHERE NOT done;
 COMMENT ON TABLE fastcopy.definition IS 'ledger of the definitions that pg_fastcopy jobs make once all rows are in';
 COMMENT ON COLUMN fastcopy.definition.index IS 'the index that is rebuilt; 0: the definition is run as it is';
 

@@ -56,6 +56,8 @@ sub clone
 # Starts a clone in chunks of which there are many.
 sub start { my ($dbname, %arguments) = @_; return $target->safe_psql($dbname, "SET fastcopy.chunk_size = '64kB'; SELECT " . clone(%arguments)) }
 
+sub state_of_clone { my ($dbname, $job) = @_; return $target->safe_psql($dbname, "SELECT state FROM fastcopy.status WHERE job = $job") }
+
 sub wait_done { my ($dbname, $job) = @_; return $target->safe_psql($dbname, "SELECT fastcopy.wait($job)") }
 
 sub make_database
@@ -158,12 +160,12 @@ is($target->safe_psql('part', 'SELECT nspowner::regrole FROM pg_namespace WHERE 
 make_database('failed');
 $target->safe_psql('failed', q(
 	CREATE FUNCTION fastcopy_test() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN
-		IF pg_catalog.current_query() ~ 'orders_total_idx' THEN RAISE 'not this one'; END IF; END $$;
-	CREATE EVENT TRIGGER fastcopy_test ON ddl_command_end WHEN TAG IN ('CREATE INDEX') EXECUTE FUNCTION fastcopy_test()));
+		IF pg_catalog.current_query() ~ 'TRIGGER touch' THEN RAISE 'not this one'; END IF; END $$;
+	CREATE EVENT TRIGGER fastcopy_test ON ddl_command_end WHEN TAG IN ('CREATE TRIGGER') EXECUTE FUNCTION fastcopy_test()));
 $job = start('failed');
-fails_with($target, "SELECT fastcopy.wait($job)", 'P0001', qr/not this one/, 'an index fails', dbname => 'failed', context => qr/definition of INDEX sales\.orders_total_idx of the source/);
+fails_with($target, "SELECT fastcopy.wait($job)", 'P0001', qr/not this one/, 'a trigger fails', dbname => 'failed', context => qr/definition of TRIGGER public\.customers touch of the source/);
 is($target->safe_psql('failed', "SELECT state, percent FROM fastcopy.status WHERE job = $job"), 'failed|100.0', '... after all rows');
-is($target->safe_psql('failed', "SELECT state FROM fastcopy.definitions WHERE job = $job AND name = 'sales.orders_total_idx'"), 'pending', '... and is pending');
+is($target->safe_psql('failed', "SELECT state FROM fastcopy.definitions WHERE job = $job AND name = 'public.customers touch'"), 'pending', '... and is pending');
 my $made = "SELECT string_agg(number || ' ' || finished_at, ',' ORDER BY number) FROM fastcopy.definitions WHERE job = $job AND number IN";
 my $numbers = $target->safe_psql('failed', "SELECT string_agg(number::text, ',') FROM fastcopy.definitions WHERE job = $job AND state = 'done'");
 my $made_before = $target->safe_psql('failed', "$made ($numbers)");
@@ -209,7 +211,10 @@ my $gatekeeper = $source->background_psql('postgres');
 hold_gate($gatekeeper);
 $job = start('stopped', filters => q('{"sales.orders": "test.gate(id)"}'));
 wait_at_gate($source, 1);
-is($target->safe_psql('stopped', q(SELECT count(*) FROM pg_index WHERE indrelid = 'sales.orders'::regclass)), '0', 'while rows are copied there are no indexes');
+ok($target->poll_query_until('stopped', "SELECT count(*) = 1 FROM fastcopy.definitions WHERE job = $job AND state = 'done' AND name = 'sales.lines lines_pkey'"),
+	'while rows are copied, a table that is complete gets its indexes');
+is(state_of_clone('stopped', $job), 'copying', '... by the crew that copies');
+is($target->safe_psql('stopped', q(SELECT count(*) FROM pg_index WHERE indrelid = 'sales.orders'::regclass)), '0', '... and one that is not, gets none');
 is($target->safe_psql('stopped', "SELECT fastcopy.cancel($job)"), 't', '... a cancel');
 open_gate($gatekeeper);
 wait_state($target, $job, 'cancelled', dbname => 'stopped');

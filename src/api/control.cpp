@@ -86,10 +86,10 @@ const char *quoted_table_of(Oid index) {
 
 // An ERROR if indexes are still set aside: the ledger alone has the reason why they are invalid.
 void require_no_index_aside(int64 job) {
-    job::ledger::ResumeState former = job::ledger::read_resume_state(job);
-    for (int32 number = 1; number <= former.definitions && !former.create; number++) {
-        Oid index = job::ledger::lock_undone(job, number).definition.index;
-        if (OidIsValid(index) && !sink::is_usable_or_gone(index))
+    ListCell *cell;
+    foreach (cell, job::ledger::read_indexes_aside(job)) {
+        Oid index = lfirst_oid(cell);
+        if (!sink::is_usable_or_gone(index))
             ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
                             errmsg("indexes of the target of fastcopy job " INT64_FORMAT
                                    " are still set aside",

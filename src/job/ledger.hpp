@@ -66,22 +66,26 @@ void mark_foreign_key_done(int64 job, Oid key, TimestampTz started_at);
 // Adds definitions that the job is to make, numbered from `first` on, by stage.
 void add_definitions(int64 job, int32 first, std::span<const Definition> definitions);
 
-// The definition of this number, palloc'd, if it is not made yet. Locks its row to the end of the
-// transaction.
-struct UndoneDefinition {
-    bool found;
+// The first definition of a stage that is not made, and that no other worker is making: its row is
+// locked to the end of the transaction. Palloc'd. If a table is given, one of that table, and only
+// once all of its chunks are done.
+struct ClaimedDefinition {
+    int32 number;  // 0: none
     Definition definition;
 };
-UndoneDefinition lock_undone(int64 job, int32 number);
+ClaimedDefinition claim_definition(int64 job, Stage stage, int32 table);
+bool has_definition_to_claim(int64 job, Stage stage, int32 table);
 
-// The first stage that is not finished, up to this one: the numbers of its first definition that is
-// not made, and of the last. Stage::none: all are finished.
+// The first stage that is not finished, up to this one, and how many of its definitions are not
+// made. Stage::none: all are finished.
 struct OpenStage {
     Stage stage;
-    int32 first;
-    int32 last;
+    int count;
 };
 OpenStage next_stage(int64 job, Stage last);
+
+// OIDs of the indexes that the job has set aside and not rebuilt, palloc'd.
+List *read_indexes_aside(int64 job);
 
 // The sequences, by their names, quoted, whose values are not set yet.
 struct Sequences {
@@ -129,6 +133,7 @@ struct TableRow {
     Table table;
     plan::RowShape shape;
     TargetFiles files;
+    int chunks;
 };
 TableRow read_table(int64 job, int32 number);
 

@@ -4,6 +4,12 @@
 
 namespace fastcopy::job::ledger {
 
+// $1: the job, $2: the stage, $3: the table, or 0.
+#define TO_CLAIM                                                           \
+    " FROM fastcopy.definition WHERE job = $1 AND stage = $2 AND NOT done" \
+    " AND ($3 = 0 OR table_number = $3 AND NOT EXISTS (SELECT"             \
+    " FROM fastcopy.chunk c WHERE c.job = $1 AND c.table_number = $3 AND NOT c.done))"
+
 void add_definitions(int64 job, int32 first, std::span<const Definition> definitions) {
     Session session = open();
     int32 number = first;
@@ -22,28 +28,40 @@ void add_definitions(int64 job, int32 first, std::span<const Definition> definit
     close(session);
 }
 
-UndoneDefinition lock_undone(int64 job, int32 number) {
+ClaimedDefinition claim_definition(int64 job, Stage stage, int32 table) {
     MemoryContext caller = CurrentMemoryContext;
     Session session = open();
     Params p;
     p.add_int8(job);
-    p.add_int4(number);
-    run("SELECT index::int8, kind, name, definition, stage::int8,"
-        " coalesce(table_number, 0)::int8 AS table_number FROM fastcopy.definition"
-        " WHERE job = $1 AND number = $2 AND NOT done FOR UPDATE",
+    p.add_int4(static_cast<int32>(stage));
+    p.add_int4(table);
+    run("SELECT number::int8, index::int8, kind, name, definition, coalesce(table_number, 0)::int8"
+        " AS table_number" TO_CLAIM " ORDER BY number LIMIT 1 FOR UPDATE SKIP LOCKED",
         &p, SPI_OK_SELECT);
-    UndoneDefinition undone{};
+    ClaimedDefinition claimed{};
     if (SPI_processed == 1) {
-        undone.found = true;
-        undone.definition = Definition{.index = static_cast<Oid>(field_int8("index", 0)),
-                                       .kind = field("kind", caller),
-                                       .name = field("name", caller),
-                                       .sql = field("definition", caller),
-                                       .stage = static_cast<Stage>(field_int8("stage", 0)),
-                                       .table = static_cast<int32>(field_int8("table_number", 0))};
+        claimed.number = static_cast<int32>(field_int8("number", 0));
+        claimed.definition = Definition{.index = static_cast<Oid>(field_int8("index", 0)),
+                                        .kind = field("kind", caller),
+                                        .name = field("name", caller),
+                                        .sql = field("definition", caller),
+                                        .stage = stage,
+                                        .table = static_cast<int32>(field_int8("table_number", 0))};
     }
     close(session);
-    return undone;
+    return claimed;
+}
+
+bool has_definition_to_claim(int64 job, Stage stage, int32 table) {
+    Session session = open();
+    Params p;
+    p.add_int8(job);
+    p.add_int4(static_cast<int32>(stage));
+    p.add_int4(table);
+    read("SELECT EXISTS (SELECT" TO_CLAIM ") AS found", &p);
+    bool found = field_bool("found");
+    close(session);
+    return found;
 }
 
 OpenStage next_stage(int64 job, Stage last) {
@@ -52,17 +70,31 @@ OpenStage next_stage(int64 job, Stage last) {
     p.add_int8(job);
     p.add_int4(static_cast<int32>(last));
     read(
-        "SELECT stage::int8, min(number)::int8 AS first, max(number)::int8 AS last"
-        " FROM fastcopy.definition WHERE job = $1 AND stage <= $2 AND NOT done"
-        " GROUP BY stage ORDER BY stage LIMIT 1",
+        "SELECT stage::int8, count(*) AS undone FROM fastcopy.definition"
+        " WHERE job = $1 AND stage <= $2 AND NOT done GROUP BY stage ORDER BY stage LIMIT 1",
         &p);
     OpenStage open_stage{};
     if (SPI_processed == 1)
         open_stage = OpenStage{.stage = static_cast<Stage>(field_int8("stage", 0)),
-                               .first = static_cast<int32>(field_int8("first", 0)),
-                               .last = static_cast<int32>(field_int8("last", 0))};
+                               .count = static_cast<int>(field_int8("undone", 0))};
     close(session);
     return open_stage;
+}
+
+List *read_indexes_aside(int64 job) {
+    MemoryContext caller = CurrentMemoryContext;
+    Session session = open();
+    Params p;
+    p.add_int8(job);
+    read("SELECT index::int8 FROM fastcopy.definition WHERE job = $1 AND NOT done AND index <> 0",
+         &p);
+    MemoryContext old = MemoryContextSwitchTo(caller);
+    List *indexes = NIL;
+    for (uint64 i = 0; i < SPI_processed; i++)
+        indexes = lappend_oid(indexes, static_cast<Oid>(field_int8("index", 0, i)));
+    MemoryContextSwitchTo(old);
+    close(session);
+    return indexes;
 }
 
 Sequences read_unset_sequences(int64 job) {

@@ -104,7 +104,8 @@ TableRow read_table(int64 job, int32 number) {
     read(
         "SELECT source_table, target_table, target::int8, columns, filter, format, column_types,"
         " coalesce(as_written, array_fill(true, ARRAY[cardinality(columns)])) AS as_written,"
-        " text_because, target_files FROM fastcopy.job_table WHERE job = $1 AND number = $2",
+        " text_because, target_files, chunks::int8 FROM fastcopy.job_table WHERE job = $1 AND "
+        "number = $2",
         &p);
     if (SPI_processed != 1)
         raise_gone(job);
@@ -112,6 +113,7 @@ TableRow read_table(int64 job, int32 number) {
     row.table.source_table = field("source_table", caller);
     row.table.target_table = field("target_table", caller);
     row.table.target = static_cast<Oid>(field_int8("target", 0));
+    row.chunks = static_cast<int>(field_int8("chunks", 0));
     plan::RowShape *shape = &row.shape;
     shape->filter = field("filter", caller);
     shape->binary = strcmp(field("format", caller), "binary") == 0;

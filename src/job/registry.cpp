@@ -115,8 +115,8 @@ SlotRef reserve_job(Oid owner, Oid target, int workers_wanted, dsm_handle area) 
         pg_atomic_init_u64(&slot->bytes, 0);
         pg_atomic_init_u64(&slot->bytes_expected, 0);
         pg_atomic_init_u32(&slot->definitions, 0);
-        pg_atomic_init_u32(&slot->next_definition, 0);
-        pg_atomic_init_u32(&slot->last_definition, 0);
+        pg_atomic_init_u32(&slot->stage, 0);
+        pg_atomic_init_u32(&slot->stage_exhausted, 0);
         pg_atomic_init_u32(&slot->most_makers, 0);
         pg_atomic_init_u32(&slot->definitions_done, 0);
         pg_atomic_init_u32(&slot->leaves, 0);

@@ -58,9 +58,9 @@ struct JobSlot {
     pg_atomic_uint64 bytes;             // workers, after each commit
     pg_atomic_uint64 bytes_expected;    // coordinator, before the gate opens
     pg_atomic_uint32 definitions;       // coordinator, before the state is indexing
-    pg_atomic_uint32 next_definition;   // the claim counter of that state, from 0
-    pg_atomic_uint32 last_definition;   // coordinator: to claim for now
-    pg_atomic_uint32 most_makers;       // coordinator: workers that claim them at a time
+    pg_atomic_uint32 stage;             // coordinator: a job::Stage, of those to be made now
+    pg_atomic_uint32 stage_exhausted;   // coordinator: 0; workers: 1, all of it are claimed
+    pg_atomic_uint32 most_makers;       // coordinator: workers that make them at a time
     pg_atomic_uint32 definitions_done;  // coordinator, then workers, after each commit
     pg_atomic_uint32 leaves;            // coordinator: leaves to be analyzed, once all else is done
     pg_atomic_uint32 next_leaf;         // their claim counter, from 0

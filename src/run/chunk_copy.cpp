@@ -103,6 +103,7 @@ void turn_to_table(Worker *worker, int32 number) {
     worker->table = row.table;
     worker->shape = row.shape;
     worker->files = row.files;
+    worker->table_chunks = row.chunks;
     worker->stores_elsewhere = false;
     MemoryContextSwitchTo(old);
     // What has changed until now was noticed for another table.

@@ -29,6 +29,7 @@ int idle(const Crew *crew) {
         job::WorkerSlot *slot = job::worker_slot(crew->members[i].slot.index);
         bool begun = slot->first_chunk == 0 || pg_atomic_read_u32(&slot->chunks_done) > 0;
         if (!crew->members[i].retiring && begun && pg_atomic_read_u32(&slot->chunk) == 0 &&
+            pg_atomic_read_u32(&slot->definition) == 0 &&
             pg_atomic_read_u32(&slot->outcome) == static_cast<uint32>(job::Outcome::running))
             count++;
     }
@@ -128,7 +129,8 @@ void collect(Crew *crew) {
 bool has_finished(const Crew *crew) {
     for (int i = 0; i < crew->count; i++) {
         job::WorkerSlot *slot = job::worker_slot(crew->members[i].slot.index);
-        if (pg_atomic_read_u32(&slot->outcome) != static_cast<uint32>(job::Outcome::finished))
+        if (pg_atomic_read_u32(&slot->outcome) != static_cast<uint32>(job::Outcome::finished) &&
+            pg_atomic_read_u32(&slot->definition) == 0)
             return false;
     }
     return true;

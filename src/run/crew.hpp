@@ -49,13 +49,13 @@ void shrink(Crew *crew, int wanted);
 // The number of members that are not retiring.
 int active(const Crew *crew);
 
-// The number of those that have no chunk, and are about to claim one.
+// The number of those that have nothing to do, and are about to claim a chunk.
 int idle(const Crew *crew);
 
 // Removes members that have stopped, and takes note of their outcomes.
 void collect(Crew *crew);
 
-// Whether all members have finished their work, and are about to exit.
+// Whether no member copies any more: all are about to exit, or make definitions.
 bool has_finished(const Crew *crew);
 
 // Wakes all members: the gate has moved.

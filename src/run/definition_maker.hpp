@@ -14,6 +14,11 @@ namespace fastcopy::run {
 void make_definitions(job::JobSlot *job_slot, job::WorkerSlot *me, job::Area *area,
                       const job::Request &request);
 
+// Makes an index or constraint of a table whose rows are all in, while rows of others are copied.
+// False if there is none, or if the table's rows are not all in.
+bool make_definition_of(job::JobSlot *job_slot, job::WorkerSlot *me, job::Area *area,
+                        const job::Request &request, int32 table);
+
 }  // namespace fastcopy::run
 
 #endif

@@ -21,26 +21,24 @@ job::ledger::OpenStage find_stage(RunningJob *job, job::Stage last) {
 // Opens the stage to workers that start from now on.
 void open_stage(RunningJob *job, const job::ledger::OpenStage &stage) {
     pg_atomic_write_u32(&job->slot->leaves, 0);  // they analyze nothing
-    int count = stage.last - stage.first + 1;
-    pg_atomic_write_u32(&job->slot->next_definition, static_cast<uint32>(stage.first - 1));
-    pg_atomic_write_u32(&job->slot->last_definition, static_cast<uint32>(stage.last));
+    pg_atomic_write_u32(&job->slot->stage, static_cast<uint32>(stage.stage));
+    pg_atomic_write_u32(&job->slot->stage_exhausted, 0);
     pg_atomic_write_u32(&job->slot->most_makers,
-                        static_cast<uint32>(job::is_parallel(stage.stage) ? count : 1));
+                        static_cast<uint32>(job::is_parallel(stage.stage) ? stage.count : 1));
 }
 
-// Keeps as many workers as are wanted while unclaimed definitions of the stage are left.
+// Keeps as many workers as are wanted until one has found nothing left to claim.
 void staff(RunningJob *job) {
-    auto last = static_cast<int>(pg_atomic_read_u32(&job->slot->last_definition));
-    auto claimed = static_cast<int>(pg_atomic_read_u32(&job->slot->next_definition));
     auto most = static_cast<int>(pg_atomic_read_u32(&job->slot->most_makers));
     int wanted = Min(static_cast<int>(pg_atomic_read_u32(&job->slot->workers_wanted)), most);
     int now = active(&job->crew);
     if (now > wanted)
         shrink(&job->crew, wanted);
-    else if (now < wanted && claimed < last)
-        (void)grow(&job->crew, Min(wanted, now + last - claimed));
+    else if (now < wanted && pg_atomic_read_u32(&job->slot->stage_exhausted) == 0)
+        (void)grow(&job->crew, wanted);
 }
 
+// Returns when all workers have exited. Those that have copied rows may still be there at first.
 void make_stage(RunningJob *job, const job::ledger::OpenStage &stage) {
     open_stage(job, stage);
     for (;;) {
@@ -48,23 +46,12 @@ void make_stage(RunningJob *job, const job::ledger::OpenStage &stage) {
         pg::reload_configuration();
         collect(&job->crew);
         raise_if_failed(job);
-        if (job->crew.count == 0 &&
-            pg_atomic_read_u32(&job->slot->next_definition) >= static_cast<uint32>(stage.last))
-            return;
         staff(job);
+        if (job->crew.count == 0 && pg_atomic_read_u32(&job->slot->stage_exhausted) != 0)
+            return;
         if (job->crew.count == 0)
             pg::raise_no_worker_slot();
         (void)pg::wait_latch();
-    }
-}
-
-void wait_for_crew(RunningJob *job) {
-    while (job->crew.count > 0) {
-        check_cancel(job);
-        collect(&job->crew);
-        raise_if_failed(job);
-        if (job->crew.count > 0)
-            (void)pg::wait_latch();
     }
 }
 
@@ -81,8 +68,6 @@ void make_definitions(RunningJob *job, job::Stage last) {
             pg::commit_transaction();
             move_to(job, job::State::indexing);
         }
-        // Those that have copied rows are about to exit.
-        wait_for_crew(job);
         make_stage(job, next);
     }
 }

@@ -26,7 +26,7 @@ Objects list_created() {
     if (SPI_execute("SELECT oid FROM pg_catalog.pg_largeobject_metadata WHERE xmin"
                     " OPERATOR(pg_catalog.=) pg_catalog.pg_current_xact_id()::pg_catalog.xid"
                     " ORDER BY oid",
-                    true, 0) != SPI_OK_SELECT)
+                    false, 0) != SPI_OK_SELECT)
         elog(ERROR, "could not list large objects");
     Objects created{static_cast<int>(SPI_processed),
                     static_cast<Oid *>(MemoryContextAllocHuge(

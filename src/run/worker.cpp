@@ -105,6 +105,30 @@ void check(Worker *worker) {
     SetLatch(worker->job_slot->coordinator_latch);
 }
 
+// Whether the table of the last chunk is complete, and has indexes or constraints that may be made
+// while other workers copy. Those of small tables wait: they take no time.
+bool has_definitions_to_make(Worker *worker) {
+    if (!worker->request.create || worker->table_chunks <= 1 || !has_chunks_left(worker))
+        return false;
+    pg::begin_ledger_transaction();
+    bool found = job::ledger::has_definition_to_claim(worker->area->job, job::Stage::tables,
+                                                      worker->table_number);
+    pg::commit_transaction();
+    return found;
+}
+
+// Makes them, as long as there are chunks that this worker could go on with. The source is left
+// meanwhile: an index may take hours.
+void make_early_definitions(Worker *worker) {
+    if (!has_definitions_to_make(worker))
+        return;
+    int32 table = worker->table_number;
+    leave_source(worker);
+    while (has_chunks_left(worker) &&
+           make_definition_of(worker->job_slot, worker->slot, worker->area, worker->request, table))
+        CHECK_FOR_INTERRUPTS();
+}
+
 // Copies chunks until none is left. False if the worker has given its chunk back.
 bool work(Worker *worker) {
     bool done = worker->slot->first_chunk == 0 || take_leftover(worker);
@@ -119,6 +143,8 @@ bool work(Worker *worker) {
         if (chunk == 0)
             break;
         done = do_with_retries(worker, chunk, copy_chunk);
+        if (done)
+            make_early_definitions(worker);
     }
     pgstat_report_activity(STATE_IDLE, nullptr);
     leave_source(worker);

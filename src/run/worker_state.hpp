@@ -20,6 +20,7 @@ struct Worker {
     int32 table_number;  // 0: none so far
     job::Table table;
     plan::RowShape shape;
+    int table_chunks;              // that the table is cut into
     job::TargetFiles files;        // of the target, as far as this worker knows
     bool stores_elsewhere;         // rows go to other servers, through foreign tables
     MemoryContext of_table;        // where these are
