@@ -287,12 +287,42 @@ void assign_table(Item *item, const DumpEntry &entry, const TableEntries &tables
     }
 }
 
+// The OIDs of foreign keys that refer to partitioned tables, in order.
+struct PartitionedKeys {
+    int count;
+    Oid *oids;
+};
+
+PartitionedKeys find_partitioned_keys(RunningJob *job, const dump::Section &after_data) {
+    StringInfoData oids;
+    initStringInfo(&oids);
+    for (int i = 0; i < after_data.count; i++) {
+        if (stage_of(after_data.entries[i].kind) == job::Stage::foreign_keys)
+            add_oid(&oids, after_data.entries[i].oid);
+    }
+    Rows rows = source::query(
+        job->connection,
+        psprintf("SELECT k.oid FROM pg_catalog.pg_constraint k"
+                 " JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) k.confrelid"
+                 " WHERE k.oid OPERATOR(pg_catalog.=) ANY ('{%s}'::pg_catalog.oid[])"
+                 " AND c.relkind OPERATOR(pg_catalog.=) 'p'::pg_catalog.\"char\"",
+                 oids.data));
+    PartitionedKeys keys{rows.count, static_cast<Oid *>(palloc(sizeof(Oid) * rows.count + 1))};
+    for (int i = 0; i < rows.count; i++)
+        keys.oids[i] = plan::oid_at(rows, i, 0);
+    (void)sorted(keys.oids, keys.count);
+    return keys;
+}
+
 // A foreign key is added without a look at the rows, which takes locks on both tables but no time,
-// and then validated, beside others. PostgreSQL 15 cannot do that with the key of a partitioned table.
+// and then validated, beside others. PostgreSQL cannot do that with the key of a partitioned table
+// (up to version 17), nor, for what is kept for each partition, with one that refers to such a table.
 void add_foreign_key(Items *items, const DumpEntry &entry, int place, const TableEntries &tables,
-                     const Map &map) {
+                     const Map &map, const PartitionedKeys &to_partitioned) {
     core::ForeignKeyText key;
-    bool split = core::parse_foreign_key(entry.sql, &key) && key.only && !key.not_valid;
+    bool split = core::parse_foreign_key(entry.sql, &key) && key.only && !key.not_valid &&
+                 !std::binary_search(to_partitioned.oids,
+                                     to_partitioned.oids + to_partitioned.count, entry.oid);
     Item *item = items->add(job::Stage::foreign_keys, place);
     item->definition.kind = "FK CONSTRAINT";
     item->definition.name = dump::shown_name(entry);
@@ -399,12 +429,13 @@ Definitions *create_tables(RunningJob *job, const Listing &listing, const Source
 void write_definitions(RunningJob *job, const Definitions &definitions, const SourceFacts &facts) {
     TableEntries tables = list_table_entries(definitions.before_data);
     Map map = map_members(facts);
+    PartitionedKeys to_partitioned = find_partitioned_keys(job, definitions.after_data);
     Items items{};
     for (int i = 0; i < definitions.after_data.count; i++) {
         const DumpEntry &entry = definitions.after_data.entries[i];
         job::Stage stage = stage_of(entry.kind);
         if (stage == job::Stage::foreign_keys) {
-            add_foreign_key(&items, entry, i, tables, map);
+            add_foreign_key(&items, entry, i, tables, map, to_partitioned);
             continue;
         }
         Item *item = items.add(stage, i);

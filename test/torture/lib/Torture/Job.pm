@@ -279,8 +279,9 @@ sub _clone_call
 	my ($self, %more) = @_;
 	my $filter    = delete $more{filter};
 	my %arguments = (
-		source => $self->{world}{ $self->{source} },
-		tables => "{public.$self->{table},public.companion}",
+		source      => $self->{world}{ $self->{source} },
+		tables      => "{public.$self->{table},public.companion}",
+		definitions => 'keep',
 		$filter ? (filters => qq({"public.$self->{table}": "$filter"})) : (),
 		%more);
 	return 'SELECT fastcopy.clone(' . join(', ', map { "$_ => '$arguments{$_}'" } sort keys %arguments) . ')';
