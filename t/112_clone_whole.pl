@@ -110,6 +110,7 @@ COMMENT ON SCHEMA audit IS 'who did what';
 CREATE TYPE mpaa_rating AS ENUM ('G', 'PG', 'PG-13', 'R', 'NC-17', 'it''s "odd"');
 CREATE TYPE money_and_date AS (amount numeric(10,2), at date);
 CREATE TYPE year_range AS RANGE (subtype = integer);
+CREATE DOMAIN dates AS money_and_date[] CHECK (VALUE IS NOT NULL);
 CREATE DOMAIN year AS integer CONSTRAINT year_check CHECK (VALUE >= 1901 AND VALUE <= 2155);
 CREATE DOMAIN email AS text NOT NULL DEFAULT 'nobody' CHECK (VALUE ~ '^.+\@.+\$' OR VALUE = 'nobody');
 COMMENT ON DOMAIN email IS E'a\\nb';
@@ -177,6 +178,13 @@ COMMENT ON TABLE "Odd ""one"" 'of' \\ all"."T.a\$b; -- Name: x; Type: TABLE; Sch
 ';
 CREATE TABLE "$longest" ("$longest" integer CONSTRAINT "$longest_key" PRIMARY KEY);
 CREATE TABLE "and its ""other""" ("$longest" integer CONSTRAINT "$longest" REFERENCES "$longest");
+CREATE TABLE refund (payment_date timestamptz, payment_id bigint, at date DEFAULT '2024-02-03' CHECK (at > '2020-12-11'), span interval DEFAULT '-1 day +02:03', parent bigint) PARTITION BY HASH (payment_id);
+CREATE TABLE refund_0 PARTITION OF refund FOR VALUES WITH (MODULUS 1, REMAINDER 0);
+CREATE TABLE reminder (payment_date timestamptz, payment_id bigint, histories dates);
+CREATE TABLE place (name text, at point);
+CREATE TABLE owned (owner text);
+CREATE TABLE city (population integer CHECK (population > 0) NO INHERIT, name text DEFAULT 'a city' NOT NULL) INHERITS (place);
+CREATE TABLE capital (state text UNIQUE, CHECK (state <> name)) INHERITS (city, owned);
 CREATE TABLE loose (a integer, b integer, c integer);
 CREATE TABLE no_columns ();
 CREATE TABLE of_a_type OF money_and_date (PRIMARY KEY (at));
@@ -200,6 +208,11 @@ INSERT INTO customer (store_id, email, active, address, history)
 	SELECT 1 + g % 2, 'c' || g || '\@example', nullif(g % 3, 0) = 1, jsonb_build_object('street', g), ARRAY[(g, date '2024-01-01' + g), NULL]::money_and_date[] FROM generate_series(1, 600) g;
 INSERT INTO rental SELECT g, 1 + g % 600, 1 + g % 1000, tstzrange(timestamptz '2024-01-01 00:00+00' + g * interval '9 minutes', NULL) FROM generate_series(1, 16000) g;
 INSERT INTO payment SELECT g, 1 + g % 600, g, g % 1000 / 100.0, timestamptz '2024-01-01 00:00+00' + g * interval '9 minutes' FROM generate_series(1, 16000) g;
+INSERT INTO refund (payment_date, payment_id, parent) SELECT payment_date, payment_id, NULL FROM payment WHERE payment_id % 100 = 0;
+INSERT INTO reminder SELECT payment_date, payment_id, ARRAY[(payment_id % 99, date '2024-05-06')]::money_and_date[] FROM payment WHERE payment_id % 50 = 0;
+INSERT INTO place VALUES ('place', '(1,2)');
+INSERT INTO city SELECT 'city ' || g, NULL, g FROM generate_series(1, 20) g;
+INSERT INTO capital SELECT 'capital ' || g, '(0,0)', g, 'owner', 'state ' || g FROM generate_series(1, 10) g;
 INSERT INTO audit.log (what) VALUES ('first');
 INSERT INTO audit.fleeting VALUES (1);
 INSERT INTO "Odd ""one"" 'of' \\ all"."T.a\$b; -- Name: x; Type: TABLE; Schema: y; Owner: z
@@ -224,6 +237,10 @@ ALTER TABLE film ADD CONSTRAINT film_language_id_fkey FOREIGN KEY (language_id) 
 ALTER TABLE payment ADD PRIMARY KEY (payment_date, payment_id);
 ALTER TABLE payment ADD FOREIGN KEY (customer_id) REFERENCES customer;
 ALTER TABLE payment_2024_01 ADD FOREIGN KEY (rental_id) REFERENCES rental;
+ALTER TABLE refund ADD FOREIGN KEY (payment_date, payment_id) REFERENCES payment, ADD PRIMARY KEY (payment_id);
+ALTER TABLE refund ADD FOREIGN KEY (parent) REFERENCES refund;
+ALTER TABLE reminder ADD FOREIGN KEY (payment_date, payment_id) REFERENCES payment;
+ALTER TABLE capital ADD FOREIGN KEY (population) REFERENCES actor;
 ALTER TABLE loose ADD CONSTRAINT "does not hold" CHECK (b > 0) NOT VALID;
 ALTER TABLE loose ADD CONSTRAINT "nor this" FOREIGN KEY (c) REFERENCES rental NOT VALID;
 ALTER TABLE loose ADD CONSTRAINT holds CHECK (a > 0) NO INHERIT;
@@ -261,6 +278,7 @@ CREATE FUNCTION rewards(lowest integer) RETURNS SETOF customer LANGUAGE plpgsql 
 BEGIN RETURN QUERY SELECT * FROM customer WHERE customer_id > lowest; END \$_\$;
 CREATE FUNCTION of_rows(film) RETURNS text LANGUAGE sql STABLE AS 'SELECT \$1.title';
 CREATE RULE to_the_log AS ON UPDATE TO loose DO ALSO INSERT INTO audit.log (what) VALUES ('it''s; updated');
+CREATE RULE elsewhere AS ON INSERT TO place DO INSTEAD INSERT INTO audit.log (what) VALUES (NEW.name);
 CREATE RULE "views are written" AS ON INSERT TO film_list DO INSTEAD NOTHING;
 CREATE FUNCTION audit.note() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN INSERT INTO audit.log (what) VALUES (TG_TABLE_NAME); RETURN NEW; END';
 CREATE TRIGGER last_updated BEFORE INSERT OR UPDATE ON actor FOR EACH ROW EXECUTE FUNCTION last_updated();
@@ -325,9 +343,11 @@ $source->safe_psql('shop', q(
 	CREATE INDEX ON film USING gin (title extensions.gin_trgm_ops);
 	TRUNCATE audit.ddl)) if $extensions;
 
-my $job = $target->safe_psql('shop', "SET fastcopy.chunk_size = '64kB'; SELECT " . clone('shop'));
+# Definitions mean the same under any settings of the caller.
+my $job = $target->safe_psql('shop', q(SET DateStyle = 'SQL, DMY'; SET IntervalStyle = sql_standard; SET TimeZone = 'Asia/Kolkata'; SET standard_conforming_strings = off;
+	SET search_path = nowhere; SET quote_all_identifiers = on; SET default_transaction_isolation = serializable; SET fastcopy.chunk_size = '64kB'; SELECT ) . clone('shop'));
 is($target->safe_psql('shop', "SELECT fastcopy.wait($job)"), 'done', 'a shop is cloned into an empty database');
-my $tables = $target->safe_psql('shop', "SELECT string_agg(target_table, ', ' ORDER BY number) FROM fastcopy.tables WHERE job = $job");
+my $tables = $target->safe_psql('shop', "SELECT string_agg(replace(target_table, '\"', ''), ', ' ORDER BY number) FROM fastcopy.tables WHERE job = $job");
 like($tables, qr/^(?!.*payment_2024)(?!.*remote).*public\.film, .*public\.payment, /s, '... of which a partition goes with its table, and a foreign table has no rows');
 cmp_ok($target->safe_psql('shop', q(SELECT count(*) FROM pg_class WHERE relname IN ('film', 'rental', 'payment_2024_01') AND reltuples > 0)), '==', 3, '... and tables are analyzed');
 fails_with($target, 'SELECT ' . clone('shop'), '42P07', qr/^\d+ tables? of the source exists? here already$/, '... once: tables that exist are not made again',
@@ -379,6 +399,21 @@ is($target->safe_psql('warehouse', "SELECT fastcopy.wait($job)"), 'done', 'a war
 is($target->safe_psql('warehouse', "SELECT target_table FROM fastcopy.tables JOIN fastcopy.chunks USING (job) WHERE job = $job AND table_number = number ORDER BY chunk LIMIT 1"),
 	'public.lineitem', '... the largest table first');
 same_database('warehouse', 'a warehouse');
+
+# Another encoding.
+$source->safe_psql('postgres', q(CREATE DATABASE latin TEMPLATE template0 ENCODING 'LATIN1'));
+$target->safe_psql('postgres', 'CREATE DATABASE latin TEMPLATE template0');
+$target->safe_psql('latin',    'CREATE EXTENSION pg_fastcopy');
+$source->safe_psql('latin', q(
+	SET client_encoding = 'UTF8';
+	CREATE TABLE "Größe" ("é" text DEFAULT 'à' PRIMARY KEY CHECK ("é" <> 'ü'));
+	COMMENT ON TABLE "Größe" IS 'ç';
+	INSERT INTO "Größe" VALUES ('ñ'), (DEFAULT)));
+$job = $target->safe_psql('latin', 'SELECT ' . clone('latin'));
+is($target->safe_psql('latin', "SELECT fastcopy.wait($job)"), 'done', 'a database in LATIN1 is cloned into one in UTF8');
+is($target->safe_psql('latin', q(SELECT string_agg("é", ' ' ORDER BY "é") FROM "Größe")), 'à ñ', '... with its rows');
+$target->safe_psql('latin', 'DROP EXTENSION pg_fastcopy CASCADE');
+is(differing_definitions(conninfo($source, dbname => 'latin'), conninfo($target, dbname => 'latin'), '--encoding=UTF8'), '', '... and definitions');
 
 no_leftovers($source, $target, 'at the end');
 done_testing();
