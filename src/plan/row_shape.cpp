@@ -1,11 +1,14 @@
 #include "plan/row_shape.hpp"
 
+#include "pg/types.hpp"
+
 namespace fastcopy::plan {
 
 namespace {
 
 // Built-in types whose binary form means something else on another server: reg* types send OIDs,
-// which differ between databases, and money depends on lc_monetary.
+// which differ between databases, and money depends on lc_monetary. And those whose receive function
+// does not read all that their send function writes: empty vectors, empty tsqueries.
 bool is_local_by_nature(Oid type) {
     switch (type) {
         case REGPROCOID:
@@ -32,9 +35,15 @@ bool is_local_by_nature(Oid type) {
         case REGROLEARRAYOID:
         case REGNAMESPACEARRAYOID:
         case MONEYARRAYOID:
+        case INT2VECTOROID:
+        case OIDVECTOROID:
+        case INT2VECTORARRAYOID:
+        case OIDVECTORARRAYOID:
+        case TSQUERYOID:
+        case TSQUERYARRAYOID:
             return true;
         default:
-            return false;
+            return pg::is_regdatabase(type);
     }
 }
 
