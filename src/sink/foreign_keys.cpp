@@ -1,5 +1,6 @@
 #include "sink/foreign_keys.hpp"
 
+#include "pg/foreign_key.hpp"
 #include "sink/across_rows.hpp"
 #include "sink/local_sql.hpp"
 
@@ -43,6 +44,10 @@ void for_each_key(Relation catalog, Oid table, Function function) {
             function(tuple);
     }
     systable_endscan(scan);
+}
+
+bool is_valid(Form_pg_constraint key, const List *left_aside) {
+    return key->convalidated || list_member_oid(left_aside, key->oid);
 }
 
 // The trigger by which all rows are checked, as in core's validateForeignKeyConstraint.
@@ -159,11 +164,13 @@ job::TargetForeignKeys find_foreign_keys(Oid target, Which which, const List *le
             HeapTuple parent = OidIsValid(key->conparentid)
                                    ? SearchSysCache1(CONSTROID, ObjectIdGetDatum(key->conparentid))
                                    : nullptr;
-            bool by_parent =
-                HeapTupleIsValid(parent) && list_member_oid(relids, form_of(parent)->conrelid);
+            bool valid = is_valid(key, left_aside);
+            // From version 18 on, a partition's key may be valid while its parent's is not.
+            bool by_parent = HeapTupleIsValid(parent) &&
+                             list_member_oid(relids, form_of(parent)->conrelid) &&
+                             (!valid || is_valid(form_of(parent), left_aside));
             if (HeapTupleIsValid(parent))
                 ReleaseSysCache(parent);
-            bool valid = key->convalidated || list_member_oid(left_aside, key->oid);
             if (by_parent || (!valid && which != Which::all) ||
                 (which == Which::valid_to_itself && !is_same_table(target, key->confrelid)))
                 return;
@@ -206,6 +213,8 @@ void set_validated(Oid foreign_key, bool validated) {
         });
     }
     table_close(catalog, RowExclusiveLock);
+    // Another key of the same transaction may have some of these among its own.
+    CommandCounterIncrement();
 }
 
 void keep_aside(Oid foreign_key) {
@@ -251,7 +260,7 @@ bool check_foreign_key(Oid foreign_key) {
                                                         SECURITY_RESTRICTED_OPERATION |
                                                         SECURITY_NOFORCE_RLS);
     Trigger trigger = trigger_of(key);
-    if (!RI_Initial_Check(&trigger, table, referenced))
+    if (pg::is_temporal(key) || !RI_Initial_Check(&trigger, table, referenced))
         check_rows_of_parts(key);
     SetUserIdAndSecContext(role, context);
     table_close(referenced, NoLock);

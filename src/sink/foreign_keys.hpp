@@ -17,7 +17,8 @@
 
 namespace fastcopy::sink {
 
-// The target's foreign keys. Keys of partitions count with their parent's. `left_aside`: OIDs of keys that count as valid, since another job that did
+// The target's foreign keys. Keys of partitions count with their parent's, unless they are valid and
+// the parent's is not. `left_aside`: OIDs of keys that count as valid, since another job that did
 // not end as done has set them aside.
 enum class Which { valid, valid_to_itself, all };
 job::TargetForeignKeys find_foreign_keys(Oid target, Which which, const List *left_aside);
