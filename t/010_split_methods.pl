@@ -116,6 +116,24 @@ copies_equal($source, $target, name => 'plain table into a partitioned one', fro
 $source->safe_psql('postgres', 'INSERT INTO flat_list SELECT * FROM list');
 copies_equal($source, $target, name => 'plain table into a partitioned one, routed', from => 'flat_list',
 	to => 'deep');
+# Several levels on both sides, partitioned by other columns in another order, and back.
+on_both(q(
+	CREATE TABLE otherwise (payload text, id integer, region text) PARTITION BY HASH (id);
+	CREATE TABLE otherwise_0 PARTITION OF otherwise FOR VALUES WITH (MODULUS 2, REMAINDER 0) PARTITION BY LIST (region);
+	CREATE TABLE otherwise_0_a (region text, gone integer, id integer, payload text);
+	ALTER TABLE otherwise_0_a DROP gone;
+	ALTER TABLE otherwise_0 ATTACH PARTITION otherwise_0_a FOR VALUES IN ('a', NULL);
+	CREATE TABLE otherwise_0_rest PARTITION OF otherwise_0 DEFAULT PARTITION BY RANGE (payload);
+	CREATE TABLE otherwise_0_rest_1 PARTITION OF otherwise_0_rest FOR VALUES FROM (MINVALUE) TO ('8');
+	CREATE TABLE otherwise_0_rest_2 PARTITION OF otherwise_0_rest FOR VALUES FROM ('8') TO (MAXVALUE);
+	CREATE TABLE otherwise_1 PARTITION OF otherwise FOR VALUES WITH (MODULUS 2, REMAINDER 1)));
+$source->safe_psql('postgres', 'INSERT INTO otherwise SELECT payload, id, region FROM deep');
+my $in_order = 'SELECT id, region, payload FROM otherwise';
+copies_equal($source, $target, name => 'several levels into other ones', from => 'deep', to => 'otherwise', kinds => 'blocks', actual => $in_order);
+copies_equal($source, $target, name => '... and back', from => 'otherwise', to => 'deep', kinds => 'blocks', expected => $in_order);
+copies_equal($source, $target, name => '... and a plain table into these', from => 'flat_list', to => 'otherwise', workers => [ 1, 4 ], actual => $in_order);
+copies_equal($source, $target, name => '... and from these into a plain one', from => 'otherwise', to => 'flat_deep', workers => [ 1, 4 ], expected => $in_order);
+like(compare_total('deep', 'otherwise'), qr/\|f$/, 'several levels compared with other ones');
 copies_equal($source, $target, name => 'one partition', from => 'list_bc', to => 'flat_list',
 	expected => 'SELECT id, region, payload FROM list_bc', kinds => 'blocks');
 # After an interrupted DETACH CONCURRENTLY the partition is still listed, but its rows are no longer the parent's.
@@ -162,6 +180,16 @@ copies_equal($source, $target, name => 'inheritance, with rows in parents and ch
 	kinds => 'blocks,whole', min_chunks => 20);
 copies_equal($source, $target, name => 'a branch of it', from => 'left_child', to => 'ancestor',
 	args => q(columns => ARRAY['id', 'payload']), expected => 'SELECT id, payload FROM left_child');
+
+# Into a table that others inherit from: it gets all rows itself, and truncating it empties these.
+$target->safe_psql('postgres', q(
+	CREATE TABLE heirs () INHERITS (ancestor);
+	CREATE TABLE heirs_of_heirs (extra integer DEFAULT 7) INHERITS (heirs);
+	CREATE INDEX ON heirs (id);
+	INSERT INTO heirs_of_heirs VALUES (-1, 'old')));
+copies_equal($source, $target, name => 'inheritance on both sides', from => 'ancestor', args => q(indexes => 'rebuild'), actual => 'SELECT * FROM ONLY ancestor',
+	workers => [ 1, 4 ]);
+like(compare_total('ancestor', 'ancestor'), qr/\|f$/, '... compared');
 
 # Rows that were moved between partitions, by an update, before the copy.
 $source->safe_psql('postgres', q(UPDATE range SET id = -id WHERE id BETWEEN 300 AND 1200));

@@ -53,6 +53,19 @@ my @odd = (
 my %known = map { $_ => 1 } split /\n/, $target->safe_psql('postgres', 'SELECT name FROM pg_settings');
 @odd = grep { $known{ $_->[0] } } @odd;
 
+# Asserts that fastcopy.compare finds no difference; in a session that has the settings, too.
+sub compares_equal
+{
+	my ($name, $from, $to, %case) = @_;
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	my $node     = delete $case{node} || $source;
+	my $conninfo = conninfo($node, %{ delete $case{source_words} || {} });
+	my $more     = join '', map { ", $_ => " . sql_string($case{$_}) } sort keys %case;
+	my $patience = join '', map { $known{$_} ? "SET $_ = 0; " : '' } qw(statement_timeout transaction_timeout);
+	my ($status, $stdout, $stderr) = run_verbose($target, "${patience}SELECT differs FROM fastcopy.compare('$conninfo', '$from', '$to', 2$more) WHERE range = 'total'");
+	return is("$stdout$stderr", 'f', "$name: compare agrees");
+}
+
 # Sets each on both sides, for the database or for the role, and copies by blocks in binary and by key in text. The
 # source waits a little in each copy, so that a timeout would fire.
 my $slowly = q(id > 0 AND (id <> 700 OR pg_catalog.pg_sleep(0.4) IS NOT NULL));
@@ -69,6 +82,7 @@ for my $setting (@odd)
 		args => "statistics => true$filter", format => 'binary', kinds => 'blocks');
 	copies_equal($source, $target, name => "$name = $value, text, by key", from => 'public.odd', to => 'odd_text', workers => [2], chunk_size => 64,
 		args => q(key => ') . (qw(tz b f s i))[ $turn % 5 ] . "'$filter", format => 'text', kinds => 'nulls,range');
+	compares_equal("$name = $value", 'public.odd', 'public.odd', $timeout ? (filter => $slowly) : ());
 	$_->safe_psql('postgres', "SET default_transaction_read_only = off; ALTER $whom RESET $name") for $source, $target;
 }
 # All the timeouts at once, on a source that sends nothing for longer than each of them.
@@ -83,6 +97,8 @@ $source->safe_psql(
 copies_equal($source, $target, name => 'timeouts of the source role', from => 'odd', workers => [ 1, 4 ], chunk_size => 64,
 	source_words => { user => 'hurried' },
 	args => 'filter => ' . sql_string('id % 400 > 0 OR pg_catalog.pg_sleep(0.3) IS NOT NULL'));
+
+compares_equal('timeouts of the source role', 'odd', 'odd', source_words => { user => 'hurried' }, filter => 'id % 400 > 0 OR pg_catalog.pg_sleep(0.3) IS NOT NULL');
 
 # Serializable by default: workers that write adjacent marks do not conflict.
 on_both(q(ALTER DATABASE postgres SET default_transaction_isolation = 'serializable'));
@@ -165,6 +181,19 @@ $target->safe_psql(
 copies_equal($source, $target, name => 'target with indexes', from => 'fired', to => 'indexed', workers => [4]);
 is($target->safe_psql('postgres', q(SET enable_seqscan = off; SELECT count(*) FROM indexed WHERE word = '1234')), '1', 'an index finds a row');
 
+# So are those of constraints that look at several rows: one that excludes others, and one that is checked at the end only.
+$target->safe_psql(
+	'postgres', q(
+	CREATE TABLE excluding (id integer, word text, CONSTRAINT apart EXCLUDE USING gist (int4range(id, id + 1) WITH &&));
+	CREATE TABLE deferring (id integer CONSTRAINT once UNIQUE DEFERRABLE INITIALLY DEFERRED, word text)));
+for my $case ([ excluding => '23P01', 'apart' ], [ deferring => '23505', 'once' ])
+{
+	my ($table, $sqlstate, $constraint) = @$case;
+	copies_equal($source, $target, name => "target with a constraint: $table", from => 'fired', to => $table, workers => [ 1, 4 ]);
+	compares_equal("target with a constraint: $table", 'fired', $table);
+	fails_with($target, sprintf(q(SELECT fastcopy.copy('%s', 'fired', '%s', 2)), conninfo($source), $table), $sqlstate, qr/"$constraint"/, "... which holds: $table");
+}
+
 # statistics => true is an ANALYZE.
 $target->safe_psql('postgres', 'CREATE TABLE analyzed (id integer, word text)');
 copies_equal($source, $target, name => 'statistics => false', from => 'fired', to => 'analyzed', workers => [1], args => 'statistics => false');
@@ -184,6 +213,7 @@ is($standby->safe_psql('postgres', 'SELECT pg_is_in_recovery()'), 't', 'the stan
 copies_equal($standby, $target, name => 'from a standby', from => 'fired', kinds => 'blocks');
 copies_equal($standby, $target, name => 'from a standby, by key', from => 'fired', args => q(key => 'id'), kinds => 'nulls,range', workers => [ 1, 4 ]);
 copies_equal($standby, $target, name => 'from a standby, of many types', from => 'odd', workers => [4]);
+compares_equal("standby, $_", $_, $_, node => $standby) for qw(fired odd);
 
 no_leftovers($source, $target, 'all environments');
 no_leftovers($standby, $target, 'and the standby');

@@ -270,8 +270,8 @@ SKIP:
 		  && $openssl->(qw(x509 -req -days 2), '-in', "$dir/$name.csr", '-CA', "$dir/ca.crt", '-CAkey', "$dir/ca.key",
 			'-CAcreateserial', '-out', "$dir/$name.crt");
 	}
-	skip 'openssl makes no certificates here', 3 unless $made;
-	skip 'the server has no TLS', 3
+	skip 'openssl makes no certificates here', 6 unless $made;
+	skip 'the server has no TLS', 6
 	  if $source->safe_psql('postgres', q(SELECT setting FROM pg_settings WHERE name = 'ssl_library')) eq '';
 	rename "$dir/reader.crt", "$home/.postgresql/postgresql.crt" or die $!;
 	rename "$dir/reader.key", "$home/.postgresql/postgresql.key" or die $!;
@@ -294,6 +294,14 @@ SKIP:
 	  . call_sql('copy', $source, source => conninfo($source, host => '127.0.0.1', user => 'reader', password => 'sesame'),
 		source_table => 'numbers', target_table => 'over_tls', statistics => 'false');
 	is($target->safe_psql('postgres', $over_tls), '100', 'a superuser uses the certificate of the account');
+	# The certificate must be of the host that was asked for, by an authority that is known.
+	link "$dir/ca.crt", "$home/.postgresql/root.crt" or die $!;
+	my %tls = (host => '127.0.0.1', user => 'reader', password => 'sesame', sslmode => 'verify-full');
+	my $verified = conninfo($source, %tls);
+	is($target->safe_psql('postgres', "SELECT fastcopy.copy('$verified', 'numbers', 'over_tls', 2, truncate => true)"), '100', 'with sslmode=verify-full');
+	is($target->safe_psql('postgres', "SELECT differs FROM fastcopy.compare('$verified', 'numbers', 'over_tls', 2) WHERE range = 'total'"), 'f', '... and compared');
+	fails_with($target, "SELECT fastcopy.copy('" . conninfo($source, %tls, host => 'localhost', hostaddr => '127.0.0.1') . "', 'numbers', 'over_tls')",
+		'08001', qr/^could not connect to the source server$/, '... not from a host of another name', detail => qr/server certificate for "127.0.0.1" does not match host name "localhost"/);
 	fails_with($target, $over_tls, '08001', qr/^could not connect to the source server$/, '... and nobody else does',
 		user => 'member', detail => qr/requires a valid client certificate/);
 	no_leftovers($source, $target, 'copies over TLS');
