@@ -32,20 +32,9 @@ class Comparison:
         if self.target.run("SELECT count(*) FROM pg_available_extensions WHERE name = 'pgclone'") == "1":
             self.target.run("CREATE EXTENSION pgclone")
         if not self.options.fresh:
-            self.touch_buffers()
-        # Enough WAL segments for one run, which the checkpoint renames for reuse.
-        megabytes = 40 * self.options.scale
-        self.target.run(f"SELECT count(pg_logical_emit_message(false, '', repeat(' ', 1 << 20))) "
-                        f"FROM generate_series(1, {megabytes})", "CHECKPOINT")
-
-    def touch_buffers(self):
-        """Uses each of the target's shared buffers once: the kernel provides their memory at the first use. An INSERT,
-        unlike COPY, uses no ring of buffers; a row fills a page."""
-        self.target.run(
-            "CREATE UNLOGGED TABLE filler (v text)", "ALTER TABLE filler ALTER v SET STORAGE PLAIN",
-            "INSERT INTO filler SELECT repeat('x', 8000) FROM generate_series(1, (SELECT setting::integer "
-            "FROM pg_settings WHERE name = 'shared_buffers'))",
-            "DROP TABLE filler")
+            self.target.touch_buffers()
+        # Enough for one run.
+        self.target.fill_wal(40 * self.options.scale)
 
     def verdict(self, subject, way, expected):
         """Nothing to compare for floors."""

@@ -10,8 +10,12 @@ target_port=5506
 
 # Installs the packages that only benchmarks need, and those that are named.
 install_benchmark_packages() {
+    install_packages python3-minimal pgcopydb gnuplot-nox "$@"
+}
+
+install_packages() {
     local package missing=()
-    for package in python3-minimal pgcopydb gnuplot-nox "$@"; do
+    for package in "$@"; do
         [[ $(dpkg-query -W -f='${db:Status-Abbrev}' "$package" 2>/dev/null) == ii* ]] || missing+=("$package")
     done
     [[ ${#missing[@]} -gt 0 ]] || return 0

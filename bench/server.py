@@ -26,6 +26,20 @@ class Server:
             output = done.stdout.strip()
         return output
 
+    def touch_buffers(self):
+        """Uses each of the shared buffers once: the kernel provides their memory at the first use. An INSERT, unlike
+        COPY, uses no ring of buffers; a row fills a page."""
+        self.run(
+            "CREATE UNLOGGED TABLE filler (v text)", "ALTER TABLE filler ALTER v SET STORAGE PLAIN",
+            "INSERT INTO filler SELECT repeat('x', 8000) FROM generate_series(1, (SELECT setting::integer "
+            "FROM pg_settings WHERE name = 'shared_buffers'))",
+            "DROP TABLE filler")
+
+    def fill_wal(self, megabytes):
+        """Makes WAL segments, which the checkpoint renames for reuse."""
+        self.run(f"SELECT count(pg_logical_emit_message(false, '', repeat(' ', 1 << 20))) "
+                 f"FROM generate_series(1, {megabytes})", "CHECKPOINT")
+
     def postmaster(self):
         with open(self.run("SHOW data_directory") + "/postmaster.pid", encoding="ascii") as file:
             return int(file.readline())

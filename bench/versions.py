@@ -17,11 +17,24 @@ SAMPLE = "SELECT count(*), count(*) FILTER (WHERE wait_event_type = 'Lock' AND w
          "FROM pg_stat_activity WHERE backend_type = 'fastcopy worker';\n"
 
 
+def stat_fields(pid):
+    """What follows the name of a process in /proc; none if it has ended."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
+            return file.read().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+
+
 def server_cpu(postmaster):
-    """CPU seconds of a server and of all its processes that have ended."""
-    with open(f"/proc/{postmaster}/stat", encoding="ascii") as file:
-        fields = file.read().rpartition(")")[2].split()
-    return sum(int(field) for field in fields[11:15]) / os.sysconf("SC_CLK_TCK")
+    """CPU seconds of a server: of its processes that run, such as the one that writes WAL, and of those that have
+    ended."""
+    ticks = sum(int(field) for field in stat_fields(postmaster)[11:15])
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        fields = stat_fields(pid)
+        if fields and int(fields[1]) == postmaster:
+            ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def clients_cpu():
@@ -123,6 +136,8 @@ def main():
     parser.add_argument("--scale", type=int, required=True)
     comparison = Comparison(parser.parse_args())
     comparison.target.run("CREATE EXTENSION pg_fastcopy")
+    comparison.target.touch_buffers()
+    comparison.target.fill_wal(40 * comparison.options.scale)
     for table in tables.TABLES:
         if table.name in NAMES:
             comparison.run(table)
