@@ -362,6 +362,22 @@ WHERE fastcopy.may_see(j.owner);
 COMMENT ON VIEW fastcopy.tables IS 'one row per table of each fastcopy job';
 GRANT SELECT ON fastcopy.tables TO PUBLIC;
 
+-- Of several tables, the line names those at work.
+CREATE OR REPLACE VIEW fastcopy.progress WITH (security_barrier) AS
+SELECT s.job,
+       fastcopy.progress_line(s.job, CASE WHEN s.tables > 1 THEN pg_catalog.concat_ws(': ', s.target_table, w.tables) ELSE s.target_table END,
+                              s.state, (s.percent / 100)::double precision, s.rows_copied,
+                              extract(epoch FROM s.elapsed)::double precision, s.workers, s.workers_wanted) AS line
+FROM fastcopy.status s
+LEFT JOIN LATERAL (
+    SELECT pg_catalog.string_agg(DISTINCT t.target_table, ', ') AS tables
+    FROM fastcopy.live_workers() l
+    LEFT JOIN fastcopy.chunk c ON c.job = l.job AND c.chunk = l.chunk
+    LEFT JOIN fastcopy.definition d ON d.job = l.job AND d.number = l.index
+    JOIN fastcopy.job_table t ON t.job = l.job AND t.number = coalesce(c.table_number, d.table_number)
+    WHERE l.job = s.job) w ON s.tables > 1
+ORDER BY s.job;
+
 -- What the INSERT of a worker selects from. It gives rows to nobody else, so that all may call it.
 CREATE FUNCTION fastcopy.incoming_rows() RETURNS SETOF record
 LANGUAGE C VOLATILE PARALLEL UNSAFE

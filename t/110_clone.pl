@@ -206,6 +206,7 @@ hold_gate($gatekeeper);
 my %gated = (truncate => 'true', filters => q('{"sales.orders": "public.gate(id)"}'));
 $job = $target->safe_psql('postgres', "SET fastcopy.chunk_size = '64kB'; SELECT " . clone(%gated, workers => 2));
 wait_at_gate($source, 1);
+ok($target->poll_query_until('postgres', "SELECT line ~ '7 tables: sales\\.orders ' FROM fastcopy.progress WHERE job = $job"), 'the line of progress names the tables at work');
 fails_with($target, "SELECT fastcopy.start('$conninfo', 'customers', 'customers', 1)", '55006', qr/^public\.customers is the target of fastcopy job $job$/,
 	'no other job gets one of the targets');
 fails_with($target, 'SELECT ' . clone(tables => q('{events, customers}')), '55006', qr/^public\.customers is the target of fastcopy job $job$/, '... nor another clone');

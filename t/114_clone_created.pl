@@ -222,6 +222,15 @@ $source->safe_psql('postgres', q(SELECT nextval('customers_id_seq'), setval('sal
 $target->safe_psql('stopped', "SELECT fastcopy.resume($job)");
 is(wait_done('stopped', $job), 'done', '... and a resume');
 is_same('stopped', 'a job that is resumed');
+# Statistics.
+$source->safe_psql('postgres', 'ANALYZE');
+make_database('analyzed');
+is(wait_done('analyzed', start('analyzed')), 'done', 'a source with statistics');
+my $statistics = q(SELECT count(*) > 8, (SELECT reltuples FROM pg_class WHERE relname = 'lines') FROM pg_stats WHERE schemaname IN ('public', 'sales'));
+is($target->safe_psql('analyzed', $statistics), 't|20000', '... is cloned with them');
+is($target->safe_psql('analyzed', q(SELECT sum(analyze_count) > 0 FROM pg_stat_all_tables WHERE schemaname IN ('public', 'sales'))),
+	major_version($target) >= 18 ? 'f' : 't', '... from version 18 on without ANALYZE');
+
 no_leftovers($source, $target, 'clones', dbname => 'stopped');
 
 done_testing();

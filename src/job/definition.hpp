@@ -14,12 +14,13 @@ enum class Stage : int32 {
     attachments = 2,   // of indexes to those of partitioned tables
     foreign_keys = 3,  // not valid yet
     validations = 4,   // of these
-    rest = 5,          // after ANALYZE: triggers, policies, materialized views, sequences, ...
+    statistics = 5,    // those of the source
+    rest = 6,          // triggers, policies, materialized views, sequences, ...
 };
 
 // Whether workers make the stage's definitions side by side; otherwise one makes them in order.
 constexpr bool is_parallel(Stage stage) {
-    return stage == Stage::tables || stage == Stage::validations;
+    return stage == Stage::tables || stage == Stage::validations || stage == Stage::statistics;
 }
 
 struct Definition {

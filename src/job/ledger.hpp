@@ -84,6 +84,9 @@ struct OpenStage {
 };
 OpenStage next_stage(int64 job, Stage last);
 
+// Whether the job has definitions of a stage, made or not.
+bool has_stage(int64 job, Stage stage);
+
 // OIDs of the indexes that the job has set aside and not rebuilt, palloc'd.
 List *read_indexes_aside(int64 job);
 

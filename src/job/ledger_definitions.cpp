@@ -81,6 +81,18 @@ OpenStage next_stage(int64 job, Stage last) {
     return open_stage;
 }
 
+bool has_stage(int64 job, Stage stage) {
+    Session session = open();
+    Params p;
+    p.add_int8(job);
+    p.add_int4(static_cast<int32>(stage));
+    read("SELECT EXISTS (SELECT FROM fastcopy.definition WHERE job = $1 AND stage = $2) AS found",
+         &p);
+    bool found = field_bool("found");
+    close(session);
+    return found;
+}
+
 List *read_indexes_aside(int64 job) {
     MemoryContext caller = CurrentMemoryContext;
     Session session = open();

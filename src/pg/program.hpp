@@ -15,6 +15,9 @@ namespace fastcopy::pg {
 
 constexpr File no_file = -1;
 
+// Whether pg_dump can dump statistics, and this server take them.
+constexpr bool has_portable_statistics = PG_VERSION_NUM >= 180000;
+
 struct Program {
     pid_t pid;
     int alive;  // the pipe: readable once the program has exited

@@ -161,6 +161,16 @@ void finish(RunningJob *job) {
     move_to(job, job::State::done);
 }
 
+// Whether statistics come from the source: see run/dump.
+bool takes_statistics_over(RunningJob *job) {
+    if (!job->request.create)
+        return false;
+    pg::begin_ledger_transaction();
+    bool has = job::ledger::has_stage(job->area->job, job::Stage::statistics);
+    pg::commit_transaction();
+    return has;
+}
+
 void run_job(RunningJob *job) {
     prepare(job);
     if (job->nothing_new) {
@@ -181,7 +191,7 @@ void run_job(RunningJob *job) {
     job->connection = nullptr;
     make_definitions(job, job::Stage::validations);
     check_foreign_keys(job);
-    if (job->request.statistics)
+    if (job->request.statistics && !takes_statistics_over(job))
         analyze_targets(job);
     make_definitions(job, job::Stage::rest);
     // Those of a created database have the source's values.

@@ -14,8 +14,7 @@ using core::DumpEntry;
 using source::Rows;
 
 struct Definitions {
-    dump::Section before_data;
-    dump::Section after_data;
+    dump::Dump dumped;
 };
 
 namespace {
@@ -422,17 +421,18 @@ Definitions *create_tables(RunningJob *job, const Listing &listing, const Source
     copy_large_objects(job);
     find_created(job);
     auto *definitions = static_cast<Definitions *>(palloc(sizeof(Definitions)));
-    *definitions = Definitions{dumped.before_data, dumped.after_data};
+    *definitions = Definitions{dumped};
     return definitions;
 }
 
 void write_definitions(RunningJob *job, const Definitions &definitions, const SourceFacts &facts) {
-    TableEntries tables = list_table_entries(definitions.before_data);
+    const dump::Dump &dumped = definitions.dumped;
+    TableEntries tables = list_table_entries(dumped.before_data);
     Map map = map_members(facts);
-    PartitionedKeys to_partitioned = find_partitioned_keys(job, definitions.after_data);
+    PartitionedKeys to_partitioned = find_partitioned_keys(job, dumped.after_data);
     Items items{};
-    for (int i = 0; i < definitions.after_data.count; i++) {
-        const DumpEntry &entry = definitions.after_data.entries[i];
+    for (int i = 0; i < dumped.after_data.count; i++) {
+        const DumpEntry &entry = dumped.after_data.entries[i];
         job::Stage stage = stage_of(entry.kind);
         if (stage == job::Stage::foreign_keys) {
             add_foreign_key(&items, entry, i, tables, map, to_partitioned);
@@ -444,8 +444,15 @@ void write_definitions(RunningJob *job, const Definitions &definitions, const So
         item->definition.sql = dump::sql_of(entry);
         assign_table(item, entry, tables, map);
     }
+    for (int i = 0; i < dumped.statistics.count; i++) {
+        const DumpEntry &entry = dumped.statistics.entries[i];
+        Item *item = items.add(job::Stage::statistics, i);
+        item->definition.kind = dump::copy(entry.kind);
+        item->definition.name = dump::shown_name(entry);
+        item->definition.sql = dump::sql_of(entry);
+    }
     if (job->request.sequences)
-        add_dumped_sequences(job, &items, definitions.before_data);
+        add_dumped_sequences(job, &items, dumped.before_data);
     sort_items(&items);
     auto *rows = static_cast<job::Definition *>(
         MemoryContextAllocHuge(CurrentMemoryContext, sizeof(job::Definition) * items.count + 1));

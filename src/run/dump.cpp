@@ -82,8 +82,10 @@ void add_choices(Words *arguments, const job::Request &request) {
         arguments->add("--no-privileges");
 }
 
+enum class Content { definitions, statistics };
+
 // The archive, in pg_dump's custom format.
-File make_archive(RunningJob *job, const Listing &listing) {
+File make_archive(RunningJob *job, const Listing &listing, Content content) {
     const job::Request &request = job->request;
     source::ProgramSource source = source::for_program(request.source);
     StringInfoData conninfo;
@@ -98,8 +100,14 @@ File make_archive(RunningJob *job, const Listing &listing) {
         source::append_option(&conninfo, "gssencmode", "disable");
     }
     Words arguments;
-    for (const char *argument : {"--format=custom", "--section=pre-data", "--section=post-data",
-                                 "--no-subscriptions", "--no-password", "--lock-wait-timeout=1000"})
+    if (content == Content::definitions) {
+        arguments.add("--section=pre-data");
+        arguments.add("--section=post-data");
+    } else {
+        arguments.add("--statistics-only");
+    }
+    for (const char *argument :
+         {"--format=custom", "--no-subscriptions", "--no-password", "--lock-wait-timeout=1000"})
         arguments.add(argument);
     arguments.add(psprintf("--encoding=%s", GetDatabaseEncodingName()));
     arguments.add(psprintf("--snapshot=%s", job->area->snapshot));
@@ -142,11 +150,13 @@ Section split(const StringInfoData &text) {
     return section;
 }
 
+// A section of the archive, or all of it.
 Section restore(RunningJob *job, File archive, const char *section) {
     Words arguments;
     for (const char *argument : {"--verbose", "--file=-"})
         arguments.add(argument);
-    arguments.add(psprintf("--section=%s", section));
+    if (section != nullptr)
+        arguments.add(psprintf("--section=%s", section));
     add_choices(&arguments, job->request);
     Words environment;
     environment.add("LC_ALL=C");
@@ -173,9 +183,18 @@ void check_versions(RunningJob *job) {
 
 Dump read(RunningJob *job, const Listing &listing) {
     check_versions(job);
-    File archive = make_archive(job, listing);
-    Dump dump{restore(job, archive, "pre-data"), restore(job, archive, "post-data")};
+    File archive = make_archive(job, listing, Content::definitions);
+    Dump dump{};
+    dump.before_data = restore(job, archive, "pre-data");
+    dump.after_data = restore(job, archive, "post-data");
     FileClose(archive);
+    // Those of the source are of all rows.
+    if (pg::has_portable_statistics && source::server_version(job->connection) >= 180000 &&
+        job->request.statistics && job->request.filter_count == 0) {
+        archive = make_archive(job, listing, Content::statistics);
+        dump.statistics = restore(job, archive, nullptr);
+        FileClose(archive);
+    }
     return dump;
 }
 

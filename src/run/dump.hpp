@@ -16,6 +16,7 @@ struct Section {
 struct Dump {
     Section before_data;
     Section after_data;
+    Section statistics;  // empty if ANALYZE is to make them
 };
 
 // Dumps the definitions of the request's tables, or of the whole database, under the job's snapshot.
