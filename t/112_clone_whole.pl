@@ -81,7 +81,7 @@ sub states_of
 sub large_objects_of
 {
 	my ($node, $name) = @_;
-	return $node->safe_psql($name, q(SELECT string_agg(concat_ws(' ', oid, md5(lo_get(oid))), ', ' ORDER BY oid) FROM pg_largeobject_metadata));
+	return $node->safe_psql($name, q(SELECT string_agg(concat_ws(' ', oid, md5(lo_get(oid)), lomowner::regrole, lomacl::text, obj_description(oid, 'pg_largeobject')), ', ' ORDER BY oid) FROM pg_largeobject_metadata));
 }
 
 # Asserts that a database is what its source is, but for the extension, which is dropped last.
@@ -228,6 +228,8 @@ SELECT setval('invoice_number', 1000, false);
 
 SELECT lo_from_bytea(4711, decode(repeat('00ff', 5000), 'hex'));
 SELECT lo_from_bytea(4712, '');
+SELECT lo_from_bytea(4713, decode(repeat('0123456789abcdef', 40000), 'hex'));
+ALTER LARGE OBJECT 4713 OWNER TO shop_owner;
 COMMENT ON LARGE OBJECT 4711 IS 'a picture';
 GRANT SELECT ON LARGE OBJECT 4711 TO clerk;
 

@@ -145,7 +145,7 @@ $source->safe_psql('postgres', 'DROP TABLE book; DROP OWNED BY guest');
 make_database('part');
 my $job = start('part', tables => q('{events}'), privileges => 'false');
 is(wait_done('part', $job), 'done', 'a partitioned table alone');
-is($target->safe_psql('part', q(SELECT string_agg(oid::regclass::text, ' ' ORDER BY relname) FROM pg_class WHERE relname ~ 'events')),
+is($target->safe_psql('part', q(SELECT string_agg(oid::regclass::text, ' ' ORDER BY relname) FROM pg_class WHERE relname ~ '^events')),
 	'events events_at_idx events_new events_new_at_idx events_old events_old_at_idx events_older events_older_at_idx', '... is created with its partitions and indexes');
 is(table_digest($target, 'events', 'part'), table_digest($source, 'events'), '... and has its rows');
 $target->safe_psql('part', 'CREATE SCHEMA sales');

@@ -418,7 +418,9 @@ Definitions *create_tables(RunningJob *job, const Listing &listing, const Source
     check_listed(job, dumped.before_data, listing, facts);
     refuse_dangling_keys(job, dumped.before_data);
     create(job, dumped.before_data);
-    copy_large_objects(job);
+    // Patterns are for tables.
+    if (job->request.include_count == 0)
+        copy_large_objects(job);
     find_created(job);
     auto *definitions = static_cast<Definitions *>(palloc(sizeof(Definitions)));
     *definitions = Definitions{dumped};

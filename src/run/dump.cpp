@@ -106,8 +106,8 @@ File make_archive(RunningJob *job, const Listing &listing, Content content) {
     } else {
         arguments.add("--statistics-only");
     }
-    for (const char *argument :
-         {"--format=custom", "--no-subscriptions", "--no-password", "--lock-wait-timeout=1000"})
+    for (const char *argument : {"--format=custom", "--no-subscriptions", "--no-blobs",
+                                 "--no-password", "--lock-wait-timeout=1000"})
         arguments.add(argument);
     arguments.add(psprintf("--encoding=%s", GetDatabaseEncodingName()));
     arguments.add(psprintf("--snapshot=%s", job->area->snapshot));
