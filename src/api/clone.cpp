@@ -1,14 +1,16 @@
 // fastcopy.clone: starts a job of many tables. run/find_tables.hpp says which.
+#include "api/clone.hpp"
+
 #include "api/arguments.hpp"
 #include "api/launch.hpp"
 #include "api/sql_objects.hpp"
+#include "run/prerequisites.hpp"
 #include "settings.hpp"
 
 namespace fastcopy::api {
 
 namespace {
 
-// Whether the tables are to be created. That runs programs on this server.
 bool create_argument(FunctionCallInfo fcinfo, int n) {
     const char *value = text_argument(fcinfo, n, "definitions");
     bool create = strcmp(value, "create") == 0;
@@ -16,14 +18,6 @@ bool create_argument(FunctionCallInfo fcinfo, int n) {
         ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
                         errmsg("invalid value for argument \"definitions\": \"%s\"", value),
                         errhint("Valid values are \"create\" and \"keep\".")));
-    if (create && !has_privs_of_role(GetUserId(), ROLE_PG_EXECUTE_SERVER_PROGRAM))
-        ereport(
-            ERROR,
-            (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-             errmsg("permission denied to create the definitions of the source"),
-             errdetail("Only superusers and members of role pg_execute_server_program may have "
-                       "this server run pg_dump."),
-             errhint("Create the tables first, and copy into them with definitions => 'keep'.")));
     return create;
 }
 
@@ -56,7 +50,9 @@ void read_filters(FunctionCallInfo fcinfo, int n, job::Request *request) {
     }
 }
 
-job::Request read_request(FunctionCallInfo fcinfo) {
+}  // namespace
+
+job::Request read_clone_arguments(FunctionCallInfo fcinfo) {
     job::Request request{};
     request.clone = true;
     set_source(&request, text_argument(fcinfo, 0, "source"));
@@ -89,10 +85,15 @@ job::Request read_request(FunctionCallInfo fcinfo) {
     return request;
 }
 
+namespace {
+
 int64 clone_tables(FunctionCallInfo fcinfo) {
     PreventCommandIfReadOnly("fastcopy.clone()");
     PreventCommandDuringRecovery("fastcopy.clone()");
-    return launch_new_job(read_request(fcinfo));
+    job::Request request = read_clone_arguments(fcinfo);
+    if (request.create)
+        run::check_may_create();
+    return launch_new_job(request);
 }
 
 }  // namespace

@@ -14,11 +14,36 @@ inline AclResult check_schema(Oid schema, Oid role, AclMode mode) {
 #endif
 }
 
+inline AclResult check_tablespace(Oid tablespace, Oid role, AclMode mode) {
+#if PG_VERSION_NUM >= 160000
+    return object_aclcheck(TableSpaceRelationId, tablespace, role, mode);
+#else
+    return pg_tablespace_aclcheck(tablespace, role, mode);
+#endif
+}
+
+inline AclResult check_database(Oid database, Oid role, AclMode mode) {
+#if PG_VERSION_NUM >= 160000
+    return object_aclcheck(DatabaseRelationId, database, role, mode);
+#else
+    return pg_database_aclcheck(database, role, mode);
+#endif
+}
+
 inline AclResult check_foreign_server(Oid server, Oid role, AclMode mode) {
 #if PG_VERSION_NUM >= 160000
     return object_aclcheck(ForeignServerRelationId, server, role, mode);
 #else
     return pg_foreign_server_aclcheck(server, role, mode);
+#endif
+}
+
+// Whether a role may give objects to another.
+inline bool may_set_role(Oid role, Oid other) {
+#if PG_VERSION_NUM >= 160000
+    return member_can_set_role(role, other);
+#else
+    return is_member_of_role(role, other);
 #endif
 }
 

@@ -50,6 +50,7 @@ extern "C" {
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_namespace.h"
 #include "catalog/pg_sequence.h"
+#include "catalog/pg_tablespace.h"
 #include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
 #include "catalog/pg_user_mapping.h"
@@ -58,6 +59,7 @@ extern "C" {
 #include "commands/defrem.h"
 #include "commands/extension.h"
 #include "commands/progress.h"
+#include "commands/tablespace.h"
 #include "commands/trigger.h"
 #include "commands/vacuum.h"
 #if PG_VERSION_NUM >= 150000

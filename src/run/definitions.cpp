@@ -32,23 +32,6 @@ void add_oid(StringInfo list, Oid oid) {
     appendStringInfo(list, "%s%u", list->len > 0 ? "," : "", oid);
 }
 
-// What engines keep in their own catalogs is no definition that pg_dump could make.
-void refuse_engines(RunningJob *job) {
-    Rows rows = source::query(
-        job->connection,
-        "SELECT e.extname FROM pg_catalog.pg_extension e WHERE e.extname OPERATOR(pg_catalog.=)"
-        " ANY (ARRAY['timescaledb', 'citus']::pg_catalog.name[]) ORDER BY 1");
-    if (rows.count > 0)
-        ereport(ERROR,
-                (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-                 errmsg("cannot create the definitions of a source with extension \"%s\"",
-                        rows.at(0, 0)),
-                 errdetail("What the extension keeps about its tables is not a part of their "
-                           "definitions."),
-                 errhint("Create the tables here by the extension's own means, and copy into them "
-                         "with definitions => 'keep'.")));
-}
-
 Oid *sorted(Oid *oids, int count) {
     std::sort(oids, oids + count);
     return oids;
@@ -94,41 +77,15 @@ void check_listed(RunningJob *job, const dump::Section &before_data, const Listi
                         errhint("Start the job again.")));
 }
 
-// A key that refers to a table which is not here would fail after all rows have been copied.
-void refuse_dangling_keys(RunningJob *job, const dump::Section &before_data) {
+// The OIDs of the tables that are created, as a literal of SQL.
+const char *list_created(const dump::Section &before_data) {
     StringInfoData oids;
     initStringInfo(&oids);
     for (int i = 0; i < before_data.count; i++) {
         if (is_table(before_data.entries[i]))
             add_oid(&oids, before_data.entries[i].oid);
     }
-    Rows rows = source::query(
-        job->connection,
-        psprintf(
-            "SELECT DISTINCT pg_catalog.concat(pg_catalog.quote_ident(n.nspname), '.',"
-            " pg_catalog.quote_ident(c.relname)), n.nspname, c.relname"
-            " FROM pg_catalog.pg_constraint k"
-            " JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) k.confrelid"
-            " JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace"
-            " WHERE k.contype OPERATOR(pg_catalog.=) 'f'::pg_catalog.\"char\""
-            " AND k.conrelid OPERATOR(pg_catalog.=) ANY ('{%s}'::pg_catalog.oid[])"
-            " AND k.confrelid OPERATOR(pg_catalog.<>) ALL ('{%s}'::pg_catalog.oid[]) ORDER BY 1",
-            oids.data, oids.data));
-    StringInfoData missing;
-    initStringInfo(&missing);
-    for (int i = 0; i < rows.count; i++) {
-        Oid schema = get_namespace_oid(rows.at(i, 1), true);
-        if (!OidIsValid(schema) || !OidIsValid(get_relname_relid(rows.at(i, 2), schema)))
-            appendStringInfo(&missing, "%s%s", missing.len > 0 ? ", " : "",
-                             plan::to_name(rows.at(i, 0)));
-    }
-    if (missing.len > 0)
-        ereport(ERROR,
-                (errcode(ERRCODE_UNDEFINED_TABLE),
-                 errmsg("foreign keys refer to tables that are neither cloned nor exist here"),
-                 errdetail_internal("%s", missing.data),
-                 errhint("Clone these tables, too, or copy into tables without the keys with "
-                         "definitions => 'keep'.")));
+    return oids.data;
 }
 
 // What follows CREATE SCHEMA in the entry of a schema, if anything.
@@ -412,11 +369,58 @@ void sort_items(Items *items) {
 
 }  // namespace
 
+void refuse_source(source::Connection *connection) {
+    dump::check_version(connection);
+    Rows rows = source::query(
+        connection,
+        "SELECT e.extname FROM pg_catalog.pg_extension e WHERE e.extname OPERATOR(pg_catalog.=)"
+        " ANY (ARRAY['timescaledb', 'citus']::pg_catalog.name[]) ORDER BY 1");
+    if (rows.count > 0)
+        ereport(ERROR,
+                (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+                 errmsg("cannot create the definitions of a source with extension \"%s\"",
+                        rows.at(0, 0)),
+                 errdetail("What the extension keeps about its tables is not a part of their "
+                           "definitions."),
+                 errhint("Create the tables here by the extension's own means, and copy into them "
+                         "with definitions => 'keep'.")));
+}
+
+void refuse_dangling_keys(source::Connection *connection, const char *oids) {
+    Rows rows = source::query(
+        connection,
+        psprintf(
+            "SELECT DISTINCT pg_catalog.concat(pg_catalog.quote_ident(n.nspname), '.',"
+            " pg_catalog.quote_ident(c.relname)), n.nspname, c.relname"
+            " FROM pg_catalog.pg_constraint k"
+            " JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) k.confrelid"
+            " JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace"
+            " WHERE k.contype OPERATOR(pg_catalog.=) 'f'::pg_catalog.\"char\""
+            " AND k.conrelid OPERATOR(pg_catalog.=) ANY ('{%s}'::pg_catalog.oid[])"
+            " AND k.confrelid OPERATOR(pg_catalog.<>) ALL ('{%s}'::pg_catalog.oid[]) ORDER BY 1",
+            oids, oids));
+    StringInfoData missing;
+    initStringInfo(&missing);
+    for (int i = 0; i < rows.count; i++) {
+        Oid schema = get_namespace_oid(rows.at(i, 1), true);
+        if (!OidIsValid(schema) || !OidIsValid(get_relname_relid(rows.at(i, 2), schema)))
+            appendStringInfo(&missing, "%s%s", missing.len > 0 ? ", " : "",
+                             plan::to_name(rows.at(i, 0)));
+    }
+    if (missing.len > 0)
+        ereport(ERROR,
+                (errcode(ERRCODE_UNDEFINED_TABLE),
+                 errmsg("foreign keys refer to tables that are neither cloned nor exist here"),
+                 errdetail_internal("%s", missing.data),
+                 errhint("Clone these tables, too, or copy into tables without the keys with "
+                         "definitions => 'keep'.")));
+}
+
 Definitions *create_tables(RunningJob *job, const Listing &listing, const SourceFacts &facts) {
-    refuse_engines(job);
+    refuse_source(job->connection);
     dump::Dump dumped = dump::read(job, listing);
     check_listed(job, dumped.before_data, listing, facts);
-    refuse_dangling_keys(job, dumped.before_data);
+    refuse_dangling_keys(job->connection, list_created(dumped.before_data));
     create(job, dumped.before_data);
     // Patterns are for tables.
     if (job->request.include_count == 0)

@@ -21,6 +21,14 @@ namespace fastcopy::run {
 // What is left to be made, until it is in the ledger.
 struct Definitions;
 
+// An ERROR if the source is newer than the pg_dump here, or has an extension that keeps in its own
+// catalogs what no definition of pg_dump's says.
+void refuse_source(source::Connection *connection);
+
+// An ERROR if a foreign key of these tables, OIDs with commas between them, refers to a table that is
+// neither one of them nor here: it would fail after all rows have been copied.
+void refuse_dangling_keys(source::Connection *connection, const char *oids);
+
 // Has the definitions dumped, and creates what comes before the data. Sets the targets of the
 // request's tables. An ERROR if the snapshot has a table that is not listed.
 Definitions *create_tables(RunningJob *job, const Listing &listing, const SourceFacts &facts);

@@ -166,8 +166,10 @@ Section restore(RunningJob *job, File archive, const char *section) {
     return split(text);
 }
 
-void check_versions(RunningJob *job) {
-    int theirs = source::server_version(job->connection) / 10000;
+}  // namespace
+
+void check_version(source::Connection *connection) {
+    int theirs = source::server_version(connection) / 10000;
     int ours = PG_VERSION_NUM / 10000;
     if (theirs > ours)
         ereport(
@@ -179,10 +181,7 @@ void check_versions(RunningJob *job) {
              errhint("Create the tables first, and copy into them with definitions => 'keep'.")));
 }
 
-}  // namespace
-
 Dump read(RunningJob *job, const Listing &listing) {
-    check_versions(job);
     File archive = make_archive(job, listing, Content::definitions);
     Dump dump{};
     dump.before_data = restore(job, archive, "pre-data");

@@ -19,6 +19,9 @@ struct Dump {
     Section statistics;  // empty if ANALYZE is to make them
 };
 
+// An ERROR if the source is newer than the pg_dump here.
+void check_version(source::Connection *connection);
+
 // Dumps the definitions of the request's tables, or of the whole database, under the job's snapshot.
 Dump read(RunningJob *job, const Listing &listing);
 

@@ -55,13 +55,15 @@ const char *any_of(const char **patterns, int count) {
 }
 
 // What may be copied at all: nothing of the system's.
-#define COPIED_FROM                                                                        \
-    " FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n"                           \
-    " ON n.oid OPERATOR(pg_catalog.=) c.relnamespace"                                      \
-    " WHERE c.relkind OPERATOR(pg_catalog.=) ANY (ARRAY['r', 'p']::pg_catalog.\"char\"[])" \
-    " AND c.relpersistence OPERATOR(pg_catalog.<>) 't'::pg_catalog.\"char\""               \
-    " AND n.nspname OPERATOR(pg_catalog.!~) '^pg_'"                                        \
+#define RELATIONS_OF_KINDS(kinds)                                            \
+    " FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n"             \
+    " ON n.oid OPERATOR(pg_catalog.=) c.relnamespace"                        \
+    " WHERE c.relkind OPERATOR(pg_catalog.=) ANY (ARRAY[" kinds              \
+    "]::pg_catalog.\"char\"[])"                                              \
+    " AND c.relpersistence OPERATOR(pg_catalog.<>) 't'::pg_catalog.\"char\"" \
+    " AND n.nspname OPERATOR(pg_catalog.!~) '^pg_'"                          \
     " AND n.nspname OPERATOR(pg_catalog.<>) 'information_schema'::pg_catalog.name"
+#define COPIED_FROM RELATIONS_OF_KINDS("'r', 'p'")
 
 // A pattern with a typing error would silently copy less, or more, than was meant.
 void check_patterns(source::Connection *connection, const char *argument, const char **patterns,
@@ -77,16 +79,20 @@ void check_patterns(source::Connection *connection, const char *argument, const 
     }
 }
 
+// The condition that a relation is one of those that the request asks for.
+const char *included(const job::Request &request) {
+    return request.include_count > 0
+               ? any_of(request.include, request.include_count)
+               : "NOT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.classid"
+                 " OPERATOR(pg_catalog.=) 'pg_catalog.pg_class'::pg_catalog.regclass"
+                 "::pg_catalog.oid AND d.objid OPERATOR(pg_catalog.=) c.oid"
+                 " AND d.deptype OPERATOR(pg_catalog.=) 'e'::pg_catalog.\"char\")";
+}
+
 // The tables: OID; schema and name; both quoted; a partition that is to be left out, which is not
 // possible; whether other tables inherit from it; the OIDs of its leaves.
-Rows list_tables(source::Connection *connection, const job::Request &request) {
-    const char *include =
-        request.include_count > 0
-            ? any_of(request.include, request.include_count)
-            : "NOT EXISTS (SELECT FROM pg_catalog.pg_depend d"
-              " WHERE d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_class'::pg_catalog.regclass"
-              "::pg_catalog.oid AND d.objid OPERATOR(pg_catalog.=) c.oid"
-              " AND d.deptype OPERATOR(pg_catalog.=) 'e'::pg_catalog.\"char\")";
+Rows query_tables(source::Connection *connection, const job::Request &request) {
+    const char *include = included(request);
     const char *exclude = any_of(request.exclude, request.exclude_count);
     return source::query(
         connection,
@@ -177,42 +183,6 @@ void add_name(NameList *list, const char *name) {
         appendStringInfoString(&list->names, ", ...");
 }
 
-// Chunks of hypertables inherit from them, and are no tables of their own.
-void refuse_hypertables(source::Connection *connection, const NameList &parents) {
-    Rows rows = source::query(connection,
-                              "SELECT FROM pg_catalog.pg_extension WHERE extname"
-                              " OPERATOR(pg_catalog.=) 'timescaledb'::pg_catalog.name");
-    if (rows.count > 0)
-        ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-                        errmsg("cannot clone hypertables, or tables that others inherit from, of a "
-                               "source with TimescaleDB"),
-                        errdetail_internal("%s", parents.names.data),
-                        errhint("Leave them out with the argument \"exclude\", and copy them one "
-                                "by one with fastcopy.copy.")));
-}
-
-// Sets the filters of the tables that they name.
-void set_filters(source::Connection *connection, job::Request *request, const Rows &tables) {
-    for (int i = 0; i < request->filter_count; i++) {
-        const char *name = request->filtered[i];
-        Rows found =
-            source::query(connection, "SELECT $1::pg_catalog.regclass::pg_catalog.oid", 1, &name);
-        Oid oid = plan::oid_at(found, 0, 0);
-        int at = 0;
-        while (at < tables.count && plan::oid_at(tables, at, 0) != oid)
-            at++;
-        if (at == tables.count)
-            ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-                            errmsg("there is a filter for table \"%s\", which is not copied", name),
-                            errhint("A filter is for a table as a whole, not for a partition of "
-                                    "it.")));
-        if (request->tables[at].filter != nullptr)
-            ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-                            errmsg("there is more than one filter for table \"%s\"", name)));
-        request->tables[at].filter = request->filters[i];
-    }
-}
-
 Names list_partitions(source::Connection *connection, const char **patterns, int count) {
     Rows rows = source::query(
         connection,
@@ -235,28 +205,25 @@ Names list_partitions(source::Connection *connection, const char **patterns, int
 
 }  // namespace
 
-Listing find_tables(RunningJob *job) {
-    job::Request *request = &job->request;
-    job->connection = connect_coordinator(job);
-    source::Connection *connection = job->connection;
+Listing list_tables(source::Connection *connection, job::Request *request, MemoryContext context) {
     check_patterns(connection, "tables", request->include, request->include_count);
     check_patterns(connection, "exclude", request->exclude, request->exclude_count);
-    Rows rows = list_tables(connection, *request);
+    Rows rows = query_tables(connection, *request);
     if (rows.count == 0)
         ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
                         errmsg("the source has no table that is to be copied")));
-    MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
+    MemoryContext old = MemoryContextSwitchTo(context);
+    auto count = static_cast<size_t>(rows.count);
     Listing listing{};
-    listing.leaves = static_cast<const char **>(palloc(sizeof(char *) * rows.count));
+    listing.leaves = static_cast<const char **>(palloc(sizeof(char *) * count));
+    listing.oids = static_cast<Oid *>(palloc(sizeof(Oid) * count));
+    listing.is_parent = static_cast<bool *>(palloc(sizeof(bool) * count));
     if (request->create) {
         listing.partitions = list_partitions(connection, request->include, request->include_count);
         listing.excluded_partitions =
             list_partitions(connection, request->exclude, request->exclude_count);
     }
-    request->tables = static_cast<job::Table *>(palloc0(sizeof(job::Table) * rows.count));
-    NameList missing{};
-    NameList existing{};
-    NameList parents{};
+    request->tables = static_cast<job::Table *>(palloc0(sizeof(job::Table) * count));
     for (int i = 0; i < rows.count; i++) {
         const char *schema = pstrdup(rows.at(i, 1));
         const char *name = pstrdup(rows.at(i, 2));
@@ -265,17 +232,13 @@ Listing find_tables(RunningJob *job) {
         if (!is_asked_for(*request, schema, name, target))
             source::raise_odd_answer("The source returned a table that was not asked for.");
         const char *quoted = quote_qualified_identifier(schema, name);
-        if (request->create && OidIsValid(target))
-            add_name(&existing, quoted);
-        else if (!request->create && !OidIsValid(target))
-            add_name(&missing, quoted);
         if (rows.at_or_null(i, 4) != nullptr)
             ereport(ERROR,
                     (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
                      errmsg("cannot leave out partition %s of table %s", rows.at(i, 4), quoted),
                      errhint("Give the table a filter, or leave it out as a whole.")));
-        if (plan::to_bool(rows.at(i, 5)))
-            add_name(&parents, quoted);
+        listing.oids[i] = plan::oid_at(rows, i, 0);
+        listing.is_parent[i] = plan::to_bool(rows.at(i, 5));
         listing.leaves[i] = pstrdup(rows.at(i, 6));
         request->tables[i] = job::Table{.source_table = pstrdup(plan::to_name(rows.at(i, 3))),
                                         .target_table = quoted,
@@ -287,6 +250,77 @@ Listing find_tables(RunningJob *job) {
     }
     request->ntables = rows.count;
     MemoryContextSwitchTo(old);
+    return listing;
+}
+
+void refuse_hypertables(source::Connection *connection, const job::Request &request,
+                        const Listing &listing) {
+    NameList parents{};
+    for (int i = 0; i < request.ntables; i++) {
+        if (listing.is_parent[i])
+            add_name(&parents, request.tables[i].target_table);
+    }
+    if (parents.count == 0)
+        return;
+    Rows rows = source::query(connection,
+                              "SELECT FROM pg_catalog.pg_extension WHERE extname"
+                              " OPERATOR(pg_catalog.=) 'timescaledb'::pg_catalog.name");
+    if (rows.count > 0)
+        ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+                        errmsg("cannot clone hypertables, or tables that others inherit from, of a "
+                               "source with TimescaleDB"),
+                        errdetail_internal("%s", parents.names.data),
+                        errhint("Leave them out with the argument \"exclude\", and copy them one "
+                                "by one with fastcopy.copy.")));
+}
+
+void set_filters(source::Connection *connection, job::Request *request, const Listing &listing) {
+    for (int i = 0; i < request->filter_count; i++) {
+        const char *name = request->filtered[i];
+        Rows found =
+            source::query(connection, "SELECT $1::pg_catalog.regclass::pg_catalog.oid", 1, &name);
+        Oid oid = plan::oid_at(found, 0, 0);
+        int at = 0;
+        while (at < request->ntables && listing.oids[at] != oid)
+            at++;
+        if (at == request->ntables)
+            ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+                            errmsg("there is a filter for table \"%s\", which is not copied", name),
+                            errhint("A filter is for a table as a whole, not for a partition of "
+                                    "it.")));
+        if (request->tables[at].filter != nullptr)
+            ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+                            errmsg("there is more than one filter for table \"%s\"", name)));
+        request->tables[at].filter = request->filters[i];
+    }
+}
+
+Names list_foreign_tables(source::Connection *connection, const job::Request &request) {
+    Rows rows = source::query(
+        connection, psprintf("SELECT pg_catalog.concat(pg_catalog.quote_ident(n.nspname), '.',"
+                             " pg_catalog.quote_ident(c.relname))" RELATIONS_OF_KINDS(
+                                 "'f'") " AND NOT "
+                                        "c.relispartition AND %s AND NOT %s ORDER BY 1",
+                             included(request), any_of(request.exclude, request.exclude_count)));
+    Names names{rows.count, static_cast<const char **>(palloc(sizeof(char *) * rows.count + 1))};
+    for (int i = 0; i < rows.count; i++)
+        names.names[i] = plan::to_name(rows.at(i, 0));
+    return names;
+}
+
+Listing find_tables(RunningJob *job) {
+    job::Request *request = &job->request;
+    job->connection = connect_coordinator(job);
+    Listing listing = list_tables(job->connection, request, TopMemoryContext);
+    NameList missing{};
+    NameList existing{};
+    for (int i = 0; i < request->ntables; i++) {
+        const job::Table &table = request->tables[i];
+        if (request->create && OidIsValid(table.target))
+            add_name(&existing, table.target_table);
+        else if (!request->create && !OidIsValid(table.target))
+            add_name(&missing, table.target_table);
+    }
     if (missing.count > 0)
         ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
                         errmsg_plural("%d table of the source does not exist here",
@@ -304,11 +338,10 @@ Listing find_tables(RunningJob *job) {
                  errdetail_internal("%s", existing.names.data),
                  errhint("Drop them, leave them out with the argument \"exclude\", or copy into "
                          "tables that exist with definitions => 'keep'.")));
-    if (parents.count > 0)
-        refuse_hypertables(connection, parents);
+    refuse_hypertables(job->connection, *request, listing);
     if (!request->create)
         check_distinct(*request);
-    set_filters(connection, request, rows);
+    set_filters(job->connection, request, listing);
     return listing;
 }
 

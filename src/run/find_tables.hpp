@@ -18,12 +18,29 @@ struct Names {
 
 // What else was found when the tables were listed.
 struct Listing {
-    const char **leaves;  // of each table: OIDs, separated by spaces
+    Oid *oids;            // of each table
+    const char **leaves;  // likewise: OIDs, separated by spaces
+    bool *is_parent;      // likewise: whether other tables inherit from it
     // If the tables are to be created: the partitions, at all levels, of those that match the
     // patterns of each argument.
     Names partitions;
     Names excluded_partitions;
 };
+
+// Sets the tables of the request, in order of their names, with those of the targets that exist; what
+// is to last is allocated in `context`. An ERROR if a pattern has no table, or if there is no table at
+// all. The connection has its default search_path.
+Listing list_tables(source::Connection *connection, job::Request *request, MemoryContext context);
+
+// An ERROR if there are hypertables: their chunks inherit from them, and are no tables of their own.
+void refuse_hypertables(source::Connection *connection, const job::Request &request,
+                        const Listing &listing);
+
+// Sets the filters of the tables that they name; an ERROR if there is none.
+void set_filters(source::Connection *connection, job::Request *request, const Listing &listing);
+
+// The foreign tables that the request's patterns match. They are not copied.
+Names list_foreign_tables(source::Connection *connection, const job::Request &request);
 
 // Connects to the source, and sets the tables of the job's request, in order of their names. An
 // ERROR if a pattern or a filter has no table, if there is no table at all, or if tables do not

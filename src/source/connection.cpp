@@ -191,8 +191,17 @@ Connection *connect(const job::Request &request, const char *application_name) {
         before_shmem_exit(close_at_exit, 0);
         exit_callback_registered = true;
     }
-    if (encoding != nullptr)
-        check_source_encoding(connection);
+    PG_TRY();
+    {
+        if (encoding != nullptr)
+            check_source_encoding(connection);
+    }
+    PG_CATCH();
+    {
+        close(connection);
+        PG_RE_THROW();
+    }
+    PG_END_TRY();
     return connection;
 }
 
