@@ -497,3 +497,15 @@ COMMENT ON FUNCTION fastcopy.clone(text, text[], text[], integer, text, jsonb, b
 IS 'starts to copy many remote tables, under one snapshot, into tables of the same names; returns the job''s id';
 REVOKE ALL ON FUNCTION fastcopy.clone(text, text[], text[], integer, text, jsonb, boolean, boolean, boolean, text, boolean, boolean, text, boolean)
 FROM PUBLIC;
+
+CREATE FUNCTION fastcopy.check(
+    source text, tables text[] DEFAULT NULL, exclude text[] DEFAULT NULL, workers integer DEFAULT 4,
+    definitions text DEFAULT 'create', filters jsonb DEFAULT NULL, owners boolean DEFAULT true, privileges boolean DEFAULT true,
+    truncate boolean DEFAULT false, indexes text DEFAULT 'keep', triggers boolean DEFAULT true, statistics boolean DEFAULT true,
+    source_encoding text DEFAULT NULL, sequences boolean DEFAULT true)
+RETURNS TABLE (severity text, object text, finding text, hint text) LANGUAGE C VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'fastcopy_check';
+COMMENT ON FUNCTION fastcopy.check(text, text[], text[], integer, text, jsonb, boolean, boolean, boolean, text, boolean, boolean, text, boolean)
+IS 'says what would go wrong with fastcopy.clone of these arguments, and does nothing; severities: error, warning, info';
+REVOKE ALL ON FUNCTION fastcopy.check(text, text[], text[], integer, text, jsonb, boolean, boolean, boolean, text, boolean, boolean, text, boolean)
+FROM PUBLIC;

@@ -10,6 +10,7 @@ SELECT format('host=%s port=%s dbname=%s user=%s', split_part(current_setting('u
 \df fastcopy.set_workers
 \df fastcopy.forget
 \df fastcopy.clone
+\df fastcopy.check
 \df fastcopy.compare
 \d fastcopy.status
 \d fastcopy.workers

@@ -231,7 +231,7 @@ my $callable = sub {
 is($callable->(q(has_function_privilege('bystander', oid, 'EXECUTE'))),
 	'fdw_validator incoming_rows is_owner live_jobs live_workers may_see progress_line state_now', 'functions of PUBLIC');
 is($callable->(q(NOT has_function_privilege('bystander', oid, 'EXECUTE'))),
-	'cancel clone compare copy forget resume set_workers start sync wait', 'functions that have to be granted');
+	'cancel check clone compare copy forget resume set_workers start sync wait', 'functions that have to be granted');
 is($callable->('prosecdef'), '', 'functions that run as their owner');
 
 unlike($target->safe_psql('postgres', 'SELECT j, s FROM fastcopy.job j JOIN fastcopy.status s USING (job)'),

@@ -107,6 +107,10 @@ for my $version (10 .. 14, 16 .. 18)
 	$target->safe_psql($database, "CREATE EXTENSION pg_fastcopy; $types"
 		  . join('', map { $target_version < 18 ? create($_) =~ s/VIRTUAL/STORED/r : create($_) } @tables, [ seen => '(id bigint, t text)' ], [ kept => '(id bigint, t text)' ]));
 
+	my $of = "SELECT string_agg(DISTINCT finding, '; ') FROM fastcopy.check('$conninfo'";
+	is($target->safe_psql($database, "$of) WHERE severity <> 'info' AND finding !~ 'exists here already|of a newer version'"), '', "$version: a check of a clone finds nothing but what exists here");
+	is($target->safe_psql($database, "$of, '{types,keyed,parted}', definitions => 'keep') WHERE severity <> 'info'"), '', "$version: ... or of a clone into tables that exist, nothing");
+
 	# A chunk is a block. The kinds of chunks are known for large tables that are not partitioned.
 	my $split = $version >= 14 ? 'blocks' : 'range';
 	my %kinds = (keyed => $split, by_text => $split, by_char => 'nulls,range', nulls => $version >= 14 ? 'blocks' : 'nulls,range', seen => 'whole');
