@@ -101,7 +101,7 @@ refused({ tables => q('{nothing}') }, '42P01', qr/no table on the source matches
 refused({ filters => q('{"customers": "no such"}') }, '42601', qr/syntax error/, 'a filter that does not parse');
 refused({ tables => q('{sales.orders}') }, '42P01', qr/^foreign keys refer to tables that are neither cloned nor exist here$/, 'a key without the table that it refers to', detail => qr/^public\.customers$/);
 $target->safe_psql('refused', q(CREATE TYPE mood AS ENUM ('sad', 'happy')));
-refused({ tables => q('{customers,sales.orders}') }, '3F000', qr/schema "sales" does not exist/, 'a table without its schema', context => qr/definition of TABLE sales\.orders of the source/);
+refused({ tables => q('{customers,sales.orders}') }, '42704', qr/^schema "sales" of the source does not exist here$/, 'a table without its schema', hint => qr/CREATE SCHEMA/);
 $target->safe_psql('refused', 'DROP TYPE mood; CREATE SCHEMA sales; CREATE TABLE sales.orders (); CREATE VIEW customers AS SELECT 1');
 refused({}, '42P07', qr/^2 tables of the source exist here already$/, 'tables that exist', detail => qr/^public\.customers, sales\.orders$/);
 $target->safe_psql('refused', q(DROP VIEW customers; DROP TABLE sales.orders; CREATE TYPE mood AS ENUM ('other')));
@@ -109,6 +109,9 @@ refused({}, '42710', qr/type "mood" already exists/, 'a type that exists', conte
 $target->safe_psql('refused', 'DROP TYPE mood');
 $source->safe_psql('postgres', 'CREATE ROLE only_there; CREATE TABLE theirs (a int); ALTER TABLE theirs OWNER TO only_there');
 refused({}, '42704', qr/role.* "?only_there"?/, 'a role that does not exist here');
+$source->safe_psql('postgres', 'CREATE ROLE nor_this_one; GRANT SELECT ON theirs TO nor_this_one');
+refused({}, '42704', qr/^2 objects that the definitions of the source need are missing here$/, '... or two', detail => qr/^role "nor_this_one", .*\nrole "only_there", .* does not exist here$/, hint => qr/fastcopy\.check/);
+$source->safe_psql('postgres', 'DROP OWNED BY nor_this_one; DROP ROLE nor_this_one');
 is(wait_done('refused', start('refused', tables => q('{theirs}'), owners => 'false')), 'done', 'owners => false needs no role');
 is($target->safe_psql('refused', q(SELECT pg_get_userbyid(relowner) = current_user FROM pg_class WHERE relname = 'theirs')), 't', '... and has the tables owned by the caller');
 $source->safe_psql('postgres', 'DROP TABLE theirs; DROP ROLE only_there');

@@ -6,6 +6,7 @@
 #include "plan/answers.hpp"
 #include "run/dump.hpp"
 #include "run/large_objects.hpp"
+#include "run/prerequisites.hpp"
 #include "sink/definition_sql.hpp"
 
 namespace fastcopy::run {
@@ -367,6 +368,20 @@ void sort_items(Items *items) {
     });
 }
 
+// What the definitions need here is said at once, not by pg_restore one by one.
+void require_prerequisites(RunningJob *job, const SourceFacts &facts) {
+    const job::Request &request = job->request;
+    auto *tables = static_cast<Oid *>(palloc(sizeof(Oid) * Max(facts.ntables, 1)));
+    for (int i = 0; i < facts.ntables; i++)
+        tables[i] = facts.tables[i].table.oid;
+    raise_missing(
+        find_missing(job->connection, Wanted{.whole = request.include_count == 0,
+                                             .with_exceptions = request.exclude_count > 0,
+                                             .tables = {tables, static_cast<size_t>(facts.ntables)},
+                                             .owners = request.owners,
+                                             .privileges = request.privileges}));
+}
+
 }  // namespace
 
 void refuse_source(source::Connection *connection) {
@@ -421,6 +436,7 @@ Definitions *create_tables(RunningJob *job, const Listing &listing, const Source
     dump::Dump dumped = dump::read(job, listing);
     check_listed(job, dumped.before_data, listing, facts);
     refuse_dangling_keys(job->connection, list_created(dumped.before_data));
+    require_prerequisites(job, facts);
     create(job, dumped.before_data);
     // Patterns are for tables.
     if (job->request.include_count == 0)
