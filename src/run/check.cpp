@@ -31,32 +31,40 @@ void add_error(Check *check, const char *object, const ErrorData *error) {
     check->add(Severity::error, object, finding, error->hint);
 }
 
+// Whether an error ends the check: this session was canceled. The source may have errors of that kind of
+// its own.
+bool ends_check(const Check &check, const ErrorData *error) {
+    return error->sqlerrcode == ERRCODE_QUERY_CANCELED &&
+           (check.connection == nullptr || check.connection->last_error != error->sqlerrcode);
+}
+
 // Takes a step in a subtransaction, which is rolled back. False if an ERROR has ended it: a finding.
 bool guard(Check *check, const char *object, Step step, int n) {
     MemoryContext context = CurrentMemoryContext;
     ResourceOwner owner = CurrentResourceOwner;
-    volatile bool done = false;
+    ErrorData *volatile error = nullptr;
+    if (check->connection != nullptr)
+        check->connection->last_error = 0;
     BeginInternalSubTransaction(nullptr);
     MemoryContextSwitchTo(context);
     PG_TRY();
-    {
-        step(check, n);
-        done = true;
-    }
+    { step(check, n); }
     PG_CATCH();
     {
         MemoryContextSwitchTo(context);
-        ErrorData *error = CopyErrorData();
-        if (QueryCancelPending || ProcDiePending || error->sqlerrcode == ERRCODE_QUERY_CANCELED)
-            PG_RE_THROW();
+        error = CopyErrorData();
         FlushErrorState();
-        add_error(check, object, error);
     }
     PG_END_TRY();
     RollbackAndReleaseCurrentSubTransaction();
     MemoryContextSwitchTo(context);
     CurrentResourceOwner = owner;
-    return done;
+    if (error == nullptr)
+        return true;
+    if (ends_check(*check, error))
+        ReThrowError(error);
+    add_error(check, object, error);
+    return false;
 }
 
 void set_savepoint(Check *check, int) {
