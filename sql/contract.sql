@@ -1,5 +1,5 @@
 -- The SQL contract: names, columns, a copy from start to end, and what each option does. Source and target
--- are this very database, reached through a real connection.
+-- are this database, reached through a real connection.
 SELECT format('host=%s port=%s dbname=%s user=%s', split_part(current_setting('unix_socket_directories'), ',', 1),
               current_setting('port'), current_database(), current_user) AS source \gset
 
@@ -105,7 +105,7 @@ SELECT tableoid::regclass, count(*) FROM parts GROUP BY 1 ORDER BY 1;
 SELECT fastcopy.copy(:'source', 'parts', 'orders_copy', truncate => true);
 (TABLE orders EXCEPT TABLE orders_copy) UNION ALL (TABLE orders_copy EXCEPT TABLE orders);
 
--- What is wrong is said, and leaves no job.
+-- Errors that leave no job.
 SELECT count(*) AS jobs FROM fastcopy.status \gset
 \set VERBOSITY terse
 SELECT fastcopy.start('host', 'orders', 'orders_copy');
@@ -134,7 +134,7 @@ SELECT fastcopy.start(:'source', 'orders', 'fresh');
 ROLLBACK;
 SELECT count(*) - :jobs AS new_jobs FROM fastcopy.status;
 
--- A failed job tells its cause.
+-- A failed job reports its error.
 \set VERBOSITY default
 \set SHOW_CONTEXT never
 TRUNCATE orders_copy;
@@ -144,7 +144,7 @@ SELECT fastcopy.wait(:job);
 SELECT state, sqlstate, error, detail, failed_chunk IS NOT NULL AS in_chunk FROM fastcopy.status WHERE job = :job;
 SELECT (SELECT count(*) FROM orders_copy) - 1 = rows_copied AS done_chunks_are_kept FROM fastcopy.status WHERE job = :job;
 
--- The ledger is forgotten on request only, and what is not there is an error.
+-- forget removes a job from the ledger; an unknown job is an error.
 SET session_replication_role = replica;  -- which keeps foreign keys from cascading
 SELECT fastcopy.forget(:job);
 RESET session_replication_role;

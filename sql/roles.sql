@@ -1,4 +1,4 @@
--- Who may call, and who sees what.
+-- Privileges: who may call the functions, and who sees jobs.
 SELECT format('host=%s port=%s dbname=%s user=%s', split_part(current_setting('unix_socket_directories'), ',', 1),
               current_setting('port'), current_database(), current_user) AS source \gset
 CREATE ROLE fastcopy_owner;
@@ -8,20 +8,20 @@ CREATE TABLE numbers AS SELECT i FROM generate_series(1, 100) i;
 CREATE TABLE numbers_copy (i integer, who text DEFAULT current_user);
 GRANT INSERT ON numbers_copy TO fastcopy_owner;
 
--- Nobody may start work without having been granted it.
+-- EXECUTE is not granted to PUBLIC.
 SET ROLE fastcopy_owner;
 SELECT fastcopy.start(:'source', 'numbers', 'numbers_copy');
 RESET ROLE;
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA fastcopy TO fastcopy_owner, fastcopy_other, fastcopy_watcher;
 
--- Who is not a superuser brings a password, or would borrow the server's own credentials. (The same with a
--- password, and all else that such a role may and may not do, is in t/030_roles.pl.)
+-- Non-superusers must give a password, or they would use the server account's credentials. (The same with a
+-- password, and everything else that such a role may and may not do, is in t/030_roles.pl.)
 SET ROLE fastcopy_owner;
 SELECT fastcopy.start(:'source', 'numbers', 'numbers_copy');
 SELECT * FROM fastcopy.job;
 RESET ROLE;
 
--- A job belongs to the role that called, a superuser here, though that role may not log in.
+-- A job belongs to the role that called: a superuser here, although that role cannot log in.
 ALTER ROLE fastcopy_owner SUPERUSER;
 SET ROLE fastcopy_owner;
 SELECT fastcopy.copy(:'source', 'numbers', 'numbers_copy', statistics => false);
@@ -33,7 +33,7 @@ RESET ROLE;
 SELECT DISTINCT who FROM numbers_copy;
 SELECT job FROM fastcopy.status WHERE owner = 'fastcopy_owner' \gset
 
--- To others it does not exist.
+-- To other roles the job does not exist.
 SET ROLE fastcopy_other;
 SELECT count(*) FROM fastcopy.status;
 SELECT count(*) FROM fastcopy.chunks;

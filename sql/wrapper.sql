@@ -7,7 +7,7 @@ CREATE TABLE numbers_copy (i integer, who text DEFAULT current_user);
 GRANT INSERT ON numbers_copy TO fastcopy_user;
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA fastcopy TO fastcopy_user;
 
--- What belongs where.
+-- Options and the objects that accept them.
 CREATE SERVER fastcopy_wrong FOREIGN DATA WRAPPER pg_fastcopy OPTIONS (bogus 'x');
 CREATE SERVER fastcopy_wrong FOREIGN DATA WRAPPER pg_fastcopy OPTIONS (user 'x');
 CREATE SERVER fastcopy_wrong FOREIGN DATA WRAPPER pg_fastcopy OPTIONS (password 'x');
@@ -19,9 +19,9 @@ CREATE FOREIGN TABLE fastcopy_none (i integer) SERVER fastcopy_old;
 SELECT * FROM fastcopy_none;
 DROP FOREIGN TABLE fastcopy_none;
 
--- A server needs a mapping, and its name is all that is shown of it.
+-- A server needs a user mapping; only the server's name is shown.
 SELECT fastcopy.copy('fastcopy_nowhere', 'numbers', 'numbers_copy');
--- The words are PostgreSQL's, and not those of all versions.
+-- These messages are PostgreSQL's, and differ between versions.
 \set VERBOSITY sqlstate
 SELECT fastcopy.copy('fastcopy_old', 'numbers', 'numbers_copy');
 \set VERBOSITY default
@@ -29,7 +29,7 @@ CREATE USER MAPPING FOR CURRENT_USER SERVER fastcopy_old OPTIONS (user :'me');
 SELECT fastcopy.copy('fastcopy_old', 'numbers', 'numbers_copy');
 SELECT source FROM fastcopy.status ORDER BY job DESC LIMIT 1;
 
--- Who is not a superuser needs USAGE and a password.
+-- Non-superusers need USAGE and a password.
 SET ROLE fastcopy_user;
 SELECT fastcopy.copy('fastcopy_old', 'numbers', 'numbers_copy', statistics => false);
 RESET ROLE;
@@ -37,7 +37,7 @@ GRANT USAGE ON FOREIGN SERVER fastcopy_old TO fastcopy_user;
 CREATE USER MAPPING FOR fastcopy_user SERVER fastcopy_old OPTIONS (user :'me');
 SET ROLE fastcopy_user;
 SELECT fastcopy.copy('fastcopy_old', 'numbers', 'numbers_copy', statistics => false);
--- Only a superuser may waive it, or name files.
+-- Only superusers may waive the password, or name files.
 ALTER USER MAPPING FOR fastcopy_user SERVER fastcopy_old OPTIONS (ADD password_required 'false');
 ALTER USER MAPPING FOR fastcopy_user SERVER fastcopy_old OPTIONS (ADD sslkey '/nowhere');
 ALTER USER MAPPING FOR fastcopy_user SERVER fastcopy_old OPTIONS (ADD password 'sesame');
@@ -49,7 +49,7 @@ SELECT fastcopy.copy('fastcopy_old', 'numbers', 'numbers_copy', statistics => fa
 RESET ROLE;
 SELECT who = 'fastcopy_user' AS by_user, count(*) FROM numbers_copy GROUP BY 1 ORDER BY 1;
 
--- A wrapper of somebody's own making waives nothing: its validator may let anybody set the option.
+-- A wrapper with a validator of its own waives nothing: the validator may accept the option from anybody.
 CREATE FOREIGN DATA WRAPPER fastcopy_homemade;
 CREATE SERVER fastcopy_lax FOREIGN DATA WRAPPER fastcopy_homemade OPTIONS (host :'host', port :'port', dbname :'dbname', nonsense 'is passed over');
 GRANT USAGE ON FOREIGN SERVER fastcopy_lax TO fastcopy_user;
