@@ -147,6 +147,14 @@ my %as_text = map { $_ => 1 } 'money', 'aclitem', 'int2vector', 'oidvector', 'ts
 # The name of a type in SQL: bit without a length has one bit only.
 sub sql_of { my ($type) = @_; return $type eq 'bit' ? 'bit(70)' : $type eq 'char' ? '"char"' : $type }
 
+# An array of NULL and these, of that type. ARRAY takes a vector for an array of integers in some versions.
+sub array_of
+{
+	my ($type, $sql, @values) = @_;
+	return "CAST('{NULL" . join('', map { ',"' . s/'//gr . '"' } @values) . "}' AS ${sql}[])" if $type =~ /^(?:oid|int2)vector$/;
+	return 'CAST(ARRAY[' . join(', ', 'NULL', map { "CAST($_ AS $sql)" } @values) . "] AS ${sql}[])";
+}
+
 # Makes a table of columns, which are pairs of a type in SQL and an array reference of expressions, and fills it: row n
 # has the nth expression of each column that has so many, and the last has NULLs.
 sub make_table
@@ -190,7 +198,7 @@ for my $format ('binary', 'text')
 	{
 		my $sql    = sql_of($type);
 		my @values = @{ $values{$type} };
-		my $all    = 'ARRAY[' . join(', ', 'NULL', map { "CAST($_ AS $sql)" } @values) . "]::${sql}[]";
+		my $all    = array_of($type, $sql, @values);
 		push @columns, [ $sql, \@values ], [ "${sql}[]", [ "'{}'", $all, "ARRAY[[$all], [$all]]" ] ];
 	}
 	make_table("native_$format", @columns);
@@ -203,8 +211,8 @@ for my $type (@types)
 	my $sql    = sql_of($type);
 	my @values = @{ $values{$type} };
 	on_both(qq(CREATE DOMAIN "domain of $type" AS $sql; CREATE TYPE "pair of $type" AS (a $sql, "of many" ${sql}[], d "domain of $type")));
-	my @pairs = map { "ROW(CAST($_ AS $sql), ARRAY[CAST($_ AS $sql), NULL], $_)" } @values;
-	push @columns, [ qq("domain of $type"), \@values ], [ qq("domain of $type"[]), [ 'ARRAY[' . join(', ', 'NULL', map { "CAST($_ AS $sql)" } @values) . ']' ] ],
+	my @pairs = map { "ROW(CAST($_ AS $sql), " . array_of($type, $sql, $_) . ", $_)" } @values;
+	push @columns, [ qq("domain of $type"), \@values ], [ qq("domain of $type"[]), [ array_of($type, $sql, @values) ] ],
 	  [ qq("pair of $type"), \@pairs ], [ qq("pair of $type"[]), [ 'ARRAY[' . join(', ', 'NULL', map { qq(CAST($_ AS "pair of $type")) } @pairs) . ']' ] ];
 }
 make_table('made_of_them', @columns);
