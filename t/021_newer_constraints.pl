@@ -127,7 +127,7 @@ my $key_1  = $target->safe_psql('postgres', $key_of);
 $target->safe_psql('postgres', "ALTER TABLE children_1 VALIDATE CONSTRAINT $key_1; TRUNCATE prices, sales, named, named_child, by_range, halves");
 my $before = constraints();
 copies_equal($source, $target, name => 'constraints that are not enforced', from => 'loose', workers => [3]);
-my $clone = "SELECT fastcopy.wait(fastcopy.clone('$conninfo', truncate => true, workers => 3, tables => '{parents,loose_parents,loose,children,prices,sales,by_range,halves}'";
+my $clone = "SELECT fastcopy.wait(fastcopy.clone('$conninfo', truncate => true, definitions => 'keep', workers => 3, tables => '{parents,loose_parents,loose,children,prices,sales,by_range,halves}'";
 is($target->safe_psql('postgres', "$clone))"), 'done', 'a clone of all of these');
 is(constraints(), $before, '... leaves the constraints as they were');
 is($target->safe_psql('postgres', $state), join(',', sort("$key_1 checked", 'children_parent not valid', 'loose_parent not valid', 'sales_price checked')),
