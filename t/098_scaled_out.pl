@@ -72,10 +72,11 @@ for my $workers (1, 4)
 	cmp_ok($inserts, '<', $rows / 20, "$workers workers: in batches ($inserts statements)");
 }
 
-# A row that a shard rejects fails the job, which is resumed.
+# A row that a shard rejects fails the job, which is resumed. It has one worker: another might be terminated while it commits, and
+# then that is the job's error.
 $shards[1]->safe_psql('postgres', 'ALTER TABLE orders_1 ADD CONSTRAINT early CHECK (id < 15000) NOT VALID');
 fails_with($target, 'SET fastcopy.chunk_size = 256; SELECT ' . call_sql('copy', $source, source_table => 'orders', target_table => 'orders',
-		workers => 2, truncate => \'true'), '23514', qr/violates check constraint "early"/, 'a row that a shard refuses');
+		workers => 1, truncate => \'true'), '23514', qr/violates check constraint "early"/, 'a row that a shard refuses');
 $shards[1]->safe_psql('postgres', 'ALTER TABLE orders_1 DROP CONSTRAINT early');
 my $job = $target->safe_psql('postgres', 'SELECT max(job) FROM fastcopy.status');
 is($target->safe_psql('postgres', "SELECT fastcopy.resume($job) = $job; SELECT fastcopy.wait($job)"), "t\ndone", 'the job is resumed');
