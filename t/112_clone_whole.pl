@@ -274,6 +274,9 @@ ALTER VIEW customers ALTER email SET DEFAULT 'x\@y';
 CREATE RECURSIVE VIEW bosses (staff_id, depth) AS SELECT staff_id, 0 FROM staff WHERE boss IS NULL UNION ALL SELECT s.staff_id, depth + 1 FROM staff s JOIN bosses b ON s.boss = b.staff_id;
 CREATE MATERIALIZED VIEW rental_by_film AS SELECT film_id, count(*) AS rentals FROM rental GROUP BY film_id;
 CREATE UNIQUE INDEX ON rental_by_film (film_id);
+-- It needs the primary key, and so pg_dump has it after the data.
+CREATE MATERIALIZED VIEW rental_by_key AS SELECT f.film_id, f.title, count(*) AS rentals FROM film f JOIN rental r USING (film_id) GROUP BY f.film_id;
+CREATE UNIQUE INDEX ON rental_by_key (film_id);
 CREATE MATERIALIZED VIEW "a first one" AS SELECT f.title, r.rentals FROM rental_by_film r JOIN film_list f USING (film_id);
 CREATE MATERIALIZED VIEW not_yet AS SELECT 1 AS x WITH NO DATA;
 CREATE FUNCTION rewards(lowest integer) RETURNS SETOF customer LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS \$_\$
@@ -323,6 +326,7 @@ CREATE FUNCTION audit.of_ddl() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN 
 CREATE EVENT TRIGGER of_ddl ON ddl_command_end WHEN TAG IN ('CREATE TABLE', 'CREATE TABLE AS', 'ALTER TABLE', 'CREATE INDEX', 'CREATE TRIGGER') EXECUTE FUNCTION audit.of_ddl();
 COMMENT ON EVENT TRIGGER of_ddl IS 'notes';
 REFRESH MATERIALIZED VIEW rental_by_film;
+REFRESH MATERIALIZED VIEW rental_by_key;
 REFRESH MATERIALIZED VIEW "a first one";
 ANALYZE;
 END

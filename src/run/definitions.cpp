@@ -244,6 +244,17 @@ void assign_table(Item *item, const DumpEntry &entry, const TableEntries &tables
     }
 }
 
+// Whether an entry depends on one of these, by their ids.
+bool depends_on(const DumpEntry &entry, const Bitmapset *ids) {
+    std::string_view dependencies = entry.dependencies;
+    uint32 id;
+    while (core::take_dependency(&dependencies, &id)) {
+        if (bms_is_member(static_cast<int>(id), ids))
+            return true;
+    }
+    return false;
+}
+
 // The OIDs of foreign keys that refer to partitioned tables, in order.
 struct PartitionedKeys {
     int count;
@@ -278,6 +289,7 @@ void add_foreign_key(Items *items, const DumpEntry &entry, int place, const Tabl
                      const Map &map, const PartitionedKeys &to_partitioned) {
     core::ForeignKeyText key;
     bool split = core::parse_foreign_key(entry.sql, &key) && key.only && !key.not_valid &&
+                 !key.statement.ends_with(" NOT ENFORCED") &&
                  !std::binary_search(to_partitioned.oids,
                                      to_partitioned.oids + to_partitioned.count, entry.oid);
     Item *item = items->add(job::Stage::foreign_keys, place);
@@ -453,9 +465,17 @@ void write_definitions(RunningJob *job, const Definitions &definitions, const So
     Map map = map_members(facts);
     PartitionedKeys to_partitioned = find_partitioned_keys(job, dumped.after_data);
     Items items{};
+    Bitmapset *postponed = nullptr;
+    bool has_postponed_views = false;
     for (int i = 0; i < dumped.after_data.count; i++) {
         const DumpEntry &entry = dumped.after_data.entries[i];
         job::Stage stage = stage_of(entry.kind);
+        // A view that needs a primary key is created after it, and so are its indexes.
+        if (stage == job::Stage::rest || depends_on(entry, postponed)) {
+            stage = job::Stage::rest;
+            postponed = bms_add_member(postponed, static_cast<int>(entry.id));
+            has_postponed_views = has_postponed_views || entry.kind == "MATERIALIZED VIEW";
+        }
         if (stage == job::Stage::foreign_keys) {
             add_foreign_key(&items, entry, i, tables, map, to_partitioned);
             continue;
@@ -468,7 +488,8 @@ void write_definitions(RunningJob *job, const Definitions &definitions, const So
     }
     for (int i = 0; i < dumped.statistics.count; i++) {
         const DumpEntry &entry = dumped.statistics.entries[i];
-        Item *item = items.add(job::Stage::statistics, i);
+        Item *item = items.add(has_postponed_views ? job::Stage::rest : job::Stage::statistics,
+                               has_postponed_views ? INT_MAX : i);
         item->definition.kind = dump::copy(entry.kind);
         item->definition.name = dump::shown_name(entry);
         item->definition.sql = dump::sql_of(entry);

@@ -37,6 +37,10 @@ const char *last_words(File errors) {
     return source::valid_text(text);
 }
 
+void stop(int, Datum program) {
+    pg::stop_program(static_cast<pg::Program *>(static_cast<void *>(DatumGetPointer(program))));
+}
+
 // Runs a program to its end; the job's cancel ends it, too. Returns its standard output.
 File run(RunningJob *job, const char *name, const Words &arguments, const Words &environment,
          File input) {
@@ -45,19 +49,15 @@ File run(RunningJob *job, const char *name, const Words &arguments, const Words 
     static pg::Program program;
     program = pg::start_program(name, arguments.all(), environment.all(), input);
     volatile int status = 0;
-    PG_TRY();
+    // At an exit, too: a backend of it on the source would keep its locks.
+    PG_ENSURE_ERROR_CLEANUP(stop, PointerGetDatum(&program));
     {
         int ended = 0;
         while (!pg::wait_for_program(&program, &ended))
             check_cancel(job);
         status = ended;
     }
-    PG_CATCH();
-    {
-        pg::stop_program(&program);
-        PG_RE_THROW();
-    }
-    PG_END_TRY();
+    PG_END_ENSURE_ERROR_CLEANUP(stop, PointerGetDatum(&program));
     if (status != 0)
         ereport(ERROR, (errcode(ERRCODE_EXTERNAL_ROUTINE_EXCEPTION),
                         errmsg("%s failed: %s", name, wait_result_to_str(status)),

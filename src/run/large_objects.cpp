@@ -28,24 +28,31 @@ Rows list_objects(RunningJob *job, Oid after) {
         lengthof(params), params);
 }
 
-void create(const job::Request &request, const Rows &objects) {
+void create(const Rows &objects) {
     for (int i = 0; i < objects.count; i++) {
         Oid oid = plan::oid_at(objects, i, 0);
-        const char *owner = plan::to_name(objects.at(i, 1));
         const char *comment = objects.at_or_null(i, 2);
         sink::run_local(psprintf("SELECT pg_catalog.lo_create(%u)", oid));
         if (comment != nullptr)
             sink::run_local(
                 psprintf("COMMENT ON LARGE OBJECT %u IS %s", oid, quote_literal_cstr(comment)));
+    }
+}
+
+// Hands objects over to their owners. Owners keep all rights if they are not the source's.
+void hand_over(const job::Request &request, const Rows &objects) {
+    for (int i = 0; i < objects.count && request.owners; i++) {
+        Oid oid = plan::oid_at(objects, i, 0);
         if (request.privileges && plan::to_bool(objects.at(i, 3)))
             sink::run_local(psprintf("REVOKE ALL ON LARGE OBJECT %u FROM CURRENT_USER", oid));
-        if (request.owners)
-            sink::run_local(psprintf("ALTER LARGE OBJECT %u OWNER TO %s", oid, owner));
+        sink::run_local(
+            psprintf("ALTER LARGE OBJECT %u OWNER TO %s", oid, plan::to_name(objects.at(i, 1))));
     }
 }
 
 // Grants what is granted on the source.
 void grant(RunningJob *job, const char *oids) {
+    const char *params[] = {oids, job->request.owners ? "true" : "false"};
     Rows rows = source::query(
         job->connection,
         "SELECT l.oid, CASE WHEN a.grantee OPERATOR(pg_catalog.=) 0::pg_catalog.oid THEN 'PUBLIC'"
@@ -53,8 +60,10 @@ void grant(RunningJob *job, const char *oids) {
         " a.privilege_type, a.is_grantable FROM pg_catalog.pg_largeobject_metadata l,"
         " LATERAL pg_catalog.aclexplode(l.lomacl) WITH ORDINALITY"
         " a(grantor, grantee, privilege_type, is_grantable, n)"
-        " WHERE l.oid OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.oid[]) ORDER BY l.oid, a.n",
-        1, &oids);
+        " WHERE l.oid OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.oid[])"
+        " AND ($2::pg_catalog.bool OR a.grantee OPERATOR(pg_catalog.<>) l.lomowner)"
+        " ORDER BY l.oid, a.n",
+        lengthof(params), params);
     for (int i = 0; i < rows.count; i++) {
         const char *grantee = rows.at(i, 1);
         const char *privilege = rows.at(i, 2);
@@ -116,9 +125,10 @@ Oid copy_some(RunningJob *job, Oid after, MemoryContext per_piece) {
     pg::show_activity(psprintf("fastcopy job " INT64_FORMAT, job->area->job),
                       psprintf("copying large objects up to %u", after));
     const char *all = OidOutputFunctionCall(F_ARRAY_OUT, pg::oid_array(oids, objects.count));
-    create(job->request, objects);
+    create(objects);
     copy_contents(job, oids, objects.count, per_piece);
-    // Last: the role may lose its own.
+    // Last: the role may lose its own privileges.
+    hand_over(job->request, objects);
     if (job->request.privileges)
         grant(job, all);
     return objects.count == most_per_query ? after : InvalidOid;

@@ -9,6 +9,7 @@
 #include "run/foreign_keys.hpp"
 #include "run/lock_wait.hpp"
 #include "run/retry.hpp"
+#include "run/snapshot.hpp"
 #include "run/statistics.hpp"
 
 namespace fastcopy::run {
@@ -108,7 +109,9 @@ void check(Worker *worker) {
 // Whether the table of the last chunk is complete, and has indexes or constraints that may be made
 // while other workers copy. Those of small tables wait: they take no time.
 bool has_definitions_to_make(Worker *worker) {
-    if (!worker->request.create || worker->table_chunks <= 1 || !has_chunks_left(worker))
+    // A worker that may have to hand the snapshot over stays with the source.
+    if (!worker->request.create || worker->table_chunks <= 1 || !has_chunks_left(worker) ||
+        snapshot::custody(worker->area) != snapshot::Custody::held)
         return false;
     pg::begin_ledger_transaction();
     bool found = job::ledger::has_definition_to_claim(worker->area->job, job::Stage::tables,

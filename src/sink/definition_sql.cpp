@@ -20,6 +20,7 @@ constexpr Setting settings[] = {
     {"xmloption", "content"},
     {"client_min_messages", "warning"},
     {"row_security", "off"},
+    {"lock_timeout", "0"},
     {"default_tablespace", ""},
     {"default_table_access_method", "heap"},
 };
