@@ -46,6 +46,26 @@ void check_all_read(const Rows &rows, int row) {
         source::raise_odd_answer("The source returned a row for a table that was not asked for.");
 }
 
+// Asks a query about tables, whose OIDs are its parameter, and gives `take` the rows of each: the
+// number of the table, the answer, and which of its rows.
+template <typename Take>
+void ask_about(Connection *connection, const char *sql, std::span<const SourceTable> tables,
+               Take take) {
+    for (size_t first = 0; first < tables.size(); first += most_per_query) {
+        std::span<const SourceTable> some =
+            tables.subspan(first).first(Min(tables.size() - first, most_per_query));
+        const char *oids = oids_of(some);
+        Rows rows = source::query(connection, sql, 1, &oids);
+        int row = 0;
+        for (size_t i = 0; i < some.size(); i++) {
+            int end = end_of_table(rows, row, i);
+            take(first + i, rows, row, end);
+            row = end;
+        }
+        check_all_read(rows, row);
+    }
+}
+
 [[noreturn]] void raise_replaced(const char *name) {
     ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE),
                     errmsg("source table %s was replaced while the job started", name),
@@ -225,19 +245,9 @@ void read_columns(Connection *connection, std::span<const SourceTable> tables,
         " WHERE t.typtype <> 'd' ORDER BY a.n, a.attnum",
         version >= version_without_oids ? "attgenerated <> ''" : "false",
         version >= version_without_oids ? "" : " OR attnum = -2");
-    for (size_t from = 0; from < tables.size(); from += most_per_query) {
-        std::span<const SourceTable> some =
-            tables.subspan(from).first(Min(tables.size() - from, most_per_query));
-        const char *oids = oids_of(some);
-        Rows rows = source::query(connection, sql, 1, &oids);
-        int row = 0;
-        for (size_t i = 0; i < some.size(); i++) {
-            int end = end_of_table(rows, row, i);
-            columns[from + i] = to_columns(rows, row, end);
-            row = end;
-        }
-        check_all_read(rows, row);
-    }
+    ask_about(connection, sql, tables, [columns](size_t i, const Rows &rows, int from, int to) {
+        columns[i] = to_columns(rows, from, to);
+    });
 }
 
 void read_leaves(Connection *connection, std::span<const SourceTable> tables, Leaves *leaves) {
@@ -267,24 +277,14 @@ void read_leaves(Connection *connection, std::span<const SourceTable> tables, Le
         source::server_version(connection) >= 140000 ? " AND NOT i.inhdetachpending" : "",
         has_table_am ? "coalesce(am.amname = 'heap', false)" : "c.relkind IN ('r', 'm')",
         quoted_name_sql, has_table_am ? " LEFT JOIN pg_catalog.pg_am am ON am.oid = c.relam" : "");
-    for (size_t from = 0; from < tables.size(); from += most_per_query) {
-        std::span<const SourceTable> some =
-            tables.subspan(from).first(Min(tables.size() - from, most_per_query));
-        const char *oids = oids_of(some);
-        Rows rows = source::query(connection, sql, 1, &oids);
-        int row = 0;
-        for (size_t i = 0; i < some.size(); i++) {
-            int end = end_of_table(rows, row, i);
-            // Only a partitioned table can have no leaves.
-            if (end == row && some[i].relkind != RELKIND_PARTITIONED_TABLE)
-                source::raise_odd_answer("The source returned no row for the table itself.");
-            leaves[from + i] = to_leaves(rows, row, end);
-            if (some[i].alone)
-                keep_only(&leaves[from + i], some[i].oid);
-            row = end;
-        }
-        check_all_read(rows, row);
-    }
+    ask_about(connection, sql, tables, [=](size_t i, const Rows &rows, int from, int to) {
+        // Only a partitioned table can have no leaves.
+        if (from == to && tables[i].relkind != RELKIND_PARTITIONED_TABLE)
+            source::raise_odd_answer("The source returned no row for the table itself.");
+        leaves[i] = to_leaves(rows, from, to);
+        if (tables[i].alone)
+            keep_only(&leaves[i], tables[i].oid);
+    });
 }
 
 void check_not_replaced(Connection *connection, const Chunk &chunk) {
