@@ -68,7 +68,8 @@ sub states_of
 	my ($node, $name) = @_;
 	return $node->safe_psql($name, q(
 		SELECT string_agg(s, E'\n' ORDER BY s) FROM (
-			SELECT concat_ws(' ', conrelid::regclass, conname, contype, convalidated) s FROM pg_constraint c JOIN pg_namespace n ON n.oid = c.connamespace
+			SELECT concat_ws(' ', conrelid::regclass, conname, contype, convalidated, conislocal, coninhcount,
+				(SELECT p.conrelid::regclass || ' ' || p.conname FROM pg_constraint p WHERE p.oid = c.conparentid)) s FROM pg_constraint c JOIN pg_namespace n ON n.oid = c.connamespace
 			WHERE nspname !~ '^(pg_|information_schema$|fastcopy$)'
 			UNION ALL SELECT concat_ws(' ', indexrelid::regclass, indisvalid, indisready, indislive, indisclustered, indisreplident)
 			FROM pg_index i JOIN pg_class c ON c.oid = indexrelid JOIN pg_namespace n ON n.oid = c.relnamespace WHERE nspname !~ '^(pg_|fastcopy$)'
@@ -239,6 +240,18 @@ ALTER TABLE film ADD CONSTRAINT film_language_id_fkey FOREIGN KEY (language_id) 
 ALTER TABLE payment ADD PRIMARY KEY (payment_date, payment_id);
 ALTER TABLE payment ADD FOREIGN KEY (customer_id) REFERENCES customer;
 ALTER TABLE payment_2024_01 ADD FOREIGN KEY (rental_id) REFERENCES rental;
+-- Keys of partitions: of another name than their parent's, of a part of the tree, and without a leaf.
+CREATE TABLE visit (customer_id integer, store_id integer, at date, film_id bigint) PARTITION BY LIST (store_id);
+CREATE TABLE visit_1 PARTITION OF visit FOR VALUES IN (1) PARTITION BY RANGE (at);
+CREATE TABLE "visit 1, 2024" (at date, film_id bigint, customer_id integer CONSTRAINT "own ""name""" REFERENCES customer ON DELETE SET NULL DEFERRABLE, store_id integer);
+ALTER TABLE visit_1 ATTACH PARTITION "visit 1, 2024" FOR VALUES FROM ('2024-01-01') TO ('2025-01-01');
+CREATE TABLE visit_1_later PARTITION OF visit_1 DEFAULT;
+CREATE TABLE visit_2 PARTITION OF visit FOR VALUES IN (2);
+CREATE TABLE visit_3 PARTITION OF visit FOR VALUES IN (3) PARTITION BY RANGE (at);
+INSERT INTO visit SELECT customer_id, 1 + customer_id % 2, date '2024-07-01' + customer_id, NULL FROM customer LIMIT 200;
+ALTER TABLE visit ADD FOREIGN KEY (customer_id) REFERENCES customer ON DELETE SET NULL DEFERRABLE;
+ALTER TABLE visit_1 ADD CONSTRAINT of_films FOREIGN KEY (film_id) REFERENCES film MATCH FULL;
+ALTER TABLE visit_3 ADD FOREIGN KEY (film_id) REFERENCES film;
 ALTER TABLE refund ADD FOREIGN KEY (payment_date, payment_id) REFERENCES payment, ADD PRIMARY KEY (payment_id);
 ALTER TABLE refund ADD FOREIGN KEY (parent) REFERENCES refund;
 ALTER TABLE reminder ADD FOREIGN KEY (payment_date, payment_id) REFERENCES payment;
@@ -356,6 +369,12 @@ is($target->safe_psql('shop', "SELECT fastcopy.wait($job)"), 'done', 'a shop is 
 my $tables = $target->safe_psql('shop', "SELECT string_agg(replace(target_table, '\"', ''), ', ' ORDER BY number) FROM fastcopy.tables WHERE job = $job");
 like($tables, qr/^(?!.*payment_2024)(?!.*remote).*public\.film, .*public\.payment, /s, '... of which a partition goes with its table, and a foreign table has no rows');
 cmp_ok($target->safe_psql('shop', q(SELECT count(*) FROM pg_class WHERE relname IN ('film', 'rental', 'payment_2024_01') AND reltuples > 0)), '==', 3, '... and tables are analyzed');
+my $kinds = "SELECT string_agg(replace(name, 'public.', ''), ', ' ORDER BY number) FROM fastcopy.definitions WHERE job = $job AND name ~ 'visit' AND kind";
+is($target->safe_psql('shop', "$kinds = 'VALIDATION'"),
+	'"visit 1, 2024" of_films, visit_1_later of_films, visit_2 visit_customer_id_fkey, "visit 1, 2024" "own ""name""", visit_1_later visit_customer_id_fkey',
+	'... keys of partitions are validated one by one');
+is($target->safe_psql('shop', "$kinds = 'FK CONSTRAINT' AND name !~ 'visit.*(later|2024|2)'"), 'visit_3 visit_3_film_id_fkey, visit_1 of_films, visit visit_customer_id_fkey',
+	'... before those of partitioned tables, unless they have no partitions');
 fails_with($target, 'SELECT ' . clone('shop'), '42P07', qr/^\d+ tables? of the source exists? here already$/, '... once: tables that exist are not made again',
 	dbname => 'shop', detail => qr/public\.actor, .*public\.film/);
 is($target->safe_psql('shop', 'SELECT count(*) FROM fastcopy.job'), '1', '... and no job is left of that');
@@ -405,6 +424,24 @@ is($target->safe_psql('warehouse', "SELECT fastcopy.wait($job)"), 'done', 'a war
 is($target->safe_psql('warehouse', "SELECT target_table FROM fastcopy.tables JOIN fastcopy.chunks USING (job) WHERE job = $job AND table_number = number ORDER BY chunk LIMIT 1"),
 	'public.lineitem', '... the largest table first');
 same_database('warehouse', 'a warehouse');
+
+# Rows of a partition that its key has not seen on the source.
+make_databases('violated');
+$source->safe_psql('violated', q(
+	CREATE TABLE sensor (id integer PRIMARY KEY);
+	CREATE TABLE reading (sensor integer REFERENCES sensor, at date) PARTITION BY RANGE (at);
+	CREATE TABLE reading_1 PARTITION OF reading FOR VALUES FROM ('2024-01-01') TO ('2024-02-01');
+	CREATE TABLE reading_2 PARTITION OF reading FOR VALUES FROM ('2024-02-01') TO ('2024-03-01');
+	INSERT INTO sensor SELECT generate_series(1, 10);
+	INSERT INTO reading SELECT 1 + g % 10, date '2024-01-01' + g FROM generate_series(0, 59) g;
+	SET session_replication_role = replica;
+	INSERT INTO reading VALUES (4711, '2024-02-02')));
+$job = $target->safe_psql('violated', 'SELECT ' . clone('violated'));
+fails_with($target, "SELECT fastcopy.wait($job)", '23503', qr/table "reading_2" violates foreign key constraint "reading_sensor_fkey"/, 'a row of a partition that its key has not seen',
+	dbname => 'violated', detail => qr/4711/, context => qr/definition of VALIDATION public\.reading_2 reading_sensor_fkey of the source/);
+$target->safe_psql('violated', "DELETE FROM reading WHERE sensor = 4711; SELECT fastcopy.resume($job)");
+is($target->safe_psql('violated', "SELECT fastcopy.wait($job)"), 'done', '... and without it, the job goes on');
+is(states_of($target, 'violated'), states_of($source, 'violated'), '... to what the source has');
 
 # Another encoding.
 $source->safe_psql('postgres', q(CREATE DATABASE latin TEMPLATE template0 ENCODING 'LATIN1'));

@@ -271,8 +271,11 @@ bool parse_foreign_key(std::string_view sql, ForeignKeyText *key) noexcept {
         table_end = skip_token(rest, table_end);
     key->table = rest.substr(0, table_end);
     rest.remove_prefix(table_end);
-    return take(&rest, "\n    ADD CONSTRAINT ") && take_identifier(&rest, &key->constraint) &&
-           rest.starts_with(" FOREIGN KEY ");
+    if (!take(&rest, "\n    ADD CONSTRAINT ") || !take_identifier(&rest, &key->constraint) ||
+        !rest.starts_with(" FOREIGN KEY "))
+        return false;
+    key->key = rest.substr(1);
+    return true;
 }
 
 }  // namespace fastcopy::core

@@ -70,6 +70,7 @@ bool take_dependency(std::string_view *dependencies, std::uint32_t *id) noexcept
 struct ForeignKeyText {
     std::string_view table;      /* sales.orders */
     std::string_view constraint; /* orders_customer_fkey */
+    std::string_view key;        /* FOREIGN KEY ... */
     std::string_view statement;  /* without the semicolon */
     bool only;                   /* ONLY is not said of a partitioned table */
     bool not_valid;              /* ends with NOT VALID */

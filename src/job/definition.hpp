@@ -12,9 +12,9 @@ enum class Stage : int32 {
     none = 0,
     tables = 1,        // indexes, and constraints of a table by itself
     attachments = 2,   // of indexes to those of partitioned tables
-    foreign_keys = 3,  // not valid yet
-    validations = 4,   // of these
-    statistics = 5,    // those of the source
+    statistics = 3,    // those of the source
+    foreign_keys = 4,  // not valid yet
+    validations = 5,   // of these
     rest = 6,          // triggers, policies, materialized views, sequences, ...
 };
 

@@ -189,10 +189,12 @@ void run_job(RunningJob *job) {
     if (job->connection != nullptr)
         source::close(job->connection);
     job->connection = nullptr;
-    make_definitions(job, job::Stage::validations);
-    check_foreign_keys(job);
+    make_definitions(job, job::Stage::attachments);
+    // Before foreign keys are checked: these queries need a plan.
     if (job->request.statistics && !takes_statistics_over(job))
         analyze_targets(job);
+    make_definitions(job, job::Stage::validations);
+    check_foreign_keys(job);
     make_definitions(job, job::Stage::rest);
     // Those of a created database have the source's values.
     if (job->request.sequences && !job->request.create)

@@ -14,12 +14,9 @@
 #ifndef FASTCOPY_RUN_DEFINITIONS_HPP
 #define FASTCOPY_RUN_DEFINITIONS_HPP
 
-#include "run/find_tables.hpp"
+#include "run/dump.hpp"
 
 namespace fastcopy::run {
-
-// What is left to be made, until it is in the ledger.
-struct Definitions;
 
 // An ERROR if the source is newer than the pg_dump here, or has an extension that keeps in its own
 // catalogs what no definition of pg_dump's says.
@@ -31,11 +28,11 @@ void refuse_dangling_keys(source::Connection *connection, const char *oids);
 
 // Has the definitions dumped, and creates what comes before the data. Sets the targets of the
 // request's tables. An ERROR if the snapshot has a table that is not listed.
-Definitions *create_tables(RunningJob *job, const Listing &listing, const SourceFacts &facts);
+dump::Dump create_tables(RunningJob *job, const Listing &listing, const SourceFacts &facts);
 
 // Writes what comes after the data to the ledger; the leaves of the facts, which tell tables' sizes,
 // have been read.
-void write_definitions(RunningJob *job, const Definitions &definitions, const SourceFacts &facts);
+void write_definitions(RunningJob *job, const dump::Dump &dumped, const SourceFacts &facts);
 
 // Of a job that is resumed and reads its source again: takes the values of sequences anew.
 void read_sequences_again(RunningJob *job);

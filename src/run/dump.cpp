@@ -197,6 +197,24 @@ Dump read(RunningJob *job, const Listing &listing) {
     return dump;
 }
 
+bool is_table(const core::DumpEntry &entry) {
+    return entry.catalog == RelationRelationId && entry.kind == "TABLE";
+}
+
+bool is_sequence(const core::DumpEntry &entry) {
+    return entry.catalog == RelationRelationId && entry.kind == "SEQUENCE";
+}
+
+const char *oids_of(const Section &section, bool (*is_wanted)(const core::DumpEntry &entry)) {
+    StringInfoData oids;
+    initStringInfo(&oids);
+    for (int i = 0; i < section.count; i++) {
+        if (is_wanted(section.entries[i]))
+            appendStringInfo(&oids, "%s%u", oids.len > 0 ? "," : "", section.entries[i].oid);
+    }
+    return oids.data;
+}
+
 char *copy(std::string_view text) {
     return pnstrdup(text.data(), text.size());
 }

@@ -25,6 +25,12 @@ void check_version(source::Connection *connection);
 // Dumps the definitions of the request's tables, or of the whole database, under the job's snapshot.
 Dump read(RunningJob *job, const Listing &listing);
 
+bool is_table(const core::DumpEntry &entry);
+bool is_sequence(const core::DumpEntry &entry);
+
+// The OIDs of a section's entries of some kind, with commas between them, palloc'd.
+const char *oids_of(const Section &section, bool (*is_wanted)(const core::DumpEntry &entry));
+
 // A palloc'd, terminated copy.
 char *copy(std::string_view text);
 

@@ -221,10 +221,10 @@ void prepare_new(RunningJob *job) {
     if (request.clone)
         listing = find_tables(job);
     SourceFacts facts{};
-    Definitions *definitions = nullptr;
+    dump::Dump dumped{};
     if (request.create) {
         facts = open_source(job);
-        definitions = create_tables(job, listing, facts);
+        dumped = create_tables(job, listing, facts);
     }
     check_may_write(request);
     take_up(job, id);
@@ -272,8 +272,8 @@ void prepare_new(RunningJob *job) {
         sync::write(job, &run);
     if (request.rebuild_indexes)
         set_indexes_aside(job);
-    if (definitions != nullptr)
-        write_definitions(job, *definitions, facts);
+    if (request.create)
+        write_definitions(job, dumped, facts);
     note_foreign_keys(job);
     pg_atomic_write_u64(&job->slot->bytes_expected, bytes_expected);
     pg_atomic_write_u32(&job->slot->chunks, static_cast<uint32>(job->chunks));

@@ -35,6 +35,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t *data, std::size_t size
         if (parse_foreign_key(entry.sql, &key)) {
             CHECK(is_within(key.table, entry.sql));
             CHECK(is_within(key.constraint, entry.sql));
+            CHECK(is_within(key.key, entry.sql));
         }
         std::uint32_t id;
         std::string_view dependencies = entry.dependencies;

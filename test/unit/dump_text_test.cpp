@@ -142,6 +142,7 @@ TEST(DumpText, TakesForeignKeysApart) {
     EXPECT_EQ(key.constraint, "\"a \"\"b\"");
     EXPECT_TRUE(key.only);
     EXPECT_FALSE(key.not_valid);
+    EXPECT_EQ(key.key, "FOREIGN KEY (c) REFERENCES t(id) DEFERRABLE");
     EXPECT_TRUE(key.statement.ends_with("DEFERRABLE"));
     ASSERT_TRUE(parse_foreign_key(
         "ALTER TABLE t\n    ADD CONSTRAINT k FOREIGN KEY (c) REFERENCES t(id) NOT VALID;", &key));
