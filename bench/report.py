@@ -115,21 +115,21 @@ def table_section(name, facts, rows):
 
 def database_summary(databases, facts):
     """The ratios of whole databases."""
-    heads = ("database", "wall, pgcopydb (best split) ÷ this", "this without ANALYZE",
-             "wall, pg_dump and pg_restore ÷ this", "wall, pgclone ÷ this", "ms per table", "into tables that exist")
-    yield "\nWhole databases, with their definitions, indexes, keys and sequences, into an empty one; `this` without " \
-          "ANALYZE, but in the first column of figures.\n\n"
+    heads = ("database", "wall, pgcopydb (best split) ÷ this", "wall, pg_dump and pg_restore ÷ this",
+             "this without ANALYZE ÷ this", "wall, pgclone ÷ this", "ms per table", "into tables that exist")
+    yield "\nWhole databases, with their definitions, indexes, keys and sequences, into an empty one; `this` has its " \
+          "ANALYZE, which pg_dump and pgclone do not have, but for the times per table.\n\n"
     yield "| " + " | ".join(heads) + " |\n|---|" + "---:|" * (len(heads) - 1) + "\n"
     for name, rows in databases:
-        base, pgcopydb, count = base_row(rows), best_pgcopydb(rows), facts[name]["tables"]
-        alike = base if facts[name]["skips_vacuum"] else find(rows, "fastcopy-2-analyze")
+        this, bare, pgcopydb = find(rows, "fastcopy-2-analyze"), find(rows, "fastcopy-2"), best_pgcopydb(rows)
         dump, pgclone, keep = find(rows, "dump-Fd-2"), find(rows, "pgclone"), find(rows, "fastcopy-2-keep")
+        count = facts[name]["tables"]
         many = count >= MANY_TABLES
-        cells = [f"{pgcopydb.wall / alike.wall:.2f} ({pgcopydb.name})" if pgcopydb and alike else "",
-                 ratio(pgcopydb.wall, base.wall) if pgcopydb and base else "",
-                 ratio(dump.wall, base.wall) if dump and base else "",
-                 ratio(pgclone.wall, base.wall) if pgclone and base else "",
-                 f"{1000 * base.wall / count:.2f}" if base and many else "",
+        cells = [f"{pgcopydb.wall / this.wall:.2f} ({pgcopydb.name})" if pgcopydb and this else "",
+                 ratio(dump.wall, this.wall) if dump and this else "",
+                 ratio(bare.wall, this.wall) if bare and this else "",
+                 ratio(pgclone.wall, this.wall) if pgclone and this else "",
+                 f"{1000 * bare.wall / count:.2f}" if bare and many else "",
                  f"{1000 * keep.wall / count:.2f}" if keep and many else ""]
         yield f"| {name} | " + " | ".join(cells) + " |\n"
 

@@ -260,8 +260,11 @@ bool parse_foreign_key(std::string_view sql, ForeignKeyText *key) noexcept {
         end = skip_token(sql, end);
     if (end == sql.size() || !trim(sql.substr(end + 1)).empty())
         return false;
+    constexpr std::string_view not_valid = " NOT VALID";
     key->statement = sql.substr(0, end);
-    key->not_valid = key->statement.ends_with(" NOT VALID");
+    key->not_valid = key->statement.ends_with(not_valid);
+    if (key->not_valid)
+        key->statement.remove_suffix(not_valid.size());
     std::string_view rest = key->statement;
     if (!take(&rest, "ALTER TABLE "))
         return false;
@@ -271,6 +274,8 @@ bool parse_foreign_key(std::string_view sql, ForeignKeyText *key) noexcept {
         table_end = skip_token(rest, table_end);
     key->table = rest.substr(0, table_end);
     rest.remove_prefix(table_end);
+    if (take(&rest, "\n    VALIDATE CONSTRAINT "))
+        return take_identifier(&rest, &key->constraint) && rest.empty() && !key->not_valid;
     if (!take(&rest, "\n    ADD CONSTRAINT ") || !take_identifier(&rest, &key->constraint) ||
         !rest.starts_with(" FOREIGN KEY "))
         return false;

@@ -60,20 +60,23 @@ class DumpReader {
 bool take_dependency(std::string_view *dependencies, std::uint32_t *id) noexcept;
 
 /*
- * The parts of an entry of kind FK CONSTRAINT,
+ * The parts of an entry of kind FK CONSTRAINT, and of the statement that validates one:
  *
  *     ALTER TABLE ONLY sales.orders
  *         ADD CONSTRAINT orders_customer_fkey FOREIGN KEY ...;
  *
- * False if it is not of that form. The parts are SQL, quoted where needed.
+ *     ALTER TABLE sales.orders
+ *         VALIDATE CONSTRAINT orders_customer_fkey;
+ *
+ * False if it is not of these forms. The parts are SQL, quoted where needed.
  */
 struct ForeignKeyText {
     std::string_view table;      /* sales.orders */
     std::string_view constraint; /* orders_customer_fkey */
-    std::string_view key;        /* FOREIGN KEY ... */
-    std::string_view statement;  /* without the semicolon */
+    std::string_view key;        /* FOREIGN KEY ..., without NOT VALID; empty: VALIDATE */
+    std::string_view statement;  /* without the semicolon, and without NOT VALID */
     bool only;                   /* ONLY is not said of a partitioned table */
-    bool not_valid;              /* ends with NOT VALID */
+    bool not_valid;
 };
 bool parse_foreign_key(std::string_view sql, ForeignKeyText *key) noexcept;
 

@@ -6,6 +6,9 @@
 
 namespace fastcopy::pg {
 
+// Whether ADD FOREIGN KEY ... NOT VALID is possible on partitioned tables.
+inline constexpr bool adds_partitioned_keys_not_valid = PG_VERSION_NUM >= 180000;
+
 // Whether the key refers to periods: then one row may need several that it refers to, and PostgreSQL
 // has no query that checks all rows at once.
 inline bool is_temporal(const FormData_pg_constraint &key) {

@@ -145,8 +145,7 @@ bool depends_on(const DumpEntry &entry, const Bitmapset *ids) {
 
 // A foreign key that a leaf has from a partitioned table.
 struct LeafKey {
-    Oid key;  // of the partitioned table
-    Oid leaf;
+    Oid key;                 // of the partitioned table
     const char *table;       // the leaf, quoted and schema-qualified
     const char *constraint;  // quoted
 };
@@ -187,7 +186,7 @@ KeyFacts read_key_facts(RunningJob *job, const dump::Section &after_data) {
                  " WHERE k.oid OPERATOR(pg_catalog.=) ANY ('{%s}'::pg_catalog.oid[])"
                  " UNION ALL SELECT t.key, k.oid FROM t"
                  " JOIN pg_catalog.pg_constraint k ON k.conparentid OPERATOR(pg_catalog.=) t.oid)"
-                 " SELECT t.key, c.oid, pg_catalog.concat(pg_catalog.quote_ident(n.nspname), '.',"
+                 " SELECT t.key, pg_catalog.concat(pg_catalog.quote_ident(n.nspname), '.',"
                  " pg_catalog.quote_ident(c.relname)), pg_catalog.quote_ident(k.conname) FROM t"
                  " JOIN pg_catalog.pg_constraint k ON k.oid OPERATOR(pg_catalog.=) t.oid"
                  " JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) k.conrelid"
@@ -199,8 +198,8 @@ KeyFacts read_key_facts(RunningJob *job, const dump::Section &after_data) {
     facts.of_leaves_count = rows.count;
     facts.of_leaves = static_cast<LeafKey *>(palloc(sizeof(LeafKey) * rows.count + 1));
     for (int i = 0; i < rows.count; i++)
-        facts.of_leaves[i] = LeafKey{plan::oid_at(rows, i, 0), plan::oid_at(rows, i, 1),
-                                     plan::to_name(rows.at(i, 2)), plan::to_name(rows.at(i, 3))};
+        facts.of_leaves[i] = LeafKey{plan::oid_at(rows, i, 0), plan::to_name(rows.at(i, 1)),
+                                     plan::to_name(rows.at(i, 2))};
     return facts;
 }
 
@@ -215,27 +214,20 @@ std::span<const LeafKey> find_leaf_keys(const KeyFacts &facts, Oid key) {
     return {first, last};
 }
 
-// Adds the key of a table without partitions, to be validated later.
-void add_key_not_valid(Items *items, const Item &like, const char *name, const char *table,
-                       const char *constraint, const char *key) {
-    Item *item = items->add(job::Stage::foreign_keys, like.place);
+// Adds the validation of a key that was added just before.
+void add_validation(Items *items, const Item &like, const char *table, const char *constraint) {
+    Item *item = items->add(job::Stage::validations, like.place);
     *item = like;
-    item->definition.name = name;
-    item->definition.sql =
-        psprintf("ALTER TABLE ONLY %s ADD CONSTRAINT %s %s NOT VALID;", table, constraint, key);
-    Item added = *item;
-    item = items->add(job::Stage::validations, like.place);
-    *item = added;
     item->definition.stage = job::Stage::validations;
     item->definition.kind = "VALIDATION";
-    item->definition.sql = psprintf("ALTER TABLE %s VALIDATE CONSTRAINT %s;", table, constraint);
+    item->definition.sql =
+        psprintf("ALTER TABLE %s\n    VALIDATE CONSTRAINT %s;", table, constraint);
 }
 
 // A foreign key is added without a look at the rows, which takes locks on both tables but no time,
-// and then validated, beside others. That of a partitioned table is, by PostgreSQL, one key of each
-// partition: these are added and validated first, and are taken up by the partitioned table's key,
-// which then need not look at rows. PostgreSQL can add no key to a partitioned table like that (nor
-// of one, up to version 17), since it keeps more for each partition.
+// and then validated, beside others. That of a partitioned table is made of keys of its partitions,
+// which have the source's names. PostgreSQL can add no key to a partitioned table like that, since it
+// keeps more for each partition.
 void add_foreign_key(Items *items, const DumpEntry &entry, int place, const TableEntries &tables,
                      const Map &map, const KeyFacts &facts) {
     Item item{};
@@ -246,27 +238,24 @@ void add_foreign_key(Items *items, const DumpEntry &entry, int place, const Tabl
     item.place = place;
     assign_table(&item, entry, tables, map);
     core::ForeignKeyText key;
-    bool apart = core::parse_foreign_key(entry.sql, &key) && !key.not_valid &&
+    bool apart = core::parse_foreign_key(entry.sql, &key) && !key.key.empty() && !key.not_valid &&
                  !key.statement.ends_with(" NOT ENFORCED") &&
                  !std::binary_search(facts.to_partitioned,
                                      facts.to_partitioned + facts.to_partitioned_count, entry.oid);
-    if (apart && key.only)
-        return add_key_not_valid(items, item, item.definition.name, dump::copy(key.table),
-                                 dump::copy(key.constraint), dump::copy(key.key));
-    std::span<const LeafKey> leaf_keys;
-    if (apart)
-        leaf_keys = find_leaf_keys(facts, entry.oid);
-    for (const LeafKey &leaf_key : leaf_keys) {
-        Item of_leaf = item;
-        of_leaf.relation = leaf_key.leaf;
-        const Member *member = find_member(map, leaf_key.leaf);
-        of_leaf.bytes = member != nullptr ? member->bytes : 0;
-        add_key_not_valid(items, of_leaf, psprintf("%s %s", leaf_key.table, leaf_key.constraint),
-                          leaf_key.table, leaf_key.constraint, dump::copy(key.key));
+    if (!apart) {
+        *items->add(job::Stage::foreign_keys, place) = item;
+        return;
     }
-    if (!leaf_keys.empty())
-        item.definition.stage = job::Stage::rest;
-    *items->add(item.definition.stage, place) = item;
+    for (const LeafKey &part : find_leaf_keys(facts, entry.oid)) {
+        Item *of_leaf = items->add(job::Stage::foreign_keys, place);
+        *of_leaf = item;
+        of_leaf->definition.name = psprintf("%s %s", part.table, part.constraint);
+        of_leaf->definition.sql = psprintf("ALTER TABLE ONLY %s ADD CONSTRAINT %s %s NOT VALID;",
+                                           part.table, part.constraint, dump::copy(key.key));
+    }
+    item.definition.sql = psprintf("%s NOT VALID;", dump::copy(key.statement));
+    *items->add(job::Stage::foreign_keys, place) = item;
+    add_validation(items, item, dump::copy(key.table), dump::copy(key.constraint));
 }
 
 // Values of these sequences of the source, as definitions that set them here.

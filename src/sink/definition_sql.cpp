@@ -1,6 +1,7 @@
 #include "sink/definition_sql.hpp"
 
 #include "sink/local_sql.hpp"
+#include "sink/partitioned_key.hpp"
 
 namespace fastcopy::sink {
 
@@ -15,6 +16,7 @@ struct Setting {
 // sets within.
 constexpr Setting settings[] = {
     {"search_path", ""},
+    {"quote_all_identifiers", "off"},
     {"standard_conforming_strings", "on"},
     {"check_function_bodies", "off"},
     {"xmloption", "content"},
@@ -53,7 +55,10 @@ void run_definition(const char *kind, const char *name, const char *sql) {
     Object object{kind, name};
     ErrorContextCallback callback{error_context_stack, add_context, &object};
     error_context_stack = &callback;
-    run_local(sql);
+    bool is_key = strcmp(kind, "FK CONSTRAINT") == 0 && add_partitioned_key(sql);
+    bool is_validation = strcmp(kind, "VALIDATION") == 0 && validate_partitioned_key(sql);
+    if (!is_key && !is_validation)
+        run_local(sql);
     error_context_stack = callback.previous;
 }
 

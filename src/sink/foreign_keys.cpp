@@ -217,6 +217,29 @@ void set_validated(Oid foreign_key, bool validated) {
     CommandCounterIncrement();
 }
 
+List *find_keys_not_valid(Oid table, const char *definition) {
+    List *keys = NIL;
+    List *relids = find_all_inheritors(table, NoLock, nullptr);
+    Relation catalog = table_open(ConstraintRelationId, AccessShareLock);
+    ListCell *cell;
+    foreach (cell, relids) {
+        for_each_key(catalog, lfirst_oid(cell), [&](HeapTuple tuple) {
+            Form_pg_constraint key = form_of(tuple);
+            if (key->convalidated || OidIsValid(key->conparentid))
+                return;
+            Datum printed = DirectFunctionCall1(pg_get_constraintdef, ObjectIdGetDatum(key->oid));
+            if (strcmp(TextDatumGetCString(printed), definition) == 0)
+                keys = lappend_oid(keys, key->oid);
+        });
+    }
+    table_close(catalog, AccessShareLock);
+    return keys;
+}
+
+bool is_inherited(Oid foreign_key) {
+    return OidIsValid(parent_of(foreign_key));
+}
+
 void keep_aside(Oid foreign_key) {
     HeapTuple tuple = SearchSysCache1(CONSTROID, ObjectIdGetDatum(foreign_key));
     if (!HeapTupleIsValid(tuple))

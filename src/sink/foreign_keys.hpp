@@ -31,6 +31,13 @@ void set_validated(Oid foreign_key, bool validated);
 // partition, meanwhile: rows that were not checked may have come since. Waits for locks.
 void keep_aside(Oid foreign_key);
 
+// OIDs of keys that partitions of the table have by themselves, that are not valid, and whose
+// definitions are this, as pg_get_constraintdef prints them. The caller has locked the partitions.
+List *find_keys_not_valid(Oid table, const char *definition);
+
+// Whether the key is inherited from that of a partitioned table.
+bool is_inherited(Oid foreign_key);
+
 // Whether the key exists and is not valid.
 bool is_set_aside(Oid foreign_key);
 

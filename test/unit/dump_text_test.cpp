@@ -148,8 +148,16 @@ TEST(DumpText, TakesForeignKeysApart) {
         "ALTER TABLE t\n    ADD CONSTRAINT k FOREIGN KEY (c) REFERENCES t(id) NOT VALID;", &key));
     EXPECT_FALSE(key.only);
     EXPECT_TRUE(key.not_valid);
+    EXPECT_EQ(key.key, "FOREIGN KEY (c) REFERENCES t(id)");
+    EXPECT_TRUE(key.statement.ends_with("t(id)"));
+    ASSERT_TRUE(parse_foreign_key("ALTER TABLE s.t\n    VALIDATE CONSTRAINT \"k;\";", &key));
+    EXPECT_EQ(key.table, "s.t");
+    EXPECT_EQ(key.constraint, "\"k;\"");
+    EXPECT_EQ(key.key, "");
     for (const char *sql :
          {"", "ALTER TABLE t", "ALTER TABLE t\n    ADD CONSTRAINT k CHECK (true);",
+          "ALTER TABLE t\n    VALIDATE CONSTRAINT k NOT VALID;",
+          "ALTER TABLE t\n    VALIDATE CONSTRAINT k, ADD CHECK (true);",
           "ALTER TABLE ONLY t\n    ADD CONSTRAINT k FOREIGN KEY (c) REFERENCES t(id);\nDROP TABLE "
           "t;"})
         EXPECT_FALSE(parse_foreign_key(sql, &key)) << sql;
