@@ -1,6 +1,7 @@
 #include "run/definition_maker.hpp"
 
 #include "job/ledger.hpp"
+#include "run/retry.hpp"
 #include "sink/definition_sql.hpp"
 #include "sink/indexes.hpp"
 #include "sink/local_sql.hpp"
@@ -29,9 +30,10 @@ void rebuild_index(job::Area *area, int32 number, Oid index) {
     sink::rebuild(index);
 }
 
-// Makes the next definition of the stage and, if one is given, of the table. False if there is none.
-bool make_next(job::JobSlot *job_slot, job::WorkerSlot *me, job::Area *area,
-               const job::Request &request, job::Stage stage, int32 table) {
+// Claims and makes the next definition of the stage and, if one is given, of the table, in one
+// transaction. False if there is none.
+bool try_next(job::JobSlot *job_slot, job::WorkerSlot *me, job::Area *area,
+              const job::Request &request, job::Stage stage, int32 table) {
     TimestampTz started_at = GetCurrentTimestamp();
     pg::begin_transaction(area->identity);
     take_on_settings(request);
@@ -57,6 +59,61 @@ bool make_next(job::JobSlot *job_slot, job::WorkerSlot *me, job::Area *area,
         pg_atomic_fetch_add_u32(&job_slot->definitions_done, 1);
     pg_atomic_write_u32(&me->definition, 0);
     return claimed.number != 0;
+}
+
+// Rolls a failed attempt back; logs the error.
+void recover_from(job::WorkerSlot *me, const job::Area *area, ErrorData *error,
+                  MemoryContext context) {
+    FlushErrorState();
+    debug_query_string = nullptr;
+    pg::abort_transaction();
+    MemoryContextSwitchTo(context);
+    pg::report_caught(LOG, error,
+                      psprintf("fastcopy job " INT64_FORMAT " will retry definition %u", area->job,
+                               pg_atomic_read_u32(&me->definition)));
+    FreeErrorData(error);
+    pg_atomic_write_u32(&me->definition, 0);
+    pg_atomic_fetch_add_u32(&me->retries, 1);
+}
+
+// False if that failed, was rolled back and may be retried. A lost connection is of something that the
+// definition runs, which may have had effects: that is not retried.
+bool attempt(job::JobSlot *job_slot, job::WorkerSlot *me, job::Area *area,
+             const job::Request &request, job::Stage stage, int32 table, int retries_left,
+             bool *made) {
+    MemoryContext context = CurrentMemoryContext;
+    volatile bool done = false;
+    PG_TRY();
+    {
+        *made = try_next(job_slot, me, area, request, stage, table);
+        done = true;
+    }
+    PG_CATCH();
+    {
+        MemoryContextSwitchTo(context);
+        ErrorData *error = CopyErrorData();
+        if (retries_left <= 0 || !retry::is_transient(error->sqlerrcode) ||
+            retry::is_of_connection(error->sqlerrcode))
+            PG_RE_THROW();
+        recover_from(me, area, error, context);
+    }
+    PG_END_TRY();
+    return done;
+}
+
+// The same with retries. Another worker may take what has failed here: the limit is for failures of
+// this worker in a row.
+bool make_next(job::JobSlot *job_slot, job::WorkerSlot *me, job::Area *area,
+               const job::Request &request, job::Stage stage, int32 table) {
+    bool made = true;
+    for (int retries = 0;
+         !attempt(job_slot, me, area, request, stage, table, request.retry_limit - retries, &made);
+         retries++) {
+        retry::back_off(request.retry_delay_ms, retries);
+        if (pg_atomic_read_u32(&me->retire) != 0 || pg_atomic_read_u32(&job_slot->stop) != 0)
+            return true;
+    }
+    return made;
 }
 
 }  // namespace

@@ -1,7 +1,8 @@
 // A worker that makes definitions once all rows are in: indexes that were set aside, and what
 // fastcopy.clone creates after the rows.
 //
-// Each definition is made and marked in the ledger in one transaction. All makers of a job share the
+// Each definition is made and marked in the ledger in one transaction, which is retried after a
+// transient error, as chunks are. All makers of a job share the
 // caller's maintenance_work_mem and max_parallel_maintenance_workers.
 #ifndef FASTCOPY_RUN_DEFINITION_MAKER_HPP
 #define FASTCOPY_RUN_DEFINITION_MAKER_HPP

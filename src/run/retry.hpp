@@ -1,6 +1,6 @@
 // Classification of transient errors, and retry back-off.
 //
-// A chunk is one transaction, so a retry is always safe. It is worthwhile after an error that is
+// A chunk or a definition is one transaction, so a retry is always safe. It is worthwhile after an error that is
 // not caused by the data or the job: a lost connection, a server that restarts or has no connection
 // slot left, a deadlock.
 #ifndef FASTCOPY_RUN_RETRY_HPP

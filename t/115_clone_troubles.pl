@@ -1,0 +1,97 @@
+# fastcopy.clone with definitions => 'create', where others are in its way: sessions that lock what definitions are made of.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/lib";
+
+use FastcopyGate;
+use FastcopyTest;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my ($source, $target) = start_pair(target_conf => "deadlock_timeout = '100ms'\n");
+my $conninfo = conninfo($source);
+
+sub make_database
+{
+	my ($name) = @_;
+	$target->safe_psql('postgres', "CREATE DATABASE $name TEMPLATE template0");
+	$target->safe_psql($name, 'CREATE EXTENSION pg_fastcopy');
+	return;
+}
+
+sub clone
+{
+	my (%arguments) = @_;
+	my %all = (source => "'$conninfo'", workers => 2, %arguments);
+	return 'fastcopy.clone(' . join(', ', map { "$_ => $all{$_}" } sort keys %all) . ')';
+}
+
+# Transient errors of definitions. An index calls a function for each row, which waits at two gates: its worker has the table
+# locked then.
+$source->safe_psql('postgres', q(
+	CREATE FUNCTION gated(int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS
+		'BEGIN PERFORM pg_catalog.pg_advisory_xact_lock_shared(1), pg_catalog.pg_advisory_xact_lock_shared(2); RETURN $1; END';
+	CREATE TABLE items (id int PRIMARY KEY, name text);
+	CREATE TABLE others (id int PRIMARY KEY, name text);
+	INSERT INTO items SELECT g, 'item ' || g FROM generate_series(1, 20000) g;
+	INSERT INTO others SELECT g, 'other ' || g FROM generate_series(1, 30000) g;
+	CREATE INDEX items_gated ON items (gated(id)) WHERE id = 1));
+
+# Has a session of another user's and the worker that makes the index wait for each other. The session waits first, without
+# a look at who waits for it; so it is the worker that finds the deadlock.
+sub deadlock
+{
+	my ($dbname, $settings) = @_;
+	my $gate    = $target->background_psql($dbname);
+	my $session = $target->background_psql($dbname, on_error_stop => 0);
+	$gate->query_safe('SELECT pg_advisory_lock(1)');
+	$session->query_safe(q(SET deadlock_timeout = '1h'));
+	$session->query_safe('BEGIN');
+	$session->query_safe('SELECT pg_advisory_xact_lock(2)');
+	my $job = $target->safe_psql($dbname, "$settings; SELECT " . clone());
+	await_lock($target);
+	$session->{stdin} .= "LOCK TABLE items IN ACCESS EXCLUSIVE MODE;\n";
+	$session->{run}->pump_nb;
+	await_lock($target, 'relation');
+	$gate->query_safe('SELECT pg_advisory_unlock(1)');
+	$gate->quit;
+	return ($job, $session);
+}
+my $failure = qr/fastcopy job \d+ will retry definition \d+: deadlock detected/;
+make_database('late');
+my $before = -s $target->logfile;
+my ($job, $session) = deadlock('late', q(SET fastcopy.retry_delay = '100ms'));
+ok(seconds_until(sub { slurp_file($target->logfile, $before) =~ $failure }), 'a definition that is the victim of a deadlock is retried');
+$session->query_safe('COMMIT');
+$session->quit;
+is($target->safe_psql('late', "SELECT fastcopy.wait($job)"), 'done', '... until it is made');
+is($target->safe_psql('late', q(SELECT count(*) FROM pg_index WHERE indexrelid = 'items_gated'::regclass AND indisvalid)), '1', '... as it is on the source');
+make_database('once');
+($job, $session) = deadlock('once', 'SET fastcopy.retry_limit = 0');
+fails_with($target, "SELECT fastcopy.wait($job)", '40P01', qr/^deadlock detected$/, 'fastcopy.retry_limit = 0: it is the job that fails',
+	dbname => 'once', context => qr/INDEX public\.items_gated/);
+$session->query_safe('COMMIT');
+$session->quit;
+is($target->safe_psql('once', "SELECT fastcopy.resume($job); SELECT fastcopy.wait($job)"), "$job\ndone", '... and is resumed');
+
+# A lock timeout, which a job does not take over from anywhere: it is of the function that is called.
+make_database('timeouts');
+$source->safe_psql('postgres', q(ALTER FUNCTION gated SET lock_timeout = '100ms'));
+my $gate = $target->background_psql('timeouts');
+$gate->query_safe('SELECT pg_advisory_lock(1)');
+$before = -s $target->logfile;
+$job = $target->safe_psql('timeouts', q(SET fastcopy.retry_delay = '100ms'; SET fastcopy.retry_limit = 1000; SELECT ) . clone());
+my $times = qr/fastcopy job $job will retry definition \d+: canceling statement due to lock timeout/;
+if (ok(seconds_until(sub { slurp_file($target->logfile, $before) =~ /$times.*$times/s }), 'a lock that is not to be had in time is asked for again'))
+{
+	cmp_ok($target->safe_psql('timeouts', "SELECT coalesce(sum(retries), 0) FROM fastcopy.workers WHERE job = $job"), '>=', 2, '... which fastcopy.workers counts');
+}
+$gate->quit;
+is($target->safe_psql('timeouts', "SELECT fastcopy.wait($job)"), 'done', '... until it is had');
+no_leftovers($source, $target, 'transient errors');
+
+done_testing();
