@@ -1,4 +1,5 @@
-# fastcopy.clone with definitions => 'create', where others are in its way: sessions that lock what definitions are made of.
+# fastcopy.clone with definitions => 'create', where others are in its way: sessions that lock what definitions are made of,
+# several servers behind one connection string.
 
 use strict;
 use warnings;
@@ -6,13 +7,14 @@ use warnings;
 use FindBin;
 use lib "$FindBin::RealBin/lib";
 
+use FakeSource;
 use FastcopyGate;
 use FastcopyTest;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my ($source, $target) = start_pair(target_conf => "deadlock_timeout = '100ms'\n");
+my ($source, $target) = start_pair(source_conf => "max_locks_per_transaction = 256\n", target_conf => "deadlock_timeout = '100ms'\nmax_locks_per_transaction = 256\n");
 my $conninfo = conninfo($source);
 
 sub make_database
@@ -93,5 +95,22 @@ if (ok(seconds_until(sub { slurp_file($target->logfile, $before) =~ /$times.*$ti
 $gate->quit;
 is($target->safe_psql('timeouts', "SELECT fastcopy.wait($job)"), 'done', '... until it is had');
 no_leftovers($source, $target, 'transient errors');
+
+# Several servers behind one connection string. To the job, the first is one that is starting up; to pg_dump, it is a server
+# with another database.
+my $other = FakeSource->new($target, who => qr/^(?!.* definitions$)/, startup => sub { $_[0]->send(error_response(C => '57P03', M => 'the database system is starting up')); $_[0]->hang_up });
+make_database('several');
+my $several = sprintf q('host=%s,%s port=%s,%s dbname=postgres'), $other->{host}, $source->host, $other->{port}, $source->port;
+is($target->safe_psql('several', 'SELECT fastcopy.wait(' . clone(source => $several) . ')'), 'done', 'pg_dump reads from the server that the job has reached');
+is(table_digest($target, 'items', 'several'), table_digest($source, 'items'), '... whose rows are copied');
+$other->stop;
+
+# The same with addresses: by its name, the source could not be found.
+$source->append_conf('postgresql.conf', q(listen_addresses = '127.0.0.1'));
+$source->restart;
+make_database('addresses');
+$several = sprintf q('host=no.such.host.invalid hostaddr=127.0.0.1 port=%s dbname=postgres user=postgres'), $source->port;
+is($target->safe_psql('addresses', 'SELECT fastcopy.wait(' . clone(source => $several) . ')'), 'done', '... and at its address');
+no_leftovers($source, $target, 'several servers');
 
 done_testing();

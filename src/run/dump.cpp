@@ -84,6 +84,15 @@ void add_choices(Words *arguments, const job::Request &request) {
 
 enum class Content { definitions, statistics };
 
+// Names the server that the job's snapshot is of: the source may have several. The host's name stays,
+// for certificates and password files.
+void append_server(StringInfo conninfo, const PGconn *conn) {
+    const char *address = PQhostaddr(conn);
+    source::append_option(conninfo, "host", PQhost(conn));
+    source::append_option(conninfo, "hostaddr", address != nullptr ? address : "");
+    source::append_option(conninfo, "port", PQport(conn));
+}
+
 // The archive, in pg_dump's custom format.
 File make_archive(RunningJob *job, const Listing &listing, Content content) {
     const job::Request &request = job->request;
@@ -93,6 +102,7 @@ File make_archive(RunningJob *job, const Listing &listing, Content content) {
     // Later options win.
     source::append_option(&conninfo, "connect_timeout", "30");
     appendStringInfo(&conninfo, " %s", source.conninfo);
+    append_server(&conninfo, job->connection->conn);
     source::append_option(&conninfo, "application_name",
                           psprintf("fastcopy job " INT64_FORMAT " definitions", job->area->job));
     if (request.password_required) {
