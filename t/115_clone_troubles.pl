@@ -1,5 +1,5 @@
 # fastcopy.clone with definitions => 'create', where others are in its way: sessions that lock what definitions are made of,
-# several servers behind one connection string.
+# several servers behind one connection string; and definitions that are larger than usual.
 
 use strict;
 use warnings;
@@ -112,5 +112,22 @@ make_database('addresses');
 $several = sprintf q('host=no.such.host.invalid hostaddr=127.0.0.1 port=%s dbname=postgres user=postgres'), $source->port;
 is($target->safe_psql('addresses', 'SELECT fastcopy.wait(' . clone(source => $several) . ')'), 'done', '... and at its address');
 no_leftovers($source, $target, 'several servers');
+
+# More than 1 GB of definitions.
+SKIP:
+{
+	skip 'this takes GB of memory and of disk space, for each of which there is no other code', 3 if $slowness > 1;
+	$source->safe_psql('postgres', q(
+		CREATE DATABASE large TEMPLATE template0;));
+	$source->safe_psql('large', q(DO $$ BEGIN FOR i IN 1 .. 6 LOOP EXECUTE format('CREATE TABLE t%s (id int)', i);
+		EXECUTE format('COMMENT ON TABLE t%s IS %L', i, repeat(i || E'\\n', 95 * 1024 * 1024)); END LOOP; END $$));
+	make_database('large');
+	my $large = q(') . conninfo($source, dbname => 'large') . q(');
+	is($target->safe_psql('large', 'SELECT fastcopy.wait(' . clone(source => $large) . ')'), 'done', 'definitions of more than 1 GB');
+	my $comments = q(SELECT string_agg(md5(description), ' ' ORDER BY objoid) FROM pg_description WHERE classoid = 'pg_class'::regclass AND objoid > 16384 AND objoid::regclass::text ~ '^t');
+	is($target->safe_psql('large', $comments), $source->safe_psql('large', $comments), '... arrive as they are');
+	$target->safe_psql('postgres', 'DROP DATABASE large');
+	no_leftovers($source, $target, 'large definitions');
+}
 
 done_testing();

@@ -157,21 +157,25 @@ void stop_program(Program *program) {
     program->pid = -1;
 }
 
-StringInfoData read_file(File file, off_t from) {
-    constexpr int piece = 65536;
-    StringInfoData contents;
-    initStringInfo(&contents);
+std::span<char> read_file(File file) {
+    constexpr Size piece = 1 << 20;
+    Size capacity = piece + 1;
+    Size size = 0;
+    auto *contents = static_cast<char *>(MemoryContextAllocHuge(CurrentMemoryContext, capacity));
     for (;;) {
-        enlargeStringInfo(&contents, piece);
-        int got = static_cast<int>(FileRead(file, contents.data + contents.len, piece,
-                                            from + contents.len, PG_WAIT_EXTENSION));
+        if (capacity - size <= piece) {
+            capacity *= 2;
+            contents = static_cast<char *>(repalloc_huge(contents, capacity));
+        }
+        int got = static_cast<int>(
+            FileRead(file, contents + size, piece, static_cast<off_t>(size), PG_WAIT_EXTENSION));
         if (got < 0)
             ereport(ERROR, (errcode_for_file_access(),
                             errmsg("could not read file \"%s\": %m", FilePathName(file))));
+        size += static_cast<Size>(got);
+        contents[size] = '\0';
         if (got == 0)
-            return contents;
-        contents.len += got;
-        contents.data[contents.len] = '\0';
+            return {contents, size};
     }
 }
 

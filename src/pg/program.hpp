@@ -38,8 +38,8 @@ bool wait_for_program(Program *program, int *status);
 // Ends it, if it runs.
 void stop_program(Program *program);
 
-// The file's contents from a position on, terminated by zero.
-StringInfoData read_file(File file, off_t from);
+// The file's contents, which may be larger than 1 GB, palloc'd; a zero follows them.
+std::span<char> read_file(File file);
 
 }  // namespace fastcopy::pg
 

@@ -27,12 +27,14 @@ struct Words {
 
 // The end of what a program has written to its standard error, as it is the end that says why.
 const char *last_words(File errors) {
-    constexpr off_t most = 2 * kilobyte;
-    StringInfoData all = pg::read_file(errors, 0);
-    const char *text = all.data;
-    if (all.len > most) {
-        const char *line_end = strchr(all.data + all.len - most, '\n');
-        text = line_end != nullptr ? line_end + 1 : all.data + all.len - most;
+    constexpr size_t most = 2 * kilobyte;
+    std::span<char> all = pg::read_file(errors);
+    const char *text = all.data();
+    if (all.size() > most) {
+        text += all.size() - most;
+        const char *line_end = strchr(text, '\n');
+        if (line_end != nullptr)
+            text = line_end + 1;
     }
     return source::valid_text(text);
 }
@@ -141,9 +143,25 @@ File make_archive(RunningJob *job, const Listing &listing, Content content) {
                      "them with definitions => 'keep'.")));
 }
 
-Section split(const StringInfoData &text) {
-    (void)pg_verify_mbstr(GetDatabaseEncoding(), text.data, text.len, false);
-    core::DumpReader reader{{text.data, static_cast<size_t>(text.len)}};
+// An ERROR if the text is not valid in this database's encoding. It may be longer than PostgreSQL's
+// function can be told: no encoding of a server has a line end within a character.
+void verify(std::string_view text) {
+    constexpr size_t most = 1 << 30;
+    while (!text.empty()) {
+        size_t size = text.size();
+        if (size > most) {
+            size = text.rfind('\n', most) + 1;
+            if (size == 0)
+                raise_not_understood();
+        }
+        (void)pg_verify_mbstr(GetDatabaseEncoding(), text.data(), static_cast<int>(size), false);
+        text.remove_prefix(size);
+    }
+}
+
+Section split(std::string_view text) {
+    verify(text);
+    core::DumpReader reader{text};
     Section section{};
     int capacity = 256;
     section.entries = static_cast<core::DumpEntry *>(
@@ -171,9 +189,9 @@ Section restore(RunningJob *job, File archive, const char *section) {
     Words environment;
     environment.add("LC_ALL=C");
     File output = run(job, "pg_restore", arguments, environment, archive);
-    StringInfoData text = pg::read_file(output, 0);
+    std::span<char> text = pg::read_file(output);
     FileClose(output);
-    return split(text);
+    return split({text.data(), text.size()});
 }
 
 }  // namespace
