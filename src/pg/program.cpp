@@ -117,6 +117,14 @@ Program start_program(const char *name, std::span<const char *const> arguments,
     if (error != 0) {
         (void)close(ends[0]);
         errno = error;
+        if (error == E2BIG)
+            ereport(ERROR,
+                    (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+                     errmsg("could not run \"%s\": %m", all[0]),
+                     errdetail("It is given patterns for tables, and before version 17 the names "
+                               "of all partitions of these."),
+                     errhint("Clone fewer tables at a time, or all tables of the database, which "
+                             "needs no patterns.")));
         ereport(ERROR, (errcode_for_file_access(), errmsg("could not run \"%s\": %m", all[0]),
                         errhint("Install the client programs of this PostgreSQL version beside "
                                 "the server.")));
@@ -155,6 +163,27 @@ void stop_program(Program *program) {
     while (waitpid(program->pid, &status, 0) < 0 && errno == EINTR) {
     }
     program->pid = -1;
+}
+
+File write_file(std::string_view contents) {
+    File file = OpenTemporaryFile(false);
+    size_t done = 0;
+    while (done < contents.size()) {
+        errno = 0;
+        // As many bytes at a time as fit into an int.
+        size_t size = Min(contents.size() - done, static_cast<size_t>(1) << 20);
+        int written =
+            static_cast<int>(FileWrite(file, const_cast<char *>(contents.data() + done), size,
+                                       static_cast<off_t>(done), PG_WAIT_EXTENSION));
+        if (written <= 0) {
+            if (errno == 0)
+                errno = ENOSPC;
+            ereport(ERROR, (errcode_for_file_access(),
+                            errmsg("could not write to file \"%s\": %m", FilePathName(file))));
+        }
+        done += static_cast<size_t>(written);
+    }
+    return file;
 }
 
 std::span<char> read_file(File file) {

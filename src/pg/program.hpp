@@ -8,6 +8,7 @@
 #define FASTCOPY_PG_PROGRAM_HPP
 
 #include <span>
+#include <string_view>
 
 #include "pg/postgres.hpp"
 
@@ -17,6 +18,9 @@ constexpr File no_file = -1;
 
 // Whether pg_dump can dump statistics, and this server take them.
 constexpr bool has_portable_statistics = PG_VERSION_NUM >= 180000;
+
+// Whether pg_dump reads patterns from its standard input.
+constexpr bool has_dump_filter = PG_VERSION_NUM >= 170000;
 
 struct Program {
     pid_t pid;
@@ -37,6 +41,9 @@ bool wait_for_program(Program *program, int *status);
 
 // Ends it, if it runs.
 void stop_program(Program *program);
+
+// A temporary file for a program to read.
+File write_file(std::string_view contents);
 
 // The file's contents, which may be larger than 1 GB, palloc'd; a zero follows them.
 std::span<char> read_file(File file);

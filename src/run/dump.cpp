@@ -68,13 +68,31 @@ File run(RunningJob *job, const char *name, const Words &arguments, const Words 
     return program.output;
 }
 
-// A partition goes with its table.
-void add_patterns(Words *arguments, const char *option, const char **patterns, int count,
-                  const Names &partitions) {
+void add_patterns(Words *arguments, const char *option, const char *const *patterns, int count) {
     for (int i = 0; i < count; i++)
         arguments->add(psprintf("%s=%s", option, patterns[i]));
-    for (int i = 0; i < partitions.count; i++)
-        arguments->add(psprintf("%s=%s", option, partitions.names[i]));
+}
+
+// Partitions go with their tables. There may be more of them than fit into the arguments of a program:
+// from version 17 on they are in a file that it reads, which is returned.
+File add_partitions(Words *arguments, const Listing &listing) {
+    const Names &included = listing.partitions;
+    const Names &excluded = listing.excluded_partitions;
+    if (!pg::has_dump_filter) {
+        add_patterns(arguments, "--table", included.names, included.count);
+        add_patterns(arguments, "--exclude-table", excluded.names, excluded.count);
+        return pg::no_file;
+    }
+    if (included.count == 0 && excluded.count == 0)
+        return pg::no_file;
+    StringInfoData filter;
+    initStringInfo(&filter);
+    for (int i = 0; i < included.count; i++)
+        appendStringInfo(&filter, "include table %s\n", included.names[i]);
+    for (int i = 0; i < excluded.count; i++)
+        appendStringInfo(&filter, "exclude table %s\n", excluded.names[i]);
+    arguments->add("--filter=-");
+    return pg::write_file({filter.data, static_cast<size_t>(filter.len)});
 }
 
 void add_choices(Words *arguments, const job::Request &request) {
@@ -124,15 +142,18 @@ File make_archive(RunningJob *job, const Listing &listing, Content content) {
     arguments.add(psprintf("--encoding=%s", GetDatabaseEncodingName()));
     arguments.add(psprintf("--snapshot=%s", job->area->snapshot));
     add_choices(&arguments, request);
-    add_patterns(&arguments, "--table", request.include, request.include_count, listing.partitions);
-    add_patterns(&arguments, "--exclude-table", request.exclude, request.exclude_count,
-                 listing.excluded_partitions);
+    add_patterns(&arguments, "--table", request.include, request.include_count);
+    add_patterns(&arguments, "--exclude-table", request.exclude, request.exclude_count);
+    File partitions = add_partitions(&arguments, listing);
     arguments.add(psprintf("--dbname=%s", conninfo.data));
     Words environment;
     environment.add("LC_ALL=C");
     if (source.password != nullptr)
         environment.add(psprintf("PGPASSWORD=%s", source.password));
-    return run(job, "pg_dump", arguments, environment, pg::no_file);
+    File archive = run(job, "pg_dump", arguments, environment, partitions);
+    if (partitions != pg::no_file)
+        FileClose(partitions);
+    return archive;
 }
 
 [[noreturn]] void raise_not_understood() {
