@@ -141,5 +141,33 @@ $source->safe_psql('postgres', 'UPDATE children SET parent = 1 WHERE id = 7');
 is($target->safe_psql('postgres', "$clone))"), 'done', '... and once it is gone, all is well');
 is(constraints(), $before, '... and the constraints are as before');
 
+# Definitions that are created. What is not enforced or not valid stays so, with rows that do not obey.
+$source->safe_psql('postgres', q(
+	CREATE TABLE doubtful (id integer CONSTRAINT small CHECK (id < 10) NOT ENFORCED, parent integer, other integer, span daterange);
+	INSERT INTO doubtful SELECT g, -g, 1, daterange(date '1990-01-01', date '1990-01-01' + g) FROM generate_series(1, 1000) g;
+	ALTER TABLE doubtful ADD CONSTRAINT not_yet CHECK (parent > 0) NOT VALID, ADD CONSTRAINT parent_not_yet FOREIGN KEY (parent) REFERENCES parents NOT VALID,
+		ADD CONSTRAINT parent_never FOREIGN KEY (parent) REFERENCES loose_parents NOT ENFORCED, ADD CONSTRAINT other_valid FOREIGN KEY (other) REFERENCES parents,
+		ADD CONSTRAINT other_deferred FOREIGN KEY (other) REFERENCES parents DEFERRABLE INITIALLY DEFERRED NOT VALID, ADD CONSTRAINT there NOT NULL span NOT VALID;
+	ALTER TABLE children ADD CONSTRAINT children_never FOREIGN KEY (parent) REFERENCES loose_parents NOT ENFORCED,
+		ADD CONSTRAINT children_not_yet FOREIGN KEY (parent) REFERENCES parents NOT VALID;
+	CREATE TABLE of_parts (id integer PRIMARY KEY, child integer) PARTITION BY RANGE (id);
+	CREATE TABLE of_parts_1 PARTITION OF of_parts FOR VALUES FROM (0) TO (1000);
+	INSERT INTO of_parts SELECT g, -g FROM generate_series(1, 500) g;
+	CREATE TABLE to_parts (id integer);
+	INSERT INTO to_parts VALUES (7), (-7);
+	ALTER TABLE to_parts ADD CONSTRAINT part_never FOREIGN KEY (id) REFERENCES of_parts NOT ENFORCED, ADD CONSTRAINT part_not_yet FOREIGN KEY (id) REFERENCES of_parts NOT VALID));
+$target->safe_psql('postgres', 'CREATE DATABASE created TEMPLATE template0');
+$target->safe_psql('created', 'CREATE EXTENSION pg_fastcopy');
+my $definitions = q(SELECT conrelid::regclass, conname, conenforced, convalidated, pg_get_constraintdef(oid) FROM pg_constraint
+	WHERE connamespace = 'public'::regnamespace ORDER BY conrelid::regclass::text, conname);
+my $doubtful = $source->safe_psql('postgres', $definitions);
+is($target->safe_psql('created', "SELECT fastcopy.wait(fastcopy.clone('$conninfo', workers => 3))"), 'done', 'a clone with definitions, of constraints that rows do not obey');
+is($target->safe_psql('created', $definitions), $doubtful, '... has them as the source has');
+cmp_ok(scalar(() = $doubtful =~ /NOT VALID/g), '>=', 6, '... of which some are not valid');
+cmp_ok(scalar(() = $doubtful =~ /NOT ENFORCED/g), '>=', 6, '... and some not enforced');
+is(join(' ', grep { table_digest($source, $_) ne table_digest($target, $_, 'created') } qw(parents loose_parents loose doubtful children of_parts to_parts not_validated named prices sales by_range)),
+	'', '... and the rows');
+fails_with($target, q(INSERT INTO doubtful (parent, span) VALUES (-1, 'empty')), '23514', qr/"not_yet"/, '... what is not valid holds for new rows', dbname => 'created');
+no_leftovers($source, $target, 'definitions of newer constraints', dbname => 'created');
 no_leftovers($source, $target, 'newer constraints');
 done_testing();
