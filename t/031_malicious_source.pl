@@ -809,6 +809,176 @@ for my $scenario (@scenarios)
 	run_scenario($scenario);
 }
 
+# The questions of fastcopy.check and fastcopy.clone about definitions. Whatever a source answers, a check ends with findings or one
+# ERROR, and a clone that fails has created nothing. Each field of each answer is falsified in several ways; rows, too.
+$source->safe_psql('postgres', q(CREATE ROLE granted; CREATE DATABASE shop TEMPLATE template0));
+$source->safe_psql('shop', q(
+	CREATE EXTENSION citext;
+	CREATE SCHEMA sales;
+	CREATE TYPE sales.mood AS ENUM ('sad');
+	CREATE COLLATION sales.plain FROM "C";
+	CREATE TABLE customers (id serial PRIMARY KEY, name citext);
+	CREATE TABLE sales.orders (id bigserial PRIMARY KEY, customer int REFERENCES customers, m sales.mood, note text COLLATE sales.plain);
+	CREATE TABLE events (id int PRIMARY KEY, what text) PARTITION BY RANGE (id);
+	CREATE TABLE events_1 PARTITION OF events FOR VALUES FROM (0) TO (100);
+	CREATE TABLE event_notes (event int REFERENCES events);
+	CREATE FOREIGN DATA WRAPPER nothing;
+	CREATE SERVER nowhere FOREIGN DATA WRAPPER nothing;
+	CREATE FOREIGN TABLE far (a int) SERVER nowhere;
+	INSERT INTO customers (name) VALUES ('a'), ('b');
+	INSERT INTO sales.orders (customer) VALUES (1), (2);
+	INSERT INTO events VALUES (1, 'x');
+	GRANT SELECT ON sales.orders TO granted;
+	SELECT lo_from_bytea(7001, 'one'), lo_from_bytea(7002, 'two');
+	COMMENT ON LARGE OBJECT 7001 IS 'the first';
+	GRANT SELECT ON LARGE OBJECT 7002 TO granted WITH GRANT OPTION));
+$target->safe_psql('postgres', 'CREATE ROLE granted');
+
+sub make_empty_shop
+{
+	$target->safe_psql('postgres', 'DROP DATABASE IF EXISTS empty_shop WITH (FORCE)');
+	$target->safe_psql('postgres', 'CREATE DATABASE empty_shop TEMPLATE template0');
+	$target->safe_psql('empty_shop', 'CREATE EXTENSION pg_fastcopy');
+	return;
+}
+make_empty_shop();
+
+# By name: the question, the number of fields of its answer, the arguments that have it asked; and a row of an answer, where an
+# honest source has none.
+my $some = q(tables => '{customers,sales.orders,events}');
+my %of_check = (
+	patterns    => [ qr/^SELECT FROM pg_catalog\.pg_class c.*LIMIT 1$/s, 0, $some ],
+	tables      => [ qr/^WITH RECURSIVE m AS/, 7 ],
+	partitions  => [ qr/^WITH RECURSIVE p AS/, 1, $some ],
+	foreign     => [ qr/^SELECT pg_catalog\.concat\(pg_catalog\.quote_ident.*ARRAY\['f'\]/s, 1 ],
+	filters     => [ qr/^SELECT \$1::pg_catalog\.regclass::pg_catalog\.oid$/, 1, q(filters => '{"customers": "id > 0"}') ],
+	roles       => [ qr/, o\(role, need\) AS/, 4 ],
+	extensions  => [ qr/SELECT e\.extname, e\.extversion/, 2 ],
+	tablespaces => [ qr/SELECT DISTINCT s\.spcname/, 1, '', ['nothing'] ],
+	collations  => [ qr/SELECT DISTINCT n\.nspname, l\.collname/, 5 ],
+	schemas     => [ qr/SELECT DISTINCT n\.nspname FROM c/, 1, $some ],
+	types       => [ qr/SELECT DISTINCT n\.nspname, b\.typname/, 2, $some ],
+	limits      => [ qr/^SELECT s\.most - s\.reserved/, 5 ],
+	relations   => [ qr/SELECT pg_catalog\.count\(DISTINCT r\.oid\)/, 2 ],
+	kinds       => [ qr/bool_or\(r\.oid = c\.oid/, 5 ],
+	encodings   => [ qr/^SELECT pg_catalog\.pg_encoding_to_char/, 2 ],
+	sizes       => [ qr/pg_total_relation_size/, 3 ],
+	keys        => [ qr/string_agg\(r\.oid::pg_catalog\.text/, 1 ],
+	dangling    => [ qr/^SELECT DISTINCT pg_catalog\.concat.*confrelid/s, 3, '', [qw(public.nothing public nothing)] ],
+	clashes     => [ qr/FROM \(SELECT 'relation'/, 3 ],
+	engines     => [ qr/^SELECT e\.extname FROM/, 1, '', ['citus'] ]);
+my %of_clone = (
+	tables      => $of_check{tables},
+	partitions  => [ $of_check{partitions}[0], 1, q(tables => '{events}') ],
+	dangling    => $of_check{dangling},
+	partitioned => [ qr/^SELECT k\.oid FROM pg_catalog\.pg_constraint k/, 1 ],
+	sequences   => [ qr/^SELECT pg_catalog\.concat\(.*pg_class c JOIN.*oid\[\]\) ORDER BY 1$/s, 1 ],
+	values      => [ qr/^SELECT 0, last_value, is_called FROM/, 3 ],
+	objects     => [ qr/^SELECT l\.oid, pg_catalog\.quote_ident\(pg_catalog\.pg_get_userbyid/, 4 ],
+	contents    => [ qr/pg_catalog\.lo_get/, 2 ],
+	grants      => [ qr/aclexplode\(l\.lomacl\)/, 4 ]);
+my %any_field = (
+	'NULL'                    => undef,
+	'an empty text'           => '',
+	'a space'                 => ' ',
+	'a text with quotes'      => qq(x'y"z\\; SELECT 1; --),
+	'a text with a line end'  => qq("x\n-- y\ny"),
+	'a text of 1 MB'          => 'x' x 1_000_000,
+	'a text in no encoding'   => "\xff\xfe",
+	'a number below 0'        => '-1',
+	'a number of 2^63'        => '9223372036854775808',
+	'a number of 30 digits'   => '9' x 30,
+	'formats'                 => '%s%n%m');
+my %any_row = (
+	'nulls'        => sub { return map { undef } @_ },
+	'empty texts'  => sub { return map { '' } @_ },
+	'a field more' => sub { return (@_, 'x') },
+	'a field less' => sub { return @_[ 1 .. $#_ ] });
+my %any_rows = (
+	(map { $_ => $any_answer{$_} } 'no columns', 'one column', 'a COPY instead', 'only its completion'),
+	'rows twice'         => sub { instead_of('D', sub { return message('D', $_[1]) x 2 }) },
+	'a row of no fields' => sub { before('C', data_row()) },
+	'an error'           => sub { answer(error_response(M => "no\n%s", D => 'x' x 1_000_000)) });
+
+my $left_of_clone = q(SELECT (SELECT count(*) FROM pg_class WHERE relnamespace::regnamespace::text !~ '^(?:pg_|information_schema|fastcopy)'),
+	(SELECT count(*) FROM pg_namespace), (SELECT count(*) FROM pg_largeobject_metadata), (SELECT count(*) FROM fastcopy.status));
+
+my $left_before = $target->safe_psql('empty_shop', $left_of_clone);
+
+# Asks the falsified source; returns what is wrong with what comes of it.
+sub ask_about_definitions
+{
+	my ($function, $question, $more, $change) = @_;
+	my @wrong;
+	my $log_start = -s $target->logfile;
+	my $fake      = FakeSource->new($source, who => qr/^fastcopy (?!.* definitions$)/, on => $question, change => $change);
+	my $call      = "fastcopy.$function('" . $fake->conninfo(dbname => 'shop') . "', workers => 1" . ($more ? ", $more" : '') . ')';
+	my $sql = "SET statement_timeout = '${hang_limit}s'; SELECT " . ($function eq 'check' ? "count(c::text) FROM $call c" : $call);
+	my (undef, $stdout, $stderr) = run_verbose($target, $sql, dbname => 'empty_shop');
+	my (undef, $times) = $fake->counts;
+	$fake->stop;
+	my $error = error_parts($stderr);
+	my $told  = substr "$error->{sqlstate}: $error->{message}", 0, 300;
+	my $failed = $stderr =~ /ERROR|FATAL/;
+	push @wrong, 'it was not asked' unless $times;
+	push @wrong, "it hangs: $told" if $error->{sqlstate} eq '57014';
+	push @wrong, "SQLSTATE makes no sense: $told"
+	  if $failed && ($error->{sqlstate} =~ /^(?:00|$)/ || ($error->{sqlstate} eq 'XX000' && $error->{context} !~ /statement on the source/));
+	push @wrong, 'neither a result nor an error' if !$failed && $stdout !~ /^\d+$/m;
+	push @wrong, 'more than one error' if (() = $stderr =~ /^ERROR/mg) > 1;
+	my @crashes = slurp_file($target->logfile, $log_start) =~ /^(.*(?:terminated by signal|PANIC: |TRAP: |Sanitizer).*)$/mg;
+	push @wrong, "it crashes: $crashes[0]" if @crashes;
+	if ($function eq 'clone' && !$failed)
+	{
+		# An answer that is possible. What came of it does not matter.
+		eval { $target->safe_psql('empty_shop', "SELECT fastcopy.wait($stdout)") };
+		make_empty_shop();
+	}
+	elsif ($target->safe_psql('empty_shop', $left_of_clone) ne $left_before)
+	{
+		push @wrong, 'something is left of it';
+	}
+	return @wrong;
+}
+
+my $every_way = ($ENV{PG_TEST_EXTRA} // '') =~ /\bmalicious\b/;
+my $turns     = 0;
+for my $case ([ check => \%of_check ], [ clone => \%of_clone ])
+{
+	my ($function, $questions) = @$case;
+	for my $name (sort keys %$questions)
+	{
+		my ($question, $count, $more, $row) = @{ $questions->{$name} };
+		next if $ENV{FASTCOPY_MEASURED_ONLY} || defined $wanted && "$function $name" !~ /$wanted/;
+		my @wrong;
+		# All of them only on request: that takes long.
+		my $turn   = $every_way ? 0 : $turns++;
+		my $chosen = sub {
+			my ($n, @all) = @_;
+			return $every_way ? @all : @all[ grep { ($_ + $n) % 4 == 0 } 0 .. $#all ];
+		};
+		my $try = sub {
+			my ($what, $change) = @_;
+			push @wrong, map { "$what: $_" } ask_about_definitions($function, $question, $more, $change);
+		};
+		my $rows = sub {
+			my ($change) = @_;
+			return $row ? before('C', data_row($change->(@$row))) : fields($change);
+		};
+		$try->($_, $any_rows{$_}->()) for grep { !($row || !$count) || $_ ne 'rows twice' } $chosen->($turn, sort keys %any_rows);
+		$try->($_, $rows->($any_row{$_})) for grep { $count } $chosen->($turn, sort keys %any_row);
+		for my $field (0 .. $count - 1)
+		{
+			for my $what ('NULL', 'a text of 1 MB', $chosen->($turn + $field, grep { !/NULL|1 MB/ } sort keys %any_field))
+			{
+				$try->("field $field, $what", $rows->(sub { my @fields = @_; $fields[$field] = $any_field{$what}; return @fields }));
+			}
+		}
+		ok(!@wrong, "definitions: $function, question $name") or diag join "\n", @wrong;
+	}
+	no_leftovers($source, $target, "definitions: $function", dbname => 'empty_shop');
+}
+
 is((split /\n/, slurp_file($target->data_dir . '/postmaster.pid'))[0], $postmaster, 'the server has not been restarted');
 $target->stop;
 done_testing();

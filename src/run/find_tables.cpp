@@ -183,6 +183,19 @@ void add_name(NameList *list, const char *name) {
         appendStringInfoString(&list->names, ", ...");
 }
 
+// OIDs with a space between them, or nothing.
+const char *to_oids(const char *text) {
+    const char *at = text;
+    while (*at != '\0') {
+        size_t digits = strspn(at, "0123456789");
+        bool more = at[digits] == ' ' && at[digits + 1] != '\0';
+        if (digits == 0 || digits > 10 || (at[digits] != '\0' && !more))
+            source::raise_odd_answer("The source returned something else than OIDs.");
+        at += digits + (more ? 1 : 0);
+    }
+    return text;
+}
+
 Names list_partitions(source::Connection *connection, const char **patterns, int count) {
     Rows rows = source::query(
         connection,
@@ -239,7 +252,7 @@ Listing list_tables(source::Connection *connection, job::Request *request, Memor
                      errhint("Give the table a filter, or leave it out as a whole.")));
         listing.oids[i] = plan::oid_at(rows, i, 0);
         listing.is_parent[i] = plan::to_bool(rows.at(i, 5));
-        listing.leaves[i] = pstrdup(rows.at(i, 6));
+        listing.leaves[i] = pstrdup(to_oids(rows.at(i, 6)));
         request->tables[i] = job::Table{.source_table = pstrdup(plan::to_name(rows.at(i, 3))),
                                         .target_table = quoted,
                                         .target = target,

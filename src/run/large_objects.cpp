@@ -93,6 +93,8 @@ int copy_piece(RunningJob *job, Oid *oids, int count, int64 from) {
         bytea *bytes =
             DatumGetByteaPP(DirectFunctionCall1(byteain, CStringGetDatum(rows.at(i, 1))));
         auto size = static_cast<int>(VARSIZE_ANY_EXHDR(bytes));
+        if (size > piece)
+            source::raise_odd_answer("The source returned more of a large object than asked for.");
         pg::write_large_object(oids[i], from, VARDATA_ANY(bytes), size);
         if (size >= piece)
             oids[left++] = oids[i];
