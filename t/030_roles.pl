@@ -270,8 +270,8 @@ SKIP:
 		  && $openssl->(qw(x509 -req -days 2), '-in', "$dir/$name.csr", '-CA', "$dir/ca.crt", '-CAkey', "$dir/ca.key",
 			'-CAcreateserial', '-out', "$dir/$name.crt");
 	}
-	skip 'openssl makes no certificates here', 6 unless $made;
-	skip 'the server has no TLS', 6
+	skip 'openssl makes no certificates here', 7 unless $made;
+	skip 'the server has no TLS', 7
 	  if $source->safe_psql('postgres', q(SELECT setting FROM pg_settings WHERE name = 'ssl_library')) eq '';
 	rename "$dir/reader.crt", "$home/.postgresql/postgresql.crt" or die $!;
 	rename "$dir/reader.key", "$home/.postgresql/postgresql.key" or die $!;
@@ -300,6 +300,10 @@ SKIP:
 	my $verified = conninfo($source, %tls);
 	is($target->safe_psql('postgres', "SELECT fastcopy.copy('$verified', 'numbers', 'over_tls', 2, truncate => true)"), '100', 'with sslmode=verify-full');
 	is($target->safe_psql('postgres', "SELECT differs FROM fastcopy.compare('$verified', 'numbers', 'over_tls', 2) WHERE range = 'total'"), 'f', '... and compared');
+	$target->safe_psql('postgres', 'CREATE DATABASE tls TEMPLATE template0');
+	$target->safe_psql('tls', 'CREATE EXTENSION pg_fastcopy');
+	is($target->safe_psql('tls', "SELECT fastcopy.wait(fastcopy.clone('$verified hostaddr=127.0.0.1', '{numbers}', owners => false, privileges => false)); SELECT count(*) FROM numbers"),
+		"done\n100", '... and cloned, with definitions by pg_dump');
 	fails_with($target, "SELECT fastcopy.copy('" . conninfo($source, %tls, host => 'localhost', hostaddr => '127.0.0.1') . "', 'numbers', 'over_tls')",
 		'08001', qr/^could not connect to the source server$/, '... not from a host of another name', detail => qr/server certificate for "127.0.0.1" does not match host name "localhost"/);
 	fails_with($target, $over_tls, '08001', qr/^could not connect to the source server$/, '... and nobody else does',
