@@ -838,7 +838,7 @@ sub make_empty_shop
 {
 	$target->safe_psql('postgres', 'DROP DATABASE IF EXISTS empty_shop WITH (FORCE)');
 	$target->safe_psql('postgres', 'CREATE DATABASE empty_shop TEMPLATE template0');
-	$target->safe_psql('empty_shop', 'CREATE EXTENSION pg_fastcopy');
+	$target->safe_psql('empty_shop', 'CREATE EXTENSION pg_fastcopy; SELECT lo_create(9001)');
 	return;
 }
 make_empty_shop();
@@ -855,7 +855,7 @@ my %of_check = (
 	roles       => [ qr/, o\(role, need\) AS/, 4 ],
 	extensions  => [ qr/SELECT e\.extname, e\.extversion/, 2 ],
 	tablespaces => [ qr/SELECT DISTINCT s\.spcname/, 1, '', ['nothing'] ],
-	collations  => [ qr/SELECT DISTINCT n\.nspname, l\.collname/, 5 ],
+	collations  => [ qr/SELECT DISTINCT n\.nspname, l\.collname/, 6 ],
 	schemas     => [ qr/SELECT DISTINCT n\.nspname FROM c/, 1, $some ],
 	types       => [ qr/SELECT DISTINCT n\.nspname, b\.typname/, 2, $some ],
 	limits      => [ qr/^SELECT s\.most - s\.reserved/, 5 ],
@@ -866,7 +866,9 @@ my %of_check = (
 	keys        => [ qr/string_agg\(r\.oid::pg_catalog\.text/, 1 ],
 	dangling    => [ qr/^SELECT DISTINCT pg_catalog\.concat.*confrelid/s, 3, '', [qw(public.nothing public nothing)] ],
 	clashes     => [ qr/FROM \(SELECT 'relation'/, 3 ],
-	engines     => [ qr/^SELECT e\.extname FROM/, 1, '', ['citus'] ]);
+	engines     => [ qr/^SELECT e\.extname FROM/, 1, '', ['citus'] ],
+	objects     => [ qr/^SELECT pg_catalog\.min\(m\.oid\)/, 1 ],
+	subscriptions => [ qr/^SELECT s\.subname/, 1, '', ['nothing'] ]);
 my %of_clone = (
 	tables      => $of_check{tables},
 	partitions  => [ $of_check{partitions}[0], 1, q(tables => '{events}') ],

@@ -210,6 +210,24 @@ is(check(), join("\n", map { my ($name, $kind, $hint) = @$_; "error|$name|$kind 
 	  [ 'public.numbers', 'sequence' ], [ 'public.twice(integer)', 'function' ]), 'what exists here already');
 is(check(tables => q('{apart}')), 'error|public.apart|type public.apart exists here already|Drop or rename it.', '... if it is to be created');
 
+# Large objects and subscriptions, which are of a whole database.
+make_pair(q(
+	SELECT lo_create(7001), lo_create(7002), lo_create(7003);
+	CREATE TABLE items (id int PRIMARY KEY);
+	CREATE SUBSCRIPTION "News" CONNECTION 'dbname=nothing' PUBLICATION p WITH (connect = false)));
+my $subscribed = 'info|subscription "News"|subscription "News" of the source is not created|To subscribe here, too, run CREATE SUBSCRIPTION after the clone.';
+$target->safe_psql($to, 'SELECT lo_create(6999), lo_create(7004)');
+is(check(), $subscribed, 'a subscription, and large objects with other ids');
+$target->safe_psql($to, 'SELECT lo_create(7003), lo_create(7002)');
+is(check(), 'error|large object 7002|large objects of the source exist here already, the first is 7002|Remove them with lo_unlink, or clone into another database.' . "\n$subscribed", '... and with the same');
+is(check(tables => q('{items}')), '', '... which a clone of some tables leaves alone');
+fails_with($target, 'SELECT fastcopy.clone(' . (check_sql() =~ s/.*check\(//r), '23505', qr/duplicate key value violates unique constraint "pg_largeobject_metadata_oid_index"/, '... while that of all fails',
+	dbname => $to, detail => qr/^Key \(oid\)=\(7002\) already exists/);
+$target->safe_psql($to, 'SELECT lo_unlink(oid) FROM pg_largeobject_metadata; SELECT lo_create(g) FROM generate_series(20001, 140000) g; SELECT lo_create(7003)');
+$source->safe_psql($from, 'SELECT lo_unlink(7001), lo_unlink(7002), lo_unlink(7003), lo_create(139999)');
+finds(check(), 'one large object among many', 'error\|large object 139999\|large objects of the source exist here already, the first is 139999');
+$source->safe_psql($from, 'ALTER SUBSCRIPTION "News" SET (slot_name = NONE); DROP SUBSCRIPTION "News"');
+
 # Targets that exist.
 make_pair(q(
 	CREATE TABLE items (id int PRIMARY KEY, name text, price money);
@@ -232,6 +250,19 @@ finds(check(%keep), 'targets that exist', 'error\|public\.absent\|table public\.
 	'info\|public\.items\|rows go as text: column "price" is of type money',
 	'warning\|public\.parts\|trigger "touch" fires for the rows\|To leave triggers out, use triggers => false',
 	'warning\|publication chosen\|publication "chosen" has 2 of the tables', 'warning\|publication all_of_it\|publication "all_of_it" is for all tables');
+finds_no(check(%keep), '... without rows', '.*has rows already');
+$target->safe_psql($to, q(INSERT INTO items VALUES (1)));
+finds(check(%keep), 'rows that exist', 'warning\|public\.items\|the target table has rows already\|Those of the source are added\. .*truncate => true');
+finds_no(check(%keep, truncate => 'true'), '... but for truncate => true', '.*has rows already');
+$target->safe_psql($to, q(TRUNCATE items; ALTER TABLE parts_1 DISABLE TRIGGER touch; INSERT INTO parts VALUES (5); ALTER TABLE parts_1 ENABLE TRIGGER touch));
+finds(check(%keep), '... in a partition', 'warning\|public\.parts\|the target table has rows already');
+$target->safe_psql($to, 'TRUNCATE parts');
+$_->[0]->safe_psql($_->[1], 'CREATE TABLE heirless (id int PRIMARY KEY); CREATE TABLE heir (PRIMARY KEY (id)) INHERITS (heirless)') for [ $source, $from ], [ $target, $to ];
+$target->safe_psql($to, 'INSERT INTO heir VALUES (1)');
+my $heirs = check(%keep);
+finds($heirs, '... in a table that inherits', 'warning\|public\.heir\|the target table has rows already');
+finds_no($heirs, '... which are not those of the other', '.*public\.heirless.*has rows already');
+$_->[0]->safe_psql($_->[1], 'DROP TABLE heirless CASCADE') for [ $source, $from ], [ $target, $to ];
 finds_no(check(%keep), '... without what definitions would need', '\w+\|(?:role|schema)');
 finds_no(check(%keep), '... and triggers that do not fire', '.*on_update');
 finds_no(check(%keep, triggers => 'false'), '... or are left out', '.*touch');
@@ -253,6 +284,23 @@ SKIP:
 	skip 'this machine does not have the locale C.UTF-8', 1
 	  unless eval { make_pair('CREATE TABLE items (id int PRIMARY KEY)', source => q(LC_COLLATE 'C.UTF-8' LC_CTYPE 'C.UTF-8')); 1 };
 	finds(check(), 'another collation', q(warning\|source\|the default collation of the source's database is "C\.UTF-8 C\.UTF-8.*", here it is "C C));
+}
+
+# ICU's locales, of databases and of collations that are not created.
+SKIP:
+{
+	skip 'this server, or its source, has no ICU locales', 4 unless $target->safe_psql('postgres', q(SELECT count(*) > 0 FROM pg_collation WHERE collprovider = 'i')) eq 't' && major_version($target) >= 15;
+	my $icu = q(LOCALE_PROVIDER icu ICU_LOCALE '%s' LC_COLLATE 'C' LC_CTYPE 'C');
+	make_pair('CREATE TABLE items (id int PRIMARY KEY)', source => sprintf($icu, 'de'), target => sprintf($icu, 'sv'));
+	finds(check(), q(another ICU locale of the database), q(warning\|source\|the default collation of the source's database is "C C i de.*", here it is "C C i sv));
+	make_pair('CREATE TABLE items (id int PRIMARY KEY)', source => sprintf($icu, 'sv'), target => sprintf($icu, 'sv'));
+	is(check(), '', '... or the same');
+	my $names = q(CREATE COLLATION names (provider = icu, locale = '%s'); CREATE COLLATION plain FROM "C"; CREATE TABLE %s (id int PRIMARY KEY, name text COLLATE names, p text COLLATE plain, s text COLLATE "sv-x-icu"));
+	make_pair(sprintf $names, 'de', 'items');
+	$target->safe_psql($to, sprintf $names, 'sv', 'others');
+	is(check(tables => q('{items}')), 'warning|collation public.names|the locale of collation public.names is "i de" on the source, here it is "i sv"|Texts sort differently.', 'another ICU locale of a collation');
+	$target->safe_psql($to, 'DROP TABLE others; DROP COLLATION names, plain');
+	is(check(), '', '... which is created with the database');
 }
 
 # Locks: about three per table.

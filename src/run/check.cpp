@@ -183,6 +183,10 @@ void take_source_steps(Check *check) {
     if (check->request.create) {
         (void)take(check, on_source, check_foreign_keys);
         (void)take(check, on_source, check_clashes);
+        if (check->request.include_count == 0) {
+            (void)take(check, on_source, check_large_objects);
+            (void)take(check, on_source, check_subscriptions);
+        }
     }
     (void)take(check, on_source, check_sizes);
 }

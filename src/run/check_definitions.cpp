@@ -183,4 +183,44 @@ void check_schemas(Check *check, int) {
     }
 }
 
+// Looks for one that is on both sides, some at a time of those that are here.
+void check_large_objects(Check *check, int) {
+    const char *after = "0";
+    for (;;) {
+        Rows here = query_here(
+            "SELECT pg_catalog.array_agg(l.oid), pg_catalog.max(l.oid) FROM (SELECT m.oid"
+            " FROM pg_catalog.pg_largeobject_metadata m WHERE m.oid > $1::pg_catalog.oid"
+            " ORDER BY 1 LIMIT 100000) l",
+            {&after, 1});
+        const char *oids = here.at_or_null(0, 0);
+        if (oids == nullptr)
+            return;
+        Rows both = source::query(check->connection,
+                                  "SELECT pg_catalog.min(m.oid)"
+                                  " FROM pg_catalog.pg_largeobject_metadata m"
+                                  " WHERE m.oid = ANY ($1::pg_catalog.oid[])",
+                                  1, &oids);
+        if (both.at_or_null(0, 0) != nullptr) {
+            check->add(
+                Severity::error, psprintf("large object %u", plan::oid_at(both, 0, 0)),
+                psprintf(_("large objects of the source exist here already, the first is %u"),
+                         plan::oid_at(both, 0, 0)),
+                _("Remove them with lo_unlink, or clone into another database."));
+            return;
+        }
+        after = here.at(0, 1);
+    }
+}
+
+void check_subscriptions(Check *check, int) {
+    Rows rows = source::query(check->connection,
+                              "SELECT s.subname FROM pg_catalog.pg_subscription s"
+                              " JOIN pg_catalog.pg_database b ON b.oid = s.subdbid"
+                              " WHERE b.datname = pg_catalog.current_database() ORDER BY 1");
+    for (int i = 0; i < rows.count; i++)
+        check->add(Severity::info, psprintf("subscription %s", quote_identifier(rows.at(i, 0))),
+                   psprintf(_("subscription \"%s\" of the source is not created"), rows.at(i, 0)),
+                   _("To subscribe here, too, run CREATE SUBSCRIPTION after the clone."));
+}
+
 }  // namespace fastcopy::run::check

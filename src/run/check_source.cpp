@@ -12,9 +12,12 @@ namespace {
 
 // The database's encoding and locale.
 const char *locale_sql(int version) {
-    const char *more = version >= 170000   ? ", ' ', b.datlocprovider, ' ', b.datlocale"
-                       : version >= 150000 ? ", ' ', b.datlocprovider, ' ', b.daticulocale"
-                                           : ", ' c '";
+    const char *more =
+        version >= 170000 ? ", ' ', b.datlocprovider, ' ', b.datlocale, ' rules ' || b.daticurules"
+        : version >= 160000
+            ? ", ' ', b.datlocprovider, ' ', b.daticulocale, ' rules ' || b.daticurules"
+        : version >= 150000 ? ", ' ', b.datlocprovider, ' ', b.daticulocale"
+                            : ", ' c '";
     return psprintf(
         "SELECT pg_catalog.pg_encoding_to_char(b.encoding),"
         " pg_catalog.concat(b.datcollate, ' ', b.datctype%s)"

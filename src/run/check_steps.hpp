@@ -56,6 +56,8 @@ void check_missing(Check *check, int);
 void check_foreign_keys(Check *check, int);
 void check_clashes(Check *check, int);
 void check_schemas(Check *check, int);
+void check_large_objects(Check *check, int);
+void check_subscriptions(Check *check, int);
 
 // This server.
 void check_sizes(Check *check, int);

@@ -6,6 +6,7 @@
 #include "plan/probe.hpp"
 #include "plan/row_shape.hpp"
 #include "run/check_steps.hpp"
+#include "run/local_query.hpp"
 #include "run/preparation_steps.hpp"
 #include "sink/target.hpp"
 #include "sink/target_lock.hpp"
@@ -71,6 +72,21 @@ plan::RowShape shape_of_created(const Check &check, int n) {
     return match(check, n, as_created(check.columns[n]));
 }
 
+// Says that rows will be added to others. Tables that inherit from this one are tables of their own.
+void look_for_rows(Check *check, int n) {
+    const job::Table &table = check->request.tables[n];
+    char kind = get_rel_relkind(table.target);
+    if (check->request.truncate ||
+        (kind != RELKIND_RELATION && kind != RELKIND_PARTITIONED_TABLE) ||
+        pg_class_aclcheck(table.target, GetUserId(), ACL_SELECT) != ACLCHECK_OK)
+        return;
+    const char *only = check->tables[n].alone ? "ONLY " : "";
+    if (query_here(psprintf("SELECT FROM %s%s LIMIT 1", only, table.target_table)).count > 0)
+        check->add(Severity::warning, table.target_table, _("the target table has rows already"),
+                   _("Those of the source are added. To replace what is there, use truncate => "
+                     "true."));
+}
+
 }  // namespace
 
 void read_table(Check *check, int n) {
@@ -97,6 +113,8 @@ void read_table(Check *check, int n) {
         check->add(Severity::warning, table.target_table,
                    _("rows of foreign tables cannot be copied exactly once"),
                    _("If a commit fails half way, the job fails and reports the chunk."));
+    else
+        look_for_rows(check, n);
     explain_format(check, n, shape);
     table_close(target, NoLock);
 }

@@ -32,8 +32,21 @@ constexpr const char *relations_sql =
     " OR r.oid IN (SELECT i.indexrelid FROM pg_catalog.pg_index i JOIN t ON t.oid = i.indrelid)),"
     " x AS (SELECT d.classid, d.objid FROM pg_catalog.pg_depend d WHERE d.deptype = 'e')";
 
+// The provider of a collation l, and with other providers than the C library their locale. Names of
+// the C library's locales are not comparable.
+const char *collation_locale(int version) {
+    return psprintf(
+        "pg_catalog.concat(l.collprovider, CASE WHEN l.collprovider <> 'c' THEN"
+        " pg_catalog.concat(' ', %s) END)",
+        version >= 170000   ? "l.colllocale, ' rules ' || l.collicurules"
+        : version >= 160000 ? "l.colliculocale, ' rules ' || l.collicurules"
+        : version >= 150000 ? "l.colliculocale"
+                            : "l.collcollate");
+}
+
 // Asks about the relations, with what follows their definition above. %s in both says whether the
-// whole database is created; %e whether it is with exceptions, which may be views, too.
+// whole database is created; %e whether it is with exceptions, which may be views, too; %l is a
+// collation's locale.
 Rows ask(source::Connection *connection, const Wanted &wanted, const char *rest) {
     const char *oids = OidOutputFunctionCall(
         F_ARRAY_OUT, pg::oid_array(wanted.tables.data(), static_cast<int>(wanted.tables.size())));
@@ -44,6 +57,9 @@ Rows ask(source::Connection *connection, const Wanted &wanted, const char *rest)
             if (at[0] == '%' && (at[1] == 's' || at[1] == 'e')) {
                 bool value = at[1] == 's' ? wanted.whole : wanted.with_exceptions;
                 appendStringInfoString(&sql, value ? "true" : "false");
+                at++;
+            } else if (at[0] == '%' && at[1] == 'l') {
+                appendStringInfoString(&sql, collation_locale(source::server_version(connection)));
                 at++;
             } else {
                 appendStringInfoChar(&sql, *at);
@@ -227,7 +243,7 @@ void find_tablespaces(source::Connection *connection, const Wanted &wanted, Find
 // Those of the system are not created by definitions, nor are others with those of some tables.
 constexpr const char *collations_sql =
     " SELECT DISTINCT n.nspname, l.collname, l.collprovider, l.collcollate,"
-    " l.oid < 16384 OR NOT %s FROM pg_catalog.pg_collation l"
+    " l.oid < 16384 OR NOT %s, %l FROM pg_catalog.pg_collation l"
     " JOIN pg_catalog.pg_namespace n ON n.oid = l.collnamespace WHERE l.oid IN ("
     "SELECT a.attcollation FROM c JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid"
     " UNION ALL SELECT y.typcollation FROM pg_catalog.pg_type y"
@@ -236,7 +252,8 @@ constexpr const char *collations_sql =
     " UNION ALL SELECT l.oid FROM pg_catalog.pg_collation l WHERE %s AND l.oid >= 16384)"
     " AND NOT EXISTS (SELECT FROM x WHERE x.objid = l.oid"
     " AND x.classid = 'pg_catalog.pg_collation'::pg_catalog.regclass)"
-    " AND NOT (n.nspname = 'pg_catalog' AND l.collname IN ('default', 'C', 'POSIX')) ORDER BY 1, 2";
+    " AND NOT (n.nspname = 'pg_catalog' AND l.collname IN ('default', 'C', 'POSIX', 'ucs_basic')) "
+    "ORDER BY 1, 2";
 
 bool has_locale(const char *name) {
     locale_t locale = newlocale(LC_COLLATE_MASK, name, locale_t{});
@@ -244,6 +261,22 @@ bool has_locale(const char *name) {
         return false;
     freelocale(locale);
     return true;
+}
+
+// Compares a collation that exists here with that of the source.
+void compare_collation(const char *name, const char *theirs, Oid here, Findings *missing) {
+    const char *oid = psprintf("%u", here);
+    Rows rows = query_here(psprintf("SELECT %s FROM pg_catalog.pg_collation l"
+                                    " WHERE l.oid = $1::pg_catalog.oid",
+                                    collation_locale(PG_VERSION_NUM)),
+                           {&oid, 1});
+    const char *ours = rows.at(0, 0);
+    if (strcmp(ours, theirs) != 0)
+        missing->add(Severity::warning, psprintf("collation %s", name),
+                     psprintf(_("the locale of collation %s is \"%s\" on the source, here it is "
+                                "\"%s\""),
+                              name, theirs, ours),
+                     _("Texts sort differently."));
 }
 
 void find_collations(source::Connection *connection, const Wanted &wanted, Findings *missing) {
@@ -255,8 +288,12 @@ void find_collations(source::Connection *connection, const Wanted &wanted, Findi
         if (plan::to_bool(rows.at(i, 4))) {
             List *names = list_make2(makeString(const_cast<char *>(rows.at(i, 0))),
                                      makeString(const_cast<char *>(rows.at(i, 1))));
-            if (!OidIsValid(get_namespace_oid(rows.at(i, 0), true)) ||
-                !OidIsValid(get_collation_oid(names, true)))
+            Oid here = OidIsValid(get_namespace_oid(rows.at(i, 0), true))
+                           ? get_collation_oid(names, true)
+                           : InvalidOid;
+            if (OidIsValid(here))
+                compare_collation(name, rows.at(i, 5), here, missing);
+            else
                 missing->add(Severity::error, object,
                              psprintf(_("collation %s of the source does not exist here"), name),
                              strcmp(rows.at(i, 0), "pg_catalog") == 0
