@@ -24,6 +24,8 @@ sub _entries
 	$text =~ s/^--\n-- PostgreSQL database dump complete\n--\n//m;
 	my ($before, @pieces) = split /^--\n-- (?=Name: )/m, $text;
 	my (%setting, @entries);
+	# Before version 12 there is no other, and nothing sets it.
+	$setting{default_table_access_method} = 'heap';
 	for my $piece (@pieces)
 	{
 		$setting{$1} = $2 while $before =~ /^SET (default_tablespace|default_table_access_method) = (.*);$/mg;
@@ -43,14 +45,15 @@ sub _entries
 sub _definitions
 {
 	my ($conninfo, @options) = @_;
+	my $rewrite = ref $options[0] ? shift @options : sub { return $_[0] };
 	my ($text, $error);
 	IPC::Run::run([ 'pg_dump', '--schema-only', @options, '-d', $conninfo ], '>', \$text, '2>', \$error)
 	  or die "pg_dump has failed: $error\n";
-	return _entries($text);
+	return map { $rewrite->($_) } _entries($text);
 }
 
 # What only one of two databases has, given by connection strings; '' if they are the same. More options of pg_dump may
-# be given.
+# be given, after a function that rewrites an entry, for servers that write the same in different words.
 sub differing_definitions
 {
 	my ($ours, $theirs, @options) = @_;
