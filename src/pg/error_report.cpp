@@ -24,9 +24,12 @@ void copy_text(char (&buffer)[size], const char *text) noexcept {
 }
 
 void record_fatal(ErrorData *error) noexcept {
-    if (error->elevel >= FATAL && watched_report != nullptr &&
-        (watch_terminations || error->sqlerrcode != ERRCODE_ADMIN_SHUTDOWN))
-        record(watched_report, error, *watched_chunk);
+    if (error->elevel >= FATAL && watched_report != nullptr) {
+        if (watch_terminations || error->sqlerrcode != ERRCODE_ADMIN_SHUTDOWN)
+            record(watched_report, error, *watched_chunk);
+        // The process exits now: an error on the way out, of another extension, is fallout.
+        watched_report = nullptr;
+    }
     if (previous_emit_log_hook != nullptr)
         previous_emit_log_hook(error);
 }
@@ -73,9 +76,11 @@ void report_caught(int elevel, const ErrorData *error, const char *consequence) 
 }
 
 void watch_fatal(ErrorReport *report, const int32 *chunk, bool terminations) {
-    if (watched_report == nullptr) {
+    static bool hooked = false;
+    if (!hooked) {
         previous_emit_log_hook = emit_log_hook;
         emit_log_hook = record_fatal;
+        hooked = true;
     }
     watched_report = report;
     watched_chunk = chunk;

@@ -42,8 +42,8 @@ void raise(const ErrorReport *report, int elevel, const char *prefix_context = n
 // Logs a caught, non-fatal error, prefixed with its consequence.
 void report_caught(int elevel, const ErrorData *error, const char *consequence);
 
-// From now on a FATAL of this process is recorded too, with the value of `chunk` at that time.
-// `terminations`: also that of pg_terminate_backend or a shutdown of the server.
+// From now on the first FATAL of this process is recorded too, with the value of `chunk` at that
+// time. `terminations`: also that of pg_terminate_backend or a shutdown of the server.
 void watch_fatal(ErrorReport *report, const int32 *chunk, bool terminations);
 
 }  // namespace fastcopy::pg

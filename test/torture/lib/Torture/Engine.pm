@@ -55,10 +55,15 @@ my @lost_node = (
 	'server closed the connection unexpectedly', 'no connection to the server', 'connection not open');
 my ($lost_node) = map { qr/^(?:$_)/ } join '|', @lost_node;
 
+# From PostgreSQL 17 on, Citus 14 frees the set of events of a connection that it is making twice when an error ends the
+# transaction of a function or a background process: once by its resource owner, once by a callback of a memory context
+# (WaitEventSetFromMultiConnectionStates).
+my $freed_twice = qr/^WaitEventSet 0x[0-9a-f]+ is not owned by resource owner /;
+
 sub explains
 {
 	my ($self, $failure) = @_;
-	return $self->is_distributed && $failure->{sqlstate} =~ /^(?:XX000|58030)$/ && $failure->{message} =~ $lost_node;
+	return $self->is_distributed && $failure->{sqlstate} =~ /^(?:XX000|58030)$/ && $failure->{message} =~ /$lost_node|$freed_twice/;
 }
 
 # A line of the log: Citus raises an error if the postmaster is gone while it sends a commit to its nodes, and
