@@ -27,7 +27,7 @@ plan::Kind to_kind(const char *name) {
 }  // namespace
 
 void add_chunks(int64 job, const plan::Chunk *chunks, int count) {
-    SPIPlanPtr plan = nullptr;
+    Inserter inserter{"fastcopy.chunk", nullptr};
     MemoryContext per_chunk =
         AllocSetContextCreate(CurrentMemoryContext, "fastcopy ledger chunk", ALLOCSET_SMALL_SIZES);
     for (int i = 0; i < count; i++) {
@@ -49,15 +49,9 @@ void add_chunks(int64 job, const plan::Chunk *chunks, int count) {
         row.column("not_less").add_text(chunk.not_less);
         row.column("lower_bound").add_text(chunk.lower);
         row.column("upper_bound").add_text(chunk.upper);
-        if (plan == nullptr)
-            plan = SPI_prepare(insert_statement("fastcopy.chunk", row), row.count, row.types);
-        if (plan == nullptr)
-            elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
-        int result = SPI_execute_plan(plan, row.values, row.nulls, false, 0);
+        inserter.insert(&row);
         MemoryContextSwitchTo(old);
         MemoryContextReset(per_chunk);
-        if (result != SPI_OK_INSERT)
-            elog(ERROR, "could not insert chunk: %s", SPI_result_code_string(result));
     }
 }
 

@@ -12,8 +12,12 @@ namespace fastcopy::job::ledger {
 
 void add_definitions(int64 job, int32 first, std::span<const Definition> definitions) {
     Session session = open();
+    Inserter inserter{"fastcopy.definition", nullptr};
+    MemoryContext per_row = AllocSetContextCreate(
+        CurrentMemoryContext, "fastcopy ledger definition", ALLOCSET_SMALL_SIZES);
     int32 number = first;
     for (const Definition &definition : definitions) {
+        MemoryContext old = MemoryContextSwitchTo(per_row);
         Row row;
         row.column("job").add_int8(job);
         row.column("number").add_int4(number++);
@@ -23,7 +27,9 @@ void add_definitions(int64 job, int32 first, std::span<const Definition> definit
         row.column("index").add_oid(definition.index);
         row.column("name").add_text(definition.name);
         row.column("definition").add_text(definition.sql);
-        insert("fastcopy.definition", &row);
+        inserter.insert(&row);
+        MemoryContextSwitchTo(old);
+        MemoryContextReset(per_row);
     }
     close(session);
 }

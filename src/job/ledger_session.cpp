@@ -77,6 +77,16 @@ void insert(const char *table, Row *row) {
     run(insert_statement(table, *row), row, SPI_OK_INSERT);
 }
 
+void Inserter::insert(Row *row) {
+    if (plan == nullptr)
+        plan = SPI_prepare(insert_statement(table, *row), row->count, row->types);
+    if (plan == nullptr)
+        elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
+    int result = SPI_execute_plan(plan, row->values, row->nulls, false, 0);
+    if (result != SPI_OK_INSERT)
+        elog(ERROR, "could not insert into %s: %s", table, SPI_result_code_string(result));
+}
+
 const char *field(const char *column, MemoryContext context, uint64 row) {
     char *text =
         SPI_getvalue(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, column_number(column));

@@ -72,6 +72,15 @@ void read(const char *sql, Params *params);
 char *insert_statement(const char *table, const Row &row);
 void insert(const char *table, Row *row);
 
+// Inserts rows with the same columns, by one plan: for many rows of one table, within a session. What
+// is allocated for a row may be freed after it.
+struct Inserter {
+    const char *table;
+    SPIPlanPtr plan;
+
+    void insert(Row *row);
+};
+
 // Fields of a result row by their columns' names: as text in `context`, nullptr when NULL; as they
 // are; as a bigint; as a boolean; as an array of C strings in the current memory context.
 const char *field(const char *column, MemoryContext context, uint64 row = 0);
