@@ -155,6 +155,16 @@ Targets read_targets(int64 job);
 // A chunk of a job, palloc'd. An ERROR if it does not exist.
 plan::Chunk read_chunk(int64 job, int32 number);
 
+// Of so many chunks, from a number on, those that are not done, each with its table. Palloc'd.
+struct ChunkOfTable {
+    plan::Chunk chunk;
+    TableRow table;
+};
+std::span<ChunkOfTable> read_undone_chunks(int64 job, int32 first, int32 count);
+
+// The last chunk of the job that is not the only one of one of these tables; 0: none.
+int32 last_chunk_of_others(int64 job, std::span<const int32> tables);
+
 // What a worker reports of a chunk that it has copied.
 struct CopiedChunk {
     int32 number;
@@ -167,8 +177,8 @@ struct CopiedChunk {
     TimestampTz started_at;
 };
 
-// Marks a chunk done. An ERROR if it is done already: its rows would be there twice.
-void mark_done(int64 job, const CopiedChunk &chunk);
+// Marks chunks done. An ERROR if one is done already: its rows would be there twice.
+void mark_done(int64 job, std::span<const CopiedChunk> chunks);
 
 // A job's row. Strings are palloc'd.
 struct JobRow {

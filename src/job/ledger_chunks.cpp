@@ -3,6 +3,7 @@
 #include <initializer_list>
 
 #include "job/ledger_session.hpp"
+#include "job/registry.hpp"
 
 namespace fastcopy::job::ledger {
 
@@ -55,67 +56,133 @@ void add_chunks(int64 job, const plan::Chunk *chunks, int count) {
     }
 }
 
+#define CHUNK_COLUMNS                                                                           \
+    "chunk::int8, table_number::int8, relation, kind, first_block, end_block, c.key, key_type," \
+    " less, not_less, lower_bound, upper_bound, done, rows_sent, rows, bytes"
+
+namespace {
+
+// The chunk of a row with these columns. Palloc'd in the context.
+plan::Chunk to_chunk(uint64 row, MemoryContext context) {
+    plan::Chunk chunk;
+    chunk.number = static_cast<int32>(field_int8("chunk", 0, row));
+    chunk.table = static_cast<int32>(field_int8("table_number", 1, row));
+    Relation relation = to_relation(field("relation", context, row));
+    chunk.relation = relation.name;
+    chunk.only = relation.only;
+    chunk.kind = to_kind(field("kind", context, row));
+    chunk.first_block = field_int8("first_block", 0, row);
+    chunk.end_block = field_int8("end_block", -1, row);
+    chunk.key = field("key", context, row);
+    chunk.key_type = field("key_type", context, row);
+    chunk.less = field("less", context, row);
+    chunk.not_less = field("not_less", context, row);
+    chunk.lower = field("lower_bound", context, row);
+    chunk.upper = field("upper_bound", context, row);
+    chunk.done = field_bool("done", row);
+    chunk.rows_sent = static_cast<uint64>(field_int8("rows_sent", 0, row));
+    chunk.rows = static_cast<uint64>(field_int8("rows", 0, row));
+    chunk.bytes = static_cast<uint64>(field_int8("bytes", 0, row));
+    return chunk;
+}
+
+}  // namespace
+
 plan::Chunk read_chunk(int64 job, int32 number) {
     MemoryContext caller = CurrentMemoryContext;
     Session session = open();
     Params p;
     p.add_int8(job);
     p.add_int4(number);
-    read(
-        "SELECT table_number::int8, relation, kind, first_block, end_block, key, key_type, less, "
-        "not_less, lower_bound,"
-        " upper_bound, done, rows_sent, rows, bytes"
-        " FROM fastcopy.chunk WHERE job = $1 AND chunk = $2",
-        &p);
+    read("SELECT " CHUNK_COLUMNS " FROM fastcopy.chunk c WHERE job = $1 AND chunk = $2", &p);
     if (SPI_processed != 1)
         ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
                         errmsg("chunk %d of job " INT64_FORMAT " is no longer in the ledger",
                                number, job)));
-    plan::Chunk chunk;
-    chunk.number = number;
-    chunk.table = static_cast<int32>(field_int8("table_number", 1));
-    Relation relation = to_relation(field("relation", caller));
-    chunk.relation = relation.name;
-    chunk.only = relation.only;
-    chunk.kind = to_kind(field("kind", caller));
-    chunk.first_block = field_int8("first_block", 0);
-    chunk.end_block = field_int8("end_block", -1);
-    chunk.key = field("key", caller);
-    chunk.key_type = field("key_type", caller);
-    chunk.less = field("less", caller);
-    chunk.not_less = field("not_less", caller);
-    chunk.lower = field("lower_bound", caller);
-    chunk.upper = field("upper_bound", caller);
-    chunk.done = field_bool("done");
-    chunk.rows_sent = static_cast<uint64>(field_int8("rows_sent", 0));
-    chunk.rows = static_cast<uint64>(field_int8("rows", 0));
-    chunk.bytes = static_cast<uint64>(field_int8("bytes", 0));
+    plan::Chunk chunk = to_chunk(0, caller);
     close(session);
     return chunk;
 }
 
-void mark_done(int64 job, const CopiedChunk &chunk) {
+std::span<ChunkOfTable> read_undone_chunks(int64 job, int32 first, int32 count) {
+    MemoryContext caller = CurrentMemoryContext;
     Session session = open();
     Params p;
     p.add_int8(job);
-    p.add_int4(chunk.number);
-    p.add_int4(chunk.worker);
-    p.add_int8(static_cast<int64>(chunk.rows));
-    p.add_int8(static_cast<int64>(chunk.bytes));
-    p.add_time(chunk.started_at);
+    p.add_int4(first);
+    p.add_int4(first + count);
+    read("SELECT " CHUNK_COLUMNS ", " TABLE_COLUMNS
+         " FROM fastcopy.chunk c JOIN fastcopy.job_table t ON t.job = c.job AND t.number = "
+         "c.table_number WHERE c.job = $1 AND c.chunk >= $2 AND c.chunk < $3 AND NOT c.done"
+         " ORDER BY c.chunk",
+         &p);
+    auto *chunks = static_cast<ChunkOfTable *>(
+        MemoryContextAlloc(caller, sizeof(ChunkOfTable) * Max(SPI_processed, 1)));
+    for (uint64 i = 0; i < SPI_processed; i++)
+        chunks[i] = ChunkOfTable{to_chunk(i, caller), to_table_row(i, caller)};
+    std::span<ChunkOfTable> undone{chunks, SPI_processed};
+    close(session);
+    return undone;
+}
+
+int32 last_chunk_of_others(int64 job, std::span<const int32> tables) {
+    Session session = open();
+    Params p;
+    p.add_int8(job);
+    p.add(INT4ARRAYOID, int4_array(tables.data(), static_cast<int>(tables.size())));
+    read(
+        "SELECT max(chunk)::int8 AS chunk FROM fastcopy.chunk"
+        " WHERE job = $1 AND NOT (kind = 'whole' AND table_number = ANY ($2))",
+        &p);
+    auto chunk = static_cast<int32>(field_int8("chunk", 0));
+    close(session);
+    return chunk;
+}
+
+void mark_done(int64 job, std::span<const CopiedChunk> chunks) {
+    constexpr size_t most = most_claimed;
+    int32 numbers[most], workers[most], retries[most];
+    int64 rows[most], bytes[most], started_at[most], rows_sent[most];
+    bool may_drop_rows[most];
+    auto count = static_cast<int>(chunks.size());
+    Assert(chunks.size() <= most);
+    for (int i = 0; i < count; i++) {
+        numbers[i] = chunks[i].number;
+        workers[i] = chunks[i].worker;
+        rows[i] = static_cast<int64>(chunks[i].rows);
+        bytes[i] = static_cast<int64>(chunks[i].bytes);
+        started_at[i] = chunks[i].started_at;
+        retries[i] = chunks[i].retries;
+        rows_sent[i] = static_cast<int64>(chunks[i].rows_sent);
+        may_drop_rows[i] = chunks[i].may_drop_rows;
+    }
+    Session session = open();
+    Params p;
+    p.add_int8(job);
+    p.add(INT4ARRAYOID, int4_array(numbers, count));
+    p.add(INT4ARRAYOID, int4_array(workers, count));
+    p.add(INT8ARRAYOID, int8_array(rows, count));
+    p.add(INT8ARRAYOID, int8_array(bytes, count));
+    p.add(TIMESTAMPTZARRAYOID, int8_array(started_at, count, TIMESTAMPTZOID));
     p.add_time(GetCurrentTimestamp());
-    p.add_int4(chunk.retries);
-    p.add_int8(static_cast<int64>(chunk.rows_sent));
-    p.add_bool(chunk.may_drop_rows);
-    run("UPDATE fastcopy.chunk SET done = true, worker = $3, rows = $4, bytes = $5,"
-        " started_at = $6, finished_at = $7, retries = $8, rows_sent = $9, may_drop_rows = $10"
-        " WHERE job = $1 AND chunk = $2 AND NOT done",
+    p.add(INT4ARRAYOID, int4_array(retries, count));
+    p.add(INT8ARRAYOID, int8_array(rows_sent, count));
+    p.add(BOOLARRAYOID, bool_array(may_drop_rows, count));
+    run("UPDATE fastcopy.chunk c SET done = true, worker = d.worker, rows = d.rows,"
+        " bytes = d.bytes, started_at = d.started_at, finished_at = $7, retries = d.retries,"
+        " rows_sent = d.rows_sent, may_drop_rows = d.may_drop_rows"
+        " FROM unnest($2, $3, $4, $5, $6, $8, $9, $10) d(chunk, worker, rows, bytes, started_at,"
+        " retries, rows_sent, may_drop_rows)"
+        " WHERE c.job = $1 AND c.chunk = d.chunk AND NOT c.done",
         &p, SPI_OK_UPDATE);
-    if (SPI_processed != 1)
+    if (SPI_processed != chunks.size())
         ereport(
             ERROR,
             (errcode(ERRCODE_DATA_CORRUPTED),
-             errmsg("chunk %d of job " INT64_FORMAT " could not be marked done", chunk.number, job),
+             count == 1 ? errmsg("chunk %d of job " INT64_FORMAT " could not be marked done",
+                                 numbers[0], job)
+                        : errmsg("chunks %d to %d of job " INT64_FORMAT " could not be marked done",
+                                 numbers[0], numbers[count - 1], job),
              errdetail("The chunk is marked done already, or is no longer in the ledger.")));
     close(session);
 }

@@ -90,6 +90,8 @@ bool field_bool(const char *column, uint64 row = 0);
 const char **field_texts(const char *column, int *count, uint64 row = 0);
 
 using pg::bool_array;
+using pg::int4_array;
+using pg::int8_array;
 using pg::oid_array;
 using pg::text_array;
 

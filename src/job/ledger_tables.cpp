@@ -19,9 +19,9 @@ void note_unlogged(int64 job, const TargetFiles &files) {
 
 // The values of an array that fields of the row have as many of as columns, palloc'd.
 template <typename Value>
-Value *field_array(const char *name, int count) {
+Value *field_array(const char *name, int count, uint64 row) {
     bool is_null;
-    ArrayType *array = DatumGetArrayTypePCopy(field_datum(name, &is_null));
+    ArrayType *array = DatumGetArrayTypePCopy(field_datum(name, &is_null, row));
     if (ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array)) != count)
         elog(ERROR, "ledger has %s of other columns", name);
     return reinterpret_cast<Value *>(ARR_DATA_PTR(array));
@@ -95,35 +95,35 @@ void add_target_files(int64 job, int32 table, const TargetFiles &files) {
     close(session);
 }
 
+TableRow to_table_row(uint64 result_row, MemoryContext context) {
+    TableRow row{};
+    row.table.source_table = field("source_table", context, result_row);
+    row.table.target_table = field("target_table", context, result_row);
+    row.table.target = static_cast<Oid>(field_int8("target", 0, result_row));
+    row.chunks = static_cast<int>(field_int8("chunks", 0, result_row));
+    plan::RowShape *shape = &row.shape;
+    shape->filter = field("filter", context, result_row);
+    shape->binary = strcmp(field("format", context, result_row), "binary") == 0;
+    shape->text_because = field("text_because", context, result_row);
+    MemoryContext old = MemoryContextSwitchTo(context);
+    shape->columns = field_texts("columns", &shape->ncolumns, result_row);
+    shape->types = field_array<Oid>("column_types", shape->ncolumns, result_row);
+    shape->as_written = field_array<bool>("as_written", shape->ncolumns, result_row);
+    row.files.files = field_texts("target_files", &row.files.count, result_row);
+    MemoryContextSwitchTo(old);
+    return row;
+}
+
 TableRow read_table(int64 job, int32 number) {
     MemoryContext caller = CurrentMemoryContext;
     Session session = open();
     Params p;
     p.add_int8(job);
     p.add_int4(number);
-    read(
-        "SELECT source_table, target_table, target::int8, columns, filter, format, column_types,"
-        " coalesce(as_written, array_fill(true, ARRAY[cardinality(columns)])) AS as_written,"
-        " text_because, target_files, chunks::int8 FROM fastcopy.job_table WHERE job = $1 AND "
-        "number = $2",
-        &p);
+    read("SELECT " TABLE_COLUMNS " FROM fastcopy.job_table WHERE job = $1 AND number = $2", &p);
     if (SPI_processed != 1)
         raise_gone(job);
-    TableRow row{};
-    row.table.source_table = field("source_table", caller);
-    row.table.target_table = field("target_table", caller);
-    row.table.target = static_cast<Oid>(field_int8("target", 0));
-    row.chunks = static_cast<int>(field_int8("chunks", 0));
-    plan::RowShape *shape = &row.shape;
-    shape->filter = field("filter", caller);
-    shape->binary = strcmp(field("format", caller), "binary") == 0;
-    shape->text_because = field("text_because", caller);
-    MemoryContext old = MemoryContextSwitchTo(caller);
-    shape->columns = field_texts("columns", &shape->ncolumns);
-    shape->types = field_array<Oid>("column_types", shape->ncolumns);
-    shape->as_written = field_array<bool>("as_written", shape->ncolumns);
-    row.files.files = field_texts("target_files", &row.files.count);
-    MemoryContextSwitchTo(old);
+    TableRow row = to_table_row(0, caller);
     close(session);
     return row;
 }

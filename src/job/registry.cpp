@@ -108,6 +108,7 @@ SlotRef reserve_job(Oid owner, Oid target, int workers_wanted, dsm_handle area) 
         pg_atomic_init_u32(&slot->workers_wanted, static_cast<uint32>(workers_wanted));
         pg_atomic_init_u32(&slot->chunks, 0);
         pg_atomic_init_u32(&slot->next_chunk, 0);
+        pg_atomic_init_u32(&slot->small_from, PG_UINT32_MAX);
         pg_atomic_init_u32(&slot->next_check, 0);
         pg_atomic_init_u32(&slot->chunks_checked, 0);
         pg_atomic_init_u32(&slot->chunks_done, 0);
@@ -204,7 +205,7 @@ bool give_up_job(SlotRef ref) {
     return unadopted;
 }
 
-bool reserve_worker(SlotRef job, int32 number, int32 first_chunk, int32 first_retries,
+bool reserve_worker(SlotRef job, int32 number, ClaimedChunks claim, int32 retries,
                     SlotRef *worker) {
     lock_registry(LW_EXCLUSIVE);
     for (uint32 i = 0; i < slot_count(); i++) {
@@ -216,15 +217,14 @@ bool reserve_worker(SlotRef job, int32 number, int32 first_chunk, int32 first_re
         slot->job_index = job.index;
         slot->job_generation = job.generation;
         slot->number = number;
-        slot->first_chunk = first_chunk;
-        slot->first_retries = first_retries;
         slot->pid = 0;
         slot->latch = nullptr;
+        pg_atomic_init_u64(&slot->claim, pack_claim(claim));
         pg_atomic_init_u32(&slot->retire, 0);
         pg_atomic_init_u32(&slot->outcome, static_cast<uint32>(Outcome::running));
         pg_atomic_init_u32(&slot->chunk, 0);
         pg_atomic_init_u32(&slot->definition, 0);
-        pg_atomic_init_u32(&slot->chunk_retries, 0);
+        pg_atomic_init_u32(&slot->chunk_retries, static_cast<uint32>(retries));
         pg_atomic_init_u32(&slot->source_pid, 0);
         pg_atomic_init_u32(&slot->holds_snapshot, 0);
         pg_atomic_init_u32(&slot->committing_elsewhere, 0);

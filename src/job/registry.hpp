@@ -10,7 +10,7 @@
 //
 // Life of a worker slot: reserved by the coordinator, filled by the worker, released by the
 // coordinator once it has seen the worker stop. A worker that was terminated within a chunk is
-// replaced; its successor starts with that chunk. If a coordinator exits first, its workers become
+// replaced; its successor starts with what is left of the worker's claim. If a coordinator exits first, its workers become
 // orphans: they are terminated, and release their slots themselves. The job slot stays reserved,
 // but unlisted, until the last worker exits, so that a late worker cannot update a reused slot.
 //
@@ -51,6 +51,8 @@ struct JobSlot {
     pg_atomic_uint32 workers_wanted;    // fastcopy.start, then set_workers
     pg_atomic_uint32 chunks;            // coordinator, before the gate opens
     pg_atomic_uint32 next_chunk;        // the shared claim counter, from 0
+    pg_atomic_uint32 small_from;        // coordinator, before the gate opens: chunks beyond so many
+                                        // are claimed several at a time
     pg_atomic_uint32 next_check;        // likewise for the checks before a job is resumed
     pg_atomic_uint32 chunks_checked;    // workers
     pg_atomic_uint32 chunks_done;       // workers, after each commit
@@ -71,27 +73,36 @@ struct JobSlot {
 // `gave_back`: the worker has left its chunk to others, because the crew has become smaller.
 enum class Outcome : uint32 { running, finished, failed, gave_back };
 
+// Chunks that a worker has claimed and not finished: so many, from this number on. It finishes them
+// in order, or all at once. What is left as the worker exits, its successor does.
+struct ClaimedChunks {
+    int32 first;
+    int32 count;
+};
+
+// The most chunks that a worker claims at a time.
+inline constexpr int most_claimed = 32;
+
 struct WorkerSlot {
     bool in_use;
     bool orphan;  // its coordinator has exited
     uint32 generation;
     uint32 job_index;
     uint32 job_generation;
-    int32 number;         // 1, 2, ... within the job
-    int32 first_chunk;    // coordinator, before the worker starts: its first chunk; 0: claim one
-    int32 first_retries;  // failed attempts at that chunk so far
-    pid_t pid;            // 0 before it runs and after it has stopped
-    Latch *latch;         // valid while pid is not 0
+    int32 number;  // 1, 2, ... within the job
+    pid_t pid;     // 0 before it runs and after it has stopped
+    Latch *latch;  // valid while pid is not 0
     TimestampTz started_at;
 
-    pg_atomic_uint32 retire;                // coordinator: 0 → 1, leave after this chunk
-    pg_atomic_uint32 outcome;               // worker: an Outcome
-    pg_atomic_uint32 chunk;                 // worker: the chunk it copies; 0 between chunks
-    pg_atomic_uint32 definition;            // worker: the definition it makes; 0: none
-    pg_atomic_uint32 chunk_retries;         // worker: of this chunk
-    pg_atomic_uint32 source_pid;            // worker: its backend on the source
-    pg_atomic_uint32 holds_snapshot;        // worker: 1 while its connection has the job's snapshot
-    pg_atomic_uint32 waits_for_lock;        // worker: 1 while it cannot lock the source table
+    pg_atomic_uint64 claim;           // ClaimedChunks: coordinator, before it starts; then worker
+    pg_atomic_uint32 retire;          // coordinator: 0 → 1, leave after this chunk
+    pg_atomic_uint32 outcome;         // worker: an Outcome
+    pg_atomic_uint32 chunk;           // worker: the chunk it copies; 0 between chunks
+    pg_atomic_uint32 definition;      // worker: the definition it makes; 0: none
+    pg_atomic_uint32 chunk_retries;   // likewise: failed attempts at this, or the first, chunk
+    pg_atomic_uint32 source_pid;      // worker: its backend on the source
+    pg_atomic_uint32 holds_snapshot;  // worker: 1 while its connection has the job's snapshot
+    pg_atomic_uint32 waits_for_lock;  // worker: 1 while it cannot lock the source table
     pg_atomic_uint32 committing_elsewhere;  // worker: 1 while other servers commit its chunk
     pg_atomic_uint64 rows;                  // worker: of this chunk, so far
     pg_atomic_uint64 bytes;                 // worker: of this chunk, so far
@@ -100,6 +111,19 @@ struct WorkerSlot {
     pg_atomic_uint64 rows_done;             // worker: of committed chunks
     pg_atomic_uint64 bytes_done;            // worker: of committed chunks
 };
+
+inline ClaimedChunks read_claim(WorkerSlot *slot) {
+    uint64 value = pg_atomic_read_u64(&slot->claim);
+    return ClaimedChunks{static_cast<int32>(value >> 32), static_cast<int32>(value & 0xFFFFFFFF)};
+}
+
+inline uint64 pack_claim(ClaimedChunks claim) {
+    return static_cast<uint64>(claim.first) << 32 | static_cast<uint32>(claim.count);
+}
+
+inline void write_claim(WorkerSlot *slot, ClaimedChunks claim) {
+    pg_atomic_write_u64(&slot->claim, pack_claim(claim));
+}
 
 // A slot as a background worker's argument: its index, and its generation at that time.
 struct SlotRef {
@@ -142,10 +166,9 @@ bool close_cancel(JobSlot *slot);
 // then; otherwise cancels the job. True if it was freed.
 bool give_up_job(SlotRef ref);
 
-// Reserves a slot for worker `number`; false if no slot is free. See WorkerSlot for the other
-// parameters.
-bool reserve_worker(SlotRef job, int32 number, int32 first_chunk, int32 first_retries,
-                    SlotRef *worker);
+// Reserves a slot for worker `number`, which starts with the chunks of the claim, if any; the first
+// has failed so often. False if no slot is free.
+bool reserve_worker(SlotRef job, int32 number, ClaimedChunks claim, int32 retries, SlotRef *worker);
 // Makes this process that worker; nullptr if it is no longer wanted.
 WorkerSlot *adopt_worker(SlotRef ref);
 // By the worker as it exits: leaves the slot to the coordinator, or frees it if the worker is an

@@ -31,6 +31,22 @@ inline Datum bool_array(const bool *values, int count) {
     return PointerGetDatum(construct_array(elements, count, BOOLOID, 1, true, TYPALIGN_CHAR));
 }
 
+// A palloc'd integer[], and a palloc'd bigint[] or array of another type of 8 bytes.
+inline Datum int4_array(const int32 *values, int count) {
+    auto *elements = static_cast<Datum *>(palloc(sizeof(Datum) * Max(count, 1)));
+    for (int i = 0; i < count; i++)
+        elements[i] = Int32GetDatum(values[i]);
+    return PointerGetDatum(
+        construct_array(elements, count, INT4OID, sizeof(int32), true, TYPALIGN_INT));
+}
+inline Datum int8_array(const int64 *values, int count, Oid type = INT8OID) {
+    auto *elements = static_cast<Datum *>(palloc(sizeof(Datum) * Max(count, 1)));
+    for (int i = 0; i < count; i++)
+        elements[i] = Int64GetDatum(values[i]);
+    return PointerGetDatum(
+        construct_array(elements, count, type, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+}
+
 }  // namespace fastcopy::pg
 
 #endif

@@ -287,20 +287,29 @@ void read_leaves(Connection *connection, std::span<const SourceTable> tables, Le
     });
 }
 
-void check_not_replaced(Connection *connection, const Chunk &chunk) {
+void check_not_replaced(Connection *connection, std::span<const Chunk> chunks) {
+    StringInfoData relations;
+    initStringInfo(&relations);
+    auto *names = static_cast<const char **>(palloc(sizeof(char *) * chunks.size()));
+    int count = 0;
+    for (const Chunk &chunk : chunks) {
+        names[count++] = chunk.relation;
+        appendStringInfo(&relations, "%s($%d::pg_catalog.regclass::pg_catalog.oid, %s)",
+                         count > 1 ? ", " : "", count, chunk.only ? "true" : "false");
+    }
     // pg_class is read by the snapshot, pg_relation_filenode() as it is now.
     // A worker asks, whose search_path may be the role's own.
     char *sql = psprintf(
-        "WITH RECURSIVE t(oid) AS (SELECT $1::pg_catalog.regclass::pg_catalog.oid"
-        " UNION SELECT i.inhrelid FROM pg_catalog.pg_inherits i"
-        " JOIN t ON i.inhparent OPERATOR(pg_catalog.=) t.oid%s)"
+        "WITH RECURSIVE t(oid, alone) AS (VALUES %s"
+        " UNION SELECT i.inhrelid, false FROM pg_catalog.pg_inherits i"
+        " JOIN t ON i.inhparent OPERATOR(pg_catalog.=) t.oid AND NOT t.alone)"
         " SELECT pg_catalog.quote_ident(c.relname) FROM t"
         " JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) t.oid"
         " WHERE c.relfilenode OPERATOR(pg_catalog.<>) 0::pg_catalog.oid"
         " AND c.relfilenode OPERATOR(pg_catalog.<>) pg_catalog.pg_relation_filenode(c.oid)"
         " AND c.relpersistence OPERATOR(pg_catalog.<>) 't'::pg_catalog.\"char\" LIMIT 1",
-        chunk.only ? " AND false" : "");
-    Rows rows = source::query(connection, sql, 1, &chunk.relation);
+        relations.data);
+    Rows rows = source::query(connection, sql, count, names);
     if (rows.count > 0)
         ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
                         errmsg("source table %s was truncated or rewritten during the copy",

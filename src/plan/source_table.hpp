@@ -67,10 +67,10 @@ void read_columns(source::Connection *connection, std::span<const SourceTable> t
 void read_leaves(source::Connection *connection, std::span<const SourceTable> tables,
                  Leaves *leaves);
 
-// An ERROR if the chunk's relation, or one below it, has another file than in the connection's
+// An ERROR if a chunk's relation, or one below it, has another file than in the connection's
 // snapshot: TRUNCATE or a rewrite has removed rows that the snapshot sees. Relations that the
 // connection has read are locked and keep theirs.
-void check_not_replaced(source::Connection *connection, const Chunk &chunk);
+void check_not_replaced(source::Connection *connection, std::span<const Chunk> chunks);
 
 }  // namespace fastcopy::plan
 

@@ -1,5 +1,6 @@
 #include "run/chunk_retry.hpp"
 
+#include "run/chunk_copy.hpp"
 #include "run/lock_wait.hpp"
 #include "run/retry.hpp"
 #include "run/search_path.hpp"
@@ -43,6 +44,24 @@ void recover_from(Worker *worker, ErrorData *error) {
     pg_atomic_write_u64(&worker->slot->bytes, 0);
 }
 
+// Joins the source, if it must, and the hand-over of the snapshot.
+void get_ready(Worker *worker) {
+    worker->reading_source = true;
+    if (pg_atomic_read_u32(&worker->slot->holds_snapshot) == 0)
+        join_source(worker);
+    snapshot::offer_if_wanted(worker->area, worker->connection,
+                              worker->job_slot->coordinator_latch);
+    worker->reading_source = false;
+}
+
+// Whether an error ends this process: its cause is not the source.
+bool is_of_this_process(const Worker *worker, const ErrorData *error) {
+    bool of_source =
+        worker->connection != nullptr && worker->connection->last_error == error->sqlerrcode;
+    return !of_source && (error->sqlerrcode == ERRCODE_ADMIN_SHUTDOWN ||
+                          error->sqlerrcode == ERRCODE_QUERY_CANCELED);
+}
+
 // Whether the job wants more workers than this one. Workers that it no longer wants may still be
 // active.
 bool is_one_of_many(const Worker *worker) {
@@ -60,12 +79,7 @@ bool try_chunk(Worker *worker, int32 number, Step step, int retries_left) {
     worker->has_company = is_one_of_many(worker) || lock_wait::others_work(worker->slot);
     PG_TRY();
     {
-        worker->reading_source = true;
-        if (pg_atomic_read_u32(&worker->slot->holds_snapshot) == 0)
-            join_source(worker);
-        snapshot::offer_if_wanted(worker->area, worker->connection,
-                                  worker->job_slot->coordinator_latch);
-        worker->reading_source = false;
+        get_ready(worker);
         step(worker, number);
         lock_wait::end(worker->area, worker->slot);
         done = true;
@@ -152,6 +166,48 @@ bool do_with_retries(Worker *worker, int32 number, Step step) {
     return true;
 }
 
+bool try_at_once(Worker *worker) {
+    MemoryContext context = CurrentMemoryContext;
+    volatile bool done = false;
+    job::ClaimedChunks claim = job::read_claim(worker->slot);
+    worker->retries = 0;
+    pg_atomic_write_u32(&worker->slot->committing_elsewhere, 0);
+    PG_TRY();
+    {
+        get_ready(worker);
+        done = copy_chunks(worker, claim);
+        lock_wait::end(worker->area, worker->slot);
+    }
+    PG_CATCH();
+    {
+        MemoryContextSwitchTo(context);
+        ErrorData *error = CopyErrorData();
+        // A table that was truncated stays so; and this connection may be the last to hold the
+        // snapshot that says so.
+        bool replaced = error->sqlerrcode == ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE;
+        if (replaced && worker->range == nullptr)
+            worker->chunk = 0;  // any of them
+        if (is_of_this_process(worker, error) || replaced)
+            PG_RE_THROW();
+        roll_back(worker, context);
+        pg::report_caught(
+            LOG, error,
+            psprintf("fastcopy job " INT64_FORMAT " will copy chunks %d to %d one by one",
+                     worker->area->job, claim.first, claim.first + claim.count - 1));
+        FreeErrorData(error);
+        leave_source(worker);
+    }
+    PG_END_TRY();
+    if (!done) {
+        worker->table_number = 0;
+        worker->chunk = 0;
+        pg_atomic_write_u32(&worker->slot->chunk, 0);
+        pg_atomic_write_u64(&worker->slot->rows, 0);
+        pg_atomic_write_u64(&worker->slot->bytes, 0);
+    }
+    return done;
+}
+
 bool try_to_join(Worker *worker, void (*step)(Worker *worker)) {
     MemoryContext context = CurrentMemoryContext;
     volatile bool locked = true;
@@ -161,11 +217,7 @@ bool try_to_join(Worker *worker, void (*step)(Worker *worker)) {
     {
         MemoryContextSwitchTo(context);
         ErrorData *error = CopyErrorData();
-        // Of this process, not of the source.
-        bool of_source =
-            worker->connection != nullptr && worker->connection->last_error == error->sqlerrcode;
-        if (!of_source && (error->sqlerrcode == ERRCODE_ADMIN_SHUTDOWN ||
-                           error->sqlerrcode == ERRCODE_QUERY_CANCELED))
+        if (is_of_this_process(worker, error))
             PG_RE_THROW();
         FlushErrorState();
         pg::abort_transaction();

@@ -15,6 +15,10 @@ namespace fastcopy::run {
 // and the chunk is left to others.
 bool do_with_retries(Worker *worker, int32 number, Step step);
 
+// Copies the chunks of the worker's claim in one transaction. False if that is not possible, for
+// whatever reason: they are to be copied one by one, whose errors and retries concern one chunk.
+bool try_at_once(Worker *worker);
+
 // Connects to the source; and, if need be, does so, imports the snapshot and locks the table.
 void connect_to_source(Worker *worker);
 void join_source(Worker *worker);

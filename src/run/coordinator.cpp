@@ -40,10 +40,32 @@ void release_at_exit(int, Datum) {
     job::release_job(my_ref);
 }
 
-// Counts leftover chunks that turn out to be done: a worker may have been terminated between the
-// commit of its chunk and the count, or before it saw that a former run of the job had done, and
-// counted, the chunk. Each is looked up once: it does not become done until another worker takes
-// it, which may be hours later.
+// Removes chunks that turn out to be done from what a worker has left, and counts them: it may have
+// been terminated between the commit and the count, or before it saw that a former run of the job
+// had done, and counted, the chunk. Chunks that one transaction commits are done together, and
+// others in order; so none beyond the first that is not done remains to be counted.
+void drop_done(RunningJob *job, Leftover *leftover) {
+    job::ClaimedChunks *left = &leftover->claim;
+    for (; left->count > 0; left->first++, left->count--) {
+        plan::Chunk chunk = job::ledger::read_chunk(job->area->job, left->first);
+        if (!chunk.done && leftover->unresolved)
+            raise_unresolved(chunk.number, job->request.tables[chunk.table - 1].target_table,
+                             "a worker was terminated");
+        if (!chunk.done)
+            break;
+        leftover->unresolved = false;
+        leftover->retries = 0;
+        if (bms_is_member(chunk.number, job->done_before))
+            continue;
+        pg_atomic_fetch_add_u64(&me->rows, static_cast<int64>(chunk.rows_sent));
+        pg_atomic_fetch_add_u64(&me->bytes, static_cast<int64>(chunk.bytes));
+        pg_atomic_fetch_add_u32(&me->chunks_done, 1);
+    }
+    leftover->looked_up = true;
+}
+
+// Does so once for each: a chunk does not become done until another worker takes it, which may be
+// hours later.
 void count_done_leftovers(RunningJob *job) {
     Crew *crew = &job->crew;
     bool any = false;
@@ -56,19 +78,9 @@ void count_done_leftovers(RunningJob *job) {
     for (int i = crew->leftover_count - 1; i >= 0; i--) {
         if (crew->leftovers[i].looked_up)
             continue;
-        plan::Chunk chunk = job::ledger::read_chunk(job->area->job, crew->leftovers[i].chunk);
-        if (!chunk.done && crew->leftovers[i].unresolved)
-            raise_unresolved(chunk.number, job->request.tables[chunk.table - 1].target_table,
-                             "a worker was terminated");
-        crew->leftovers[i].looked_up = true;
-        if (!chunk.done)
-            continue;
-        crew->leftovers[i] = crew->leftovers[--crew->leftover_count];
-        if (bms_is_member(chunk.number, job->done_before))
-            continue;
-        pg_atomic_fetch_add_u64(&me->rows, static_cast<int64>(chunk.rows_sent));
-        pg_atomic_fetch_add_u64(&me->bytes, static_cast<int64>(chunk.bytes));
-        pg_atomic_fetch_add_u32(&me->chunks_done, 1);
+        drop_done(job, &crew->leftovers[i]);
+        if (crew->leftovers[i].claim.count == 0)
+            crew->leftovers[i] = crew->leftovers[--crew->leftover_count];
     }
     pg::commit_transaction();
     MemoryContextSwitchTo(context);

@@ -27,8 +27,7 @@ int idle(const Crew *crew) {
     int count = 0;
     for (int i = 0; i < crew->count; i++) {
         job::WorkerSlot *slot = job::worker_slot(crew->members[i].slot.index);
-        bool begun = slot->first_chunk == 0 || pg_atomic_read_u32(&slot->chunks_done) > 0;
-        if (!crew->members[i].retiring && begun && pg_atomic_read_u32(&slot->chunk) == 0 &&
+        if (!crew->members[i].retiring && job::read_claim(slot).count == 0 &&
             pg_atomic_read_u32(&slot->definition) == 0 &&
             pg_atomic_read_u32(&slot->outcome) == static_cast<uint32>(job::Outcome::running))
             count++;
@@ -45,7 +44,7 @@ int grow(Crew *crew, int wanted) {
         Leftover first{};
         if (crew->leftover_count > 0)
             first = crew->leftovers[crew->leftover_count - 1];
-        if (!launch_worker(crew->job, crew->next_number + 1, first.chunk, first.retries,
+        if (!launch_worker(crew->job, crew->next_number + 1, first.claim, first.retries,
                            &member->slot, &member->handle))
             break;
         if (crew->leftover_count > 0)
@@ -72,28 +71,24 @@ void shrink(Crew *crew, int wanted) {
 
 namespace {
 
-void keep_chunk(Crew *crew, int32 chunk, int32 retries, bool unresolved) {
-    if (chunk != 0)
-        crew->leftovers[crew->leftover_count++] = Leftover{chunk, retries, unresolved, false};
+// What is left of a worker's claim.
+void keep(Crew *crew, job::WorkerSlot *slot, int32 retries, bool unresolved) {
+    job::ClaimedChunks left = job::read_claim(slot);
+    if (left.count > 0)
+        crew->leftovers[crew->leftover_count++] = Leftover{left, retries, unresolved, false};
 }
 
-// A chunk that was given back: this is not a failed attempt.
+// Chunks that were given back: this is not a failed attempt.
 void keep_given_back(Crew *crew, job::WorkerSlot *slot) {
-    keep_chunk(crew, static_cast<int32>(pg_atomic_read_u32(&slot->chunk)),
-               static_cast<int32>(pg_atomic_read_u32(&slot->chunk_retries)), false);
+    keep(crew, slot, static_cast<int32>(pg_atomic_read_u32(&slot->chunk_retries)), false);
 }
 
-// The chunk of a worker that exited without an outcome, possibly before it started with its first
-// chunk.
+// The chunks of a worker that exited without an outcome, possibly before it started with them.
 void keep_leftover(Crew *crew, job::WorkerSlot *slot) {
-    auto chunk = static_cast<int32>(pg_atomic_read_u32(&slot->chunk));
     auto retries = static_cast<int32>(pg_atomic_read_u32(&slot->chunk_retries));
-    bool begun = pg_atomic_read_u32(&slot->chunks_done) > 0 || chunk != 0;
-    if (!begun) {
-        chunk = slot->first_chunk;
-        retries = slot->first_retries;
-    }
-    keep_chunk(crew, chunk, retries + 1, pg_atomic_read_u32(&slot->committing_elsewhere) != 0);
+    bool begun =
+        pg_atomic_read_u32(&slot->chunks_done) > 0 || pg_atomic_read_u32(&slot->chunk) != 0;
+    keep(crew, slot, retries + 1, pg_atomic_read_u32(&slot->committing_elsewhere) != 0);
     crew->idle_deaths = begun ? 0 : crew->idle_deaths + 1;
 }
 

@@ -1,7 +1,7 @@
 // The crew: a coordinator's workers, from launch to release.
 //
 // The crew launches workers and dismisses them, and knows which have stopped and with what outcome.
-// A worker that was terminated leaves its chunk undone: the crew keeps such chunks, and assigns
+// A worker that was terminated leaves its chunks undone: the crew keeps such chunks, and assigns
 // them to the workers that it launches next. It decides nothing about the job: the coordinator
 // does.
 #ifndef FASTCOPY_RUN_CREW_HPP
@@ -17,11 +17,11 @@ struct Member {
     bool retiring;
 };
 
-// A chunk whose worker has gone.
+// Chunks whose worker has gone.
 struct Leftover {
-    int32 chunk;
-    int32 retries;    // failed attempts so far
-    bool unresolved;  // other servers may have committed it
+    job::ClaimedChunks claim;
+    int32 retries;    // failed attempts at the first so far
+    bool unresolved;  // other servers may have committed the first
     bool looked_up;   // in the ledger, which says that it is not done
 };
 
@@ -49,7 +49,7 @@ void shrink(Crew *crew, int wanted);
 // The number of members that are not retiring.
 int active(const Crew *crew);
 
-// The number of those that have nothing to do, and are about to claim a chunk.
+// The number of those that have nothing to do, and are about to claim chunks.
 int idle(const Crew *crew);
 
 // Removes members that have stopped, and takes note of their outcomes.

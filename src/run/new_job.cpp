@@ -33,6 +33,7 @@ struct Draft {
     sink::Writer writer;
     plan::Reader reader;
     plan::Plan plan;
+    bool small;  // may be copied together with others
 };
 
 // Locks the targets against everybody else for the rest of the transaction, and checks again what
@@ -169,22 +170,29 @@ plan::Plan cut(RunningJob *job, TableFacts *facts, const Draft &draft) {
 }
 
 // Numbers the chunks of all tables, those of the largest first, so that none starts after the others
-// have finished. Returns their number.
-int number_chunks(const job::Request &request, Draft *drafts) {
+// have finished; small tables are the last. Returns their number.
+int number_chunks(RunningJob *job, Draft *drafts) {
+    const job::Request &request = job->request;
     auto **by_size = static_cast<Draft **>(palloc(sizeof(Draft *) * request.ntables));
     for (int i = 0; i < request.ntables; i++)
         by_size[i] = &drafts[i];
     std::stable_sort(by_size, by_size + request.ntables, [](const Draft *a, const Draft *b) {
+        if (a->small != b->small)
+            return b->small;
         return a->plan.bytes_expected > b->plan.bytes_expected;
     });
     int32 number = 0;
+    int32 last_of_others = 0;
     for (int i = 0; i < request.ntables; i++) {
         for (int j = 0; j < by_size[i]->plan.count; j++) {
             plan::Chunk *chunk = &by_size[i]->plan.chunks[j];
             chunk->number = ++number;
             chunk->table = static_cast<int32>(by_size[i] - drafts) + 1;
         }
+        if (!by_size[i]->small)
+            last_of_others = number;
     }
+    pg_atomic_write_u32(&job->slot->small_from, static_cast<uint32>(last_of_others));
     return number;
 }
 
@@ -251,11 +259,14 @@ void prepare_new(RunningJob *job) {
         if (request.sync)
             run = sync::decide(job, &facts, &draft->shape);
         draft->plan = request.sync && !run.whole ? run.plan : cut(job, table, *draft);
+        bool small = is_small(job, draft->reader, table->leaves, draft->target, draft->writer);
         table_close(draft->target, exclusive ? RowExclusiveLock : NoLock);
         if (job->nothing_new)
             return;
         if (keep_in_one_transaction(job, *table, draft) && run.condition != nullptr)
             sync::narrow(&draft->shape, run.condition);
+        draft->small =
+            small && draft->plan.count == 1 && draft->plan.chunks[0].kind == plan::Kind::whole;
         bytes_expected += draft->plan.bytes_expected;
     }
 
@@ -266,7 +277,7 @@ void prepare_new(RunningJob *job) {
     if (request.truncate)
         truncate_targets(request, drafts);
 
-    job->chunks = number_chunks(request, drafts);
+    job->chunks = number_chunks(job, drafts);
     write_ledger(job, facts, drafts);
     if (request.sync)
         sync::write(job, &run);

@@ -161,6 +161,8 @@ void prepare_resumed(RunningJob *job) {
     facts.markers = former.markers;
     bool must_count = false;
     uint64 bytes_expected = 0;
+    auto *small = static_cast<int32 *>(palloc(sizeof(int32) * request.ntables));
+    size_t small_count = 0;
     if (needs_source) {
         facts = open_source(job);
         for (int i = 0; i < request.ntables; i++) {
@@ -179,6 +181,9 @@ void prepare_resumed(RunningJob *job) {
             readers[i] = choose_reader(job, request.tables[i], table->table, targets.shapes[i],
                                        &table->leaves);
             bytes_expected += plan::size_of(table->leaves);
+            if (former.tables[i].chunks == 1 &&
+                is_small(job, readers[i], table->leaves, targets.relations[i], targets.writers[i]))
+                small[small_count++] = i + 1;
         }
         // The next run of fastcopy.sync looks for rows that came in between.
         if (of_sync)
@@ -199,6 +204,8 @@ void prepare_resumed(RunningJob *job) {
     MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
     job->done_before = job::ledger::read_done_chunks(id);
     MemoryContextSwitchTo(old);
+    int32 last_of_others = job::ledger::last_chunk_of_others(id, {small, small_count});
+    pg_atomic_write_u32(&job->slot->small_from, static_cast<uint32>(last_of_others));
     pg_atomic_write_u32(&job->slot->definitions, static_cast<uint32>(former.definitions));
     pg_atomic_write_u32(&job->slot->definitions_done, static_cast<uint32>(former.definitions_done));
     pg_atomic_write_u64(&job->slot->bytes_expected, bytes_expected);

@@ -21,6 +21,12 @@ plan::Reader choose_reader(const RunningJob *job, const job::Table &request,
 sink::Writer choose_writer(const RunningJob *job, const job::Table &request, Relation target,
                            const plan::RowShape &shape);
 
+// Whether a table that is cut into one chunk may be copied together with others, in one transaction:
+// it is small, its rows are in one heap on either side, and no trigger of the target fires, which
+// might lock what other workers lock in another order.
+bool is_small(const RunningJob *job, const plan::Reader &reader, const plan::Leaves &leaves,
+              Relation target, const sink::Writer &writer);
+
 // For a job that is resumed: an ERROR unless the remaining chunks can still be read as planned. If
 // the table was distributed since, or rows compressed, ONLY would not find them.
 void check_ways(const RunningJob *job, int table, const plan::Leaves &leaves);

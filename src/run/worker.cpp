@@ -56,18 +56,40 @@ job::Gate wait_at_gate(Worker *worker, job::Gate was) {
     }
 }
 
-// Claims the next chunk by that counter: its number, or 0 if no chunk is left for this worker.
-int32 claim(Worker *worker, pg_atomic_uint32 *counter) {
+// How many chunks to claim at a time of so many small ones that are left: fewer in the end, so that
+// all workers finish at the same time.
+uint32 share_of(Worker *worker, uint32 left) {
+    uint32 workers = Max(pg_atomic_read_u32(&worker->job_slot->workers_wanted), 1);
+    return Min(Max(left / (2 * workers), 1), static_cast<uint32>(job::most_claimed));
+}
+
+// Claims the next chunk by that counter, or several if they are small. False if no chunk is left for
+// this worker. Interrupts are processed neither before the claim is in the slot, nor before an exit
+// would find it there.
+bool claim(Worker *worker, pg_atomic_uint32 *counter, uint32 small_from) {
     if (pg_atomic_read_u32(&worker->job_slot->stop) != 0 ||
         pg_atomic_read_u32(&worker->slot->retire) != 0)
-        return 0;
-    uint32 claimed = pg_atomic_fetch_add_u32(counter, 1);
-    if (claimed >= pg_atomic_read_u32(&worker->job_slot->chunks)) {
-        // Cap the counter: workers may call this any number of times.
-        pg_atomic_fetch_sub_u32(counter, 1);
-        return 0;
-    }
-    return static_cast<int32>(claimed) + 1;
+        return false;
+    uint32 all = pg_atomic_read_u32(&worker->job_slot->chunks);
+    uint32 next = pg_atomic_read_u32(counter);
+    uint32 count;
+    do {
+        if (next >= all)
+            return false;
+        count = next >= small_from ? share_of(worker, all - next) : 1;
+    } while (!pg_atomic_compare_exchange_u32(counter, &next, next + count));
+    job::write_claim(worker->slot,
+                     job::ClaimedChunks{static_cast<int32>(next) + 1, static_cast<int32>(count)});
+    return true;
+}
+
+bool claim_to_copy(Worker *worker) {
+    return claim(worker, &worker->job_slot->next_chunk,
+                 pg_atomic_read_u32(&worker->job_slot->small_from));
+}
+
+bool claim_to_check(Worker *worker) {
+    return claim(worker, &worker->job_slot->next_check, PG_UINT32_MAX);
 }
 
 bool has_chunks_left(Worker *worker) {
@@ -77,30 +99,44 @@ bool has_chunks_left(Worker *worker) {
                pg_atomic_read_u32(&worker->job_slot->chunks);
 }
 
-// Copies the chunk that a terminated worker has left undone.
+// Copies the chunks of the claim one by one. False if the worker gives the rest back.
+bool copy_one_by_one(Worker *worker) {
+    for (;;) {
+        job::ClaimedChunks left = job::read_claim(worker->slot);
+        if (left.count == 0)
+            return true;
+        if (!do_with_retries(worker, left.first, copy_chunk))
+            return false;
+        CHECK_FOR_INTERRUPTS();
+        if (pg_atomic_read_u32(&worker->slot->retire) != 0)
+            return job::read_claim(worker->slot).count == 0;
+    }
+}
+
+bool copy_claimed(Worker *worker) {
+    if (job::read_claim(worker->slot).count > 1 && try_at_once(worker))
+        return true;
+    return copy_one_by_one(worker);
+}
+
+// Copies the chunks that a terminated worker has left undone.
 bool take_leftover(Worker *worker) {
-    worker->retries = worker->slot->first_retries;
-    pg_atomic_write_u32(&worker->slot->chunk, static_cast<uint32>(worker->slot->first_chunk));
-    pg_atomic_write_u32(&worker->slot->chunk_retries, static_cast<uint32>(worker->retries));
+    worker->retries = static_cast<int>(pg_atomic_read_u32(&worker->slot->chunk_retries));
+    pg_atomic_write_u32(&worker->slot->chunk,
+                        static_cast<uint32>(job::read_claim(worker->slot).first));
     pg_atomic_fetch_add_u32(&worker->slot->retries, 1);
     if (worker->retries > 1)
         retry::back_off(worker->request.retry_delay_ms, worker->retries - 2);
-    return do_with_retries(worker, worker->slot->first_chunk, copy_chunk);
+    return copy_one_by_one(worker);
 }
 
 // Checks chunks of a job that is to be resumed until none is left.
 void check(Worker *worker) {
     // A chunk that a terminated worker has left undone is to be checked, not copied.
-    int32 chunk = worker->slot->first_chunk;
-    pg_atomic_write_u32(&worker->slot->chunk, static_cast<uint32>(chunk));
-    worker->slot->first_chunk = 0;
-    worker->retries = worker->slot->first_retries;
-    if (chunk == 0)
-        chunk = claim(worker, &worker->job_slot->next_check);
-    while (chunk != 0) {
-        (void)do_with_retries(worker, chunk, check_chunk);
+    worker->retries = static_cast<int>(pg_atomic_read_u32(&worker->slot->chunk_retries));
+    while (job::read_claim(worker->slot).count > 0 || claim_to_check(worker)) {
+        (void)do_with_retries(worker, job::read_claim(worker->slot).first, check_chunk);
         CHECK_FOR_INTERRUPTS();
-        chunk = claim(worker, &worker->job_slot->next_check);
     }
     pgstat_report_activity(STATE_IDLE, nullptr);
     SetLatch(worker->job_slot->coordinator_latch);
@@ -132,9 +168,9 @@ void make_early_definitions(Worker *worker) {
         CHECK_FOR_INTERRUPTS();
 }
 
-// Copies chunks until none is left. False if the worker has given its chunk back.
+// Copies chunks until none is left. False if the worker has given chunks back.
 bool work(Worker *worker) {
-    bool done = worker->slot->first_chunk == 0 || take_leftover(worker);
+    bool done = job::read_claim(worker->slot).count == 0 || take_leftover(worker);
     // Claim nothing before the lock is held, as long as other workers make progress.
     while (done && worker->connection == nullptr && has_chunks_left(worker) &&
            !try_to_join(worker, join_source) && lock_wait::others_work(worker->slot))
@@ -142,10 +178,9 @@ bool work(Worker *worker) {
     while (done) {
         pg::reload_configuration();
         CHECK_FOR_INTERRUPTS();
-        int32 chunk = claim(worker, &worker->job_slot->next_chunk);
-        if (chunk == 0)
+        if (!claim_to_copy(worker))
             break;
-        done = do_with_retries(worker, chunk, copy_chunk);
+        done = copy_claimed(worker);
         if (done)
             make_early_definitions(worker);
     }
@@ -214,9 +249,9 @@ void run_worker() {
 
 }  // namespace
 
-bool launch_worker(job::SlotRef job, int32 number, int32 first_chunk, int32 first_retries,
+bool launch_worker(job::SlotRef job, int32 number, job::ClaimedChunks claim, int32 retries,
                    job::SlotRef *worker, BackgroundWorkerHandle **handle) {
-    if (!job::reserve_worker(job, number, first_chunk, first_retries, worker))
+    if (!job::reserve_worker(job, number, claim, retries, worker))
         return false;
     if (launch(worker_type, psprintf("%s %d", worker_type, number), "fastcopy_worker_main", *worker,
                handle))
