@@ -128,15 +128,17 @@ void turn_to_table(Worker *worker, int32 number) {
     worker->table_number = number;
 }
 
-// The chunk is done: nothing of it is left to a successor. An attempt that has come so far may be
-// repeated.
-void finish_chunk(Worker *worker, int32 number) {
+// The chunk is done: nothing of it is left to a successor. False if that was so already: an attempt
+// that has come so far may be repeated.
+bool finish_chunk(Worker *worker, int32 number) {
     job::ClaimedChunks left = job::read_claim(worker->slot);
-    if (left.count > 0 && left.first == number)
+    bool is_first = left.count > 0 && left.first == number;
+    if (is_first)
         job::write_claim(worker->slot, job::ClaimedChunks{left.first + 1, left.count - 1});
     pg_atomic_write_u32(&worker->slot->chunk, 0);
     pg_atomic_write_u32(&worker->slot->chunk_retries, 0);
     worker->chunk = 0;
+    return is_first;
 }
 
 void report_done(Worker *worker, const job::ledger::CopiedChunk &copied) {
@@ -148,7 +150,7 @@ void report_done(Worker *worker, const job::ledger::CopiedChunk &copied) {
     pg_atomic_fetch_add_u32(&worker->slot->chunks_done, 1);
     pg_atomic_fetch_add_u64(&worker->slot->rows_done, static_cast<int64>(copied.rows_sent));
     pg_atomic_fetch_add_u64(&worker->slot->bytes_done, static_cast<int64>(copied.bytes));
-    finish_chunk(worker, copied.number);
+    (void)finish_chunk(worker, copied.number);
 }
 
 // Says in errors and in pg_stat_activity which chunk, of the table at hand, is copied.
@@ -195,7 +197,9 @@ bool lock_targets(std::span<const job::ledger::ChunkOfTable> batch) {
     for (const job::ledger::ChunkOfTable &item : batch) {
         if (!ConditionalLockRelationOid(item.table.table.target, RowExclusiveLock))
             return false;
-        if (get_rel_relkind(item.table.table.target) != RELKIND_RELATION)
+        // Tables that inherit from one are locked with it.
+        if (get_rel_relkind(item.table.table.target) != RELKIND_RELATION ||
+            has_subclass(item.table.table.target))
             return false;
     }
     return true;
@@ -226,7 +230,7 @@ bool copy_batch(Worker *worker, std::span<const job::ledger::ChunkOfTable> batch
         TimestampTz started_at = GetCurrentTimestamp();
         show_copy(worker, chunks[i]);
         Relation target = sink::open_target(worker->table.target);
-        if (sink::stores_elsewhere(target))
+        if (sink::stores_elsewhere(target) || sink::has_insert_trigger(target))
             return false;
         copied[i] = copy_rows(worker, chunks[i], target, sum, started_at);
         table_close(target, NoLock);
@@ -254,7 +258,7 @@ void copy_chunk(Worker *worker, int32 number) {
     if (chunk.done) {
         // Done and counted before the job was resumed.
         pg::commit_transaction();
-        finish_chunk(worker, number);
+        (void)finish_chunk(worker, number);
         return;
     }
     turn_to_table(worker, chunk.table);
@@ -331,8 +335,8 @@ void check_chunk(Worker *worker, int32 number) {
     pg::commit_transaction();
     worker->range = nullptr;
     debug_query_string = nullptr;
-    finish_chunk(worker, number);
-    pg_atomic_fetch_add_u32(&worker->job_slot->chunks_checked, 1);
+    if (finish_chunk(worker, number))
+        pg_atomic_fetch_add_u32(&worker->job_slot->chunks_checked, 1);
 }
 
 }  // namespace fastcopy::run

@@ -166,6 +166,20 @@ bool do_with_retries(Worker *worker, int32 number, Step step) {
     return true;
 }
 
+namespace {
+
+// Whether an error of a batch is one that its chunk by itself would end the job with: it is of the
+// target, and not transient, or other servers may have stored rows.
+bool is_final(const Worker *worker, const ErrorData *error) {
+    if (worker->reading_source)
+        return false;
+    return retry::is_of_connection(error->sqlerrcode) ||
+           error->sqlerrcode == ERRCODE_TRANSACTION_RESOLUTION_UNKNOWN ||
+           (worker->range != nullptr && !retry::is_transient(error->sqlerrcode));
+}
+
+}  // namespace
+
 bool try_at_once(Worker *worker) {
     MemoryContext context = CurrentMemoryContext;
     volatile bool done = false;
@@ -187,7 +201,7 @@ bool try_at_once(Worker *worker) {
         bool replaced = error->sqlerrcode == ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE;
         if (replaced && worker->range == nullptr)
             worker->chunk = 0;  // any of them
-        if (is_of_this_process(worker, error) || replaced)
+        if (is_of_this_process(worker, error) || replaced || is_final(worker, error))
             PG_RE_THROW();
         roll_back(worker, context);
         pg::report_caught(

@@ -1,6 +1,7 @@
 #include "run/ways.hpp"
 
 #include "job/ledger_ways.hpp"
+#include "sink/target.hpp"
 
 namespace fastcopy::run {
 
@@ -15,18 +16,6 @@ double ms_since(instr_time begin) {
 
 constexpr const char *name_of(const plan::Reader &reader) {
     return reader.by_table ? "table" : "leaves";
-}
-
-// Whether an INSERT fires triggers of the user. Those of foreign keys do nothing in a job of many
-// tables.
-bool has_insert_trigger(Relation target) {
-    const TriggerDesc *triggers = target->trigdesc;
-    for (int i = 0; triggers != nullptr && i < triggers->numtriggers; i++) {
-        const Trigger &trigger = triggers->triggers[i];
-        if (!trigger.tgisinternal && TRIGGER_FOR_INSERT(trigger.tgtype))
-            return true;
-    }
-    return false;
 }
 
 }  // namespace
@@ -64,7 +53,7 @@ bool is_small(const RunningJob *job, const plan::Reader &reader, const plan::Lea
     return job->request.clone && job->request.ntables > 1 && !reader.by_table &&
            leaves.count == 1 && leaves.leaves[0].is_heap && !leaves.leaves[0].by_name &&
            plan::size_of(leaves) <= most_bytes && target->rd_rel->relkind == RELKIND_RELATION &&
-           writer.way == sink::Way::copy && !writer.by_engine && !has_insert_trigger(target);
+           writer.way == sink::Way::copy && !writer.by_engine && !sink::has_insert_trigger(target);
 }
 
 void check_ways(const RunningJob *job, int table, const plan::Leaves &leaves) {

@@ -72,7 +72,8 @@ bool validate_partitioned_key(const char *sql) {
     if (!OidIsValid(table))
         return false;
     Oid oid = find_key(table, key.constraint);
-    (void)check_foreign_key(oid);
+    if (!check_foreign_key(oid))
+        elog(ERROR, "foreign key %u is gone in spite of a lock", oid);
     set_validated(oid, true);
     return true;
 }

@@ -190,4 +190,14 @@ void check_types(Relation target, int ncolumns, const char *const *columns, cons
     }
 }
 
+bool has_insert_trigger(Relation target) {
+    const TriggerDesc *triggers = target->trigdesc;
+    for (int i = 0; triggers != nullptr && i < triggers->numtriggers; i++) {
+        const Trigger &trigger = triggers->triggers[i];
+        if (!trigger.tgisinternal && TRIGGER_FOR_INSERT(trigger.tgtype))
+            return true;
+    }
+    return false;
+}
+
 }  // namespace fastcopy::sink

@@ -33,6 +33,10 @@ bool may_drop_rows(Relation target);
 // The target's columns, palloc'd.
 job::TargetColumns read_columns(Relation target);
 
+// Whether an INSERT fires triggers of the user. Those of foreign keys do nothing in a job of many
+// tables.
+bool has_insert_trigger(Relation target);
+
 }  // namespace fastcopy::sink
 
 #endif
